@@ -22,7 +22,8 @@ from tlsdissect.handshake.facts import hidden as hidden_facts
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.tls.quic import PacketType, long_packets
+from tlsdissect.tls.quic import PacketType
+from tlsdissect.tls.quic_packets import long_packets
 from tlsdissect.trust.judge import Judge
 
 if TYPE_CHECKING:
@@ -437,9 +438,9 @@ def test_other_bytes_in_a_later_handshake_packet_are_reported(tmp_path: Path) ->
         for time, data in dpkt.pcap.Reader(file):
             written.append((time, data))
             frame = dpkt.ethernet.Ethernet(data)
-            sent = [one for one in long_packets(frame.data.data.data) if one.kind is PacketType.HANDSHAKE]
+            sent = [one for one in long_packets(frame.data.data.data) if one.kind == PacketType.HANDSHAKE]
             if sent and frame.data.data.sport == 8443:
-                to, by = sent[0].header.destination_connection_id, sent[0].header.source_connection_id
+                to, by = sent[0].destination_id, sent[0].source_id
                 for number in (200, 201):
                     # The first message of the server, EncryptedExtensions, begins with its type.
                     frame.data.data.data = sealed(

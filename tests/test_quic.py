@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -14,14 +14,18 @@ from recorded import facts
 
 import tlsdissect
 from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.datagrams import QUIC
 from tlsdissect.flows.limits import Limits
-from tlsdissect.handshake import quic, quic_keys
+from tlsdissect.handshake import datagrams, quic, quic_keys
 from tlsdissect.handshake.options import Options
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.udp import UdpFlow
 
 LINES = (Path(__file__).parent / "handshake" / "quic_vectors.txt").read_text().splitlines()
 VECTORS = {name: bytes.fromhex(value) for name, value in (line.split() for line in LINES[1:])}
@@ -364,20 +368,23 @@ def test_flows_that_never_finish_are_given_up(path: Path) -> None:
 
 def test_memory_is_the_budgets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is accounted is returned, and no more is held than allowed."""
-    highest = 0
-    feed = quic.QuicFollower.feed
+    used: list[int] = []
 
-    def watched(follower: quic.QuicFollower, *arguments: Any) -> None:
-        nonlocal highest
-        feed(follower, *arguments)
-        highest = max(highest, follower._budget.used)
+    class Watched(quic.QuicFollower):
+        def __init__(self, flow: UdpFlow, budget: Budget, *others: Any) -> None:
+            super().__init__(flow, budget, *others)
+            self.budget = budget
 
-    monkeypatch.setattr(quic.QuicFollower, "feed", watched)
+        def feed(self, packet: Packet, sender: int) -> None:
+            super().feed(packet, sender)
+            used.append(self.budget.used)
+
+    monkeypatch.setitem(cast("dict[str, Any]", datagrams.FOLLOWERS), QUIC, Watched)
     junk = [Sent(header(INITIAL, V1, bytes([n % 256]) * 8, b"") + bytes(1200)) for n in range(50)]
     told, reading = follow([*hellos(100), *junk, *course()], path, total_bytes=100_000)
     assert len(told) == 101
     assert reading._budget.used == 0
-    assert 100_000 < highest < 120_000
+    assert 100_000 < max(used) < 120_000
     assert reading.summary.given_up > 50
 
 

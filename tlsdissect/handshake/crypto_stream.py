@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The bytes of QUIC's CRYPTO frames in order: frames may overlap, repeat, leave gaps and come in any order.
 
 RFC 9000 section 19.6. Frames that come early wait in a heap, the lowest offset first, so that each costs logarithmic
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+import cython
+
 MAX_CRYPTO_BYTES = 1 << 17
 """Maximum bytes read of the CRYPTO frames of one side; a frame that ends beyond it is not read. Endpoints have room for
 4,096 bytes or more (RFC 9000 section 7.5)."""
@@ -18,68 +21,90 @@ FRAME_BYTES = 160
 """Estimated bytes that a waiting frame takes besides its data."""
 
 
+# C integers, by the .pxd.
+_MAX_BYTES, _MAX_HELD, _FRAME_BYTES = MAX_CRYPTO_BYTES, MAX_CRYPTO_HELD, FRAME_BYTES
+
+
+@cython.cclass
 class CryptoStream:
     """One side's CRYPTO frames at one level of encryption."""
 
-    __slots__ = ("_arrivals", "_read", "_spans", "_waiting", "_waiting_bytes", "conflicts", "news")
+    conflicts: cython.bint
+    """Whether other bytes were sent at an offset for which bytes were known."""
+    news: cython.longlong
+    """Number of frames with bytes that were not known before."""
+    position: cython.longlong
+    """Offset after the bytes that were returned."""
+    _spans: dict[tuple[int, int], bytes]
+    """The waiting frames by offset and length: one that is sent again does not wait twice."""
+    _read: bytearray
+    """The bytes that were returned, to be compared with those that are sent again."""
+    _waiting: list[tuple[int, int, bytes]]
+    _waiting_bytes: cython.longlong
+    _arrivals: cython.longlong
 
     def __init__(self) -> None:
         self.conflicts = False
-        """Whether other bytes were sent at an offset for which bytes were known."""
         self.news = 0
-        """Number of frames with bytes that were not known before."""
-        self._spans: dict[tuple[int, int], bytes] = {}
-        """The waiting frames by offset and length: one that is sent again does not wait twice."""
+        self.position = 0
+        self._spans = {}
         self._read = bytearray()
-        """The bytes that were returned, to be compared with those that are sent again."""
-        self._waiting: list[tuple[int, int, bytes]] = []
+        self._waiting = []
         self._waiting_bytes = 0
         self._arrivals = 0
 
-    @property
-    def position(self) -> int:
-        """Offset after the bytes that were returned."""
-        return len(self._read)
+    @cython.ccall
+    def held_bytes(self) -> cython.longlong:
+        """Return the estimated bytes of all that is held."""
+        return self.position + self._waiting_bytes
 
-    @property
-    def held_bytes(self) -> int:
-        """Estimated bytes of all that is held."""
-        return len(self._read) + self._waiting_bytes
+    @cython.ccall
+    def has_gap(self) -> cython.bint:
+        """Return whether bytes are missing in front of others that came."""
+        return len(self._waiting) > 0
 
-    @property
-    def has_gap(self) -> bool:
-        """Whether bytes are missing in front of others that came."""
-        return bool(self._waiting)
-
-    def add(self, offset: int, data: bytes) -> bytes | None:
+    @cython.ccall
+    def add(self, offset: cython.longlong, data: bytes) -> bytes | None:
         """Add a frame; return the bytes that it makes available, or None if there is no room for it."""
-        if offset + len(data) > MAX_CRYPTO_BYTES:
+        size: cython.longlong = len(data)
+        before: cython.longlong = self.position
+        read: bytearray = self._read
+        if offset + size > _MAX_BYTES:
             return None
-        span = offset, len(data)
-        if span in self._spans:
-            self.conflicts = self.conflicts or self._spans[span] != data
+        if not self._waiting:
+            if offset == before:
+                # Nearly all frames are the next one.
+                read += data
+                self.position += size
+                self.news += size > 0
+                return data
+        elif (offset, size) in self._spans:
+            self.conflicts = self.conflicts or self._spans[offset, size] != data
             return b""
-        if offset > self.position:
-            if self._waiting_bytes + len(data) + FRAME_BYTES > MAX_CRYPTO_HELD:
+        if offset > before:
+            if self._waiting_bytes + size + _FRAME_BYTES > _MAX_HELD:
                 return None
             self._arrivals += 1
-            self._waiting_bytes += len(data) + FRAME_BYTES
+            self._waiting_bytes += size + _FRAME_BYTES
             heappush(self._waiting, (offset, self._arrivals, data))
-            self._spans[span] = data
+            self._spans[offset, size] = data
             self.news += 1
             return b""
-        before = self.position
         self._join(offset, data)
         self.news += self.position > before
         while self._waiting and self._waiting[0][0] <= self.position:
             start, _, later = heappop(self._waiting)
             del self._spans[start, len(later)]
-            self._waiting_bytes -= len(later) + FRAME_BYTES
+            self._waiting_bytes -= len(later) + _FRAME_BYTES
             self._join(start, later)
-        return bytes(self._read[before:])
+        return bytes(read[before:])
 
-    def _join(self, offset: int, data: bytes) -> None:
+    @cython.cfunc
+    def _join(self, offset: cython.longlong, data: bytes) -> cython.bint:
         """Append what is new in a frame that begins in the bytes that are known, or right behind them."""
-        known = self._read[offset : offset + len(data)]
+        read: bytearray = self._read
+        known = read[offset : offset + len(data)]
         self.conflicts = self.conflicts or known != data[: len(known)]
-        self._read += data[len(known) :]
+        read += data[len(known) :]
+        self.position = len(read)
+        return True

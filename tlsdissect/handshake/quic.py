@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """QUIC connections of a UDP flow: Initial packets opened, their CRYPTO frames joined to handshake messages.
 
 Initial packets of both sides are opened with the keys that anyone can derive (`quic_keys`). Handshake packets are only
@@ -9,29 +10,34 @@ change places on the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cython
+
+from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.datagrams import QUIC
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.logged import LoggedQuic
-from tlsdissect.handshake.quic_handshake import Datagram, QuicHandshake
+from tlsdissect.handshake.quic_handshake import Datagram, QuicHandshake, new_datagram
 from tlsdissect.handshake.quic_keys import OpenedPacket, initial_key, is_genuine_retry, version_keys
 from tlsdissect.handshake.quic_recording import QuicRecorder
 from tlsdissect.model.transcript import PacketRef
-from tlsdissect.tls.quic import (
-    FIXED_BIT,
-    ConnectionClose,
-    Crypto,
+from tlsdissect.tls.quic import FIXED_BIT, ConnectionClose, Crypto, NegotiationFields, read_frames
+from tlsdissect.tls.quic_packets import (
+    HANDSHAKE,
+    INITIAL,
+    RETRY,
+    VERSION_NEGOTIATION,
+    CryptoFrame,
     LongPacket,
-    NegotiationFields,
-    PacketType,
-    read_frames,
+    crypto_frames,
 )
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.packet import Packet
@@ -41,7 +47,6 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
-    from tlsdissect.handshake.quic_handshake import Place
 
 MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
@@ -56,113 +61,126 @@ DATAGRAM_BYTES = 512
 _OTHER_KEYS = "an Initial packet has other keys than its connection"
 
 
+# C integers, by the .pxd.
+_INITIAL, _HANDSHAKE, _RETRY, _VERSION_NEGOTIATION = INITIAL, HANDSHAKE, RETRY, VERSION_NEGOTIATION
+_FIXED_BIT, _DATAGRAM_BYTES, _UNKNOWN = FIXED_BIT, DATAGRAM_BYTES, UNKNOWN
+
+
+@cython.cclass
 class Counts:
     """The datagrams of a connection in numbers."""
 
-    __slots__ = ("seen", "totals")
+    totals: Totals
+    seen: cython.longlong
+    """The sides that sent any: 1 for side 0, plus 2 for side 1."""
 
     def __init__(self, flow: UdpFlow) -> None:
         self.totals = Totals(flow.endpoints, flow.stream)
         self.seen = 0
-        """The sides that sent any: 1 for side 0, plus 2 for side 1."""
 
-    def add(self, packet: Packet, sender: int) -> None:
+    @cython.ccall
+    def add(self, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Count a datagram."""
-        if not self.seen:
+        if self.seen == 0:
             self.totals.begin(packet)
         self.totals.add(packet)
         self.seen |= 1 << sender
+        return True
 
 
+@cython.cclass
 class QuicConnection:
     """A connection that a client's Initial packet began; of each pair, the first belongs to side 0 of the flow."""
 
-    __slots__ = (
-        "_budget",
-        "_expected",
-        "_first_one_rtt",
-        "_handshake",
-        "_has_identities",
-        "_initial_packets",
-        "_key_id",
-        "_keys",
-        "_logged",
-        "_original_id",
-        "_second",
-        "_sent",
-        "answered",
-        "client",
-        "close",
-        "counts",
-        "ids",
-        "offered",
-        "recorder",
-        "retry",
-        "returned",
-        "version",
-        "version_negotiation",
-    )
+    counts: Counts
+    client: cython.longlong
+    ids: list[bytes | None]
+    """The connection IDs that the sides chose: the Source Connection IDs of their first Initial packets."""
+    version: cython.longlong
+    """Of the server's first Initial, or else of the client's latest."""
+    answered: cython.bint
+    """Whether an Initial of the server was opened."""
+    offered: tuple[int, ...]
+    """The versions in a Version Negotiation packet that the client did not follow yet."""
+    version_negotiation: Any
+    """Whether the client began again after one; None if that is not known."""
+    retry: Any
+    """Whether a server sent a Retry; None if the capture may lack it."""
+    close: tuple[int, ConnectionClose, int] | None
+    """The first CONNECTION_CLOSE: who sent it, the frame of QUIC, and the number of the capture's frame."""
+    returned: cython.bint
+    """Whether its handshake was returned when it was decided."""
+    recorder: QuicRecorder | None
+    """Keeps the datagrams, if they are to be kept."""
+    _original_id: bytes
+    _key_id: bytes
+    """The connection ID from which the keys are derived: the original one, or that of a Retry."""
+    _initial_packets: list[int]
+    _expected: list[int]
+    """One more than the highest number of each side's Initial packets."""
+    _first_one_rtt: list[PacketRef | None]
+    """The client's first 1-RTT packet, and the server's first after it."""
+    _has_identities: cython.bint
+    """Whether the identities in its ClientHello were taken."""
+    _sent: list[int]
+    """Bytes of the datagrams of each side that were read."""
+    _budget: Budget
+    _keys: CaptureKeys | None
+    _handshake: QuicHandshake | None
+    """None once the handshake is over."""
+    _second: QuicHandshake | None
+    """What a client sends after a Retry, until the server answers: it may be another ClientHello."""
+    _logged: LoggedHandshake | None
+    """A handshake that is over."""
+    _logged_bytes: cython.longlong
+    """The bytes that it holds."""
 
     def __init__(
-        self, counts: Counts, client: int, packet: LongPacket, budget: Budget, keys: CaptureKeys | None
+        self, counts: Counts, client: cython.longlong, packet: LongPacket, budget: Budget, keys: CaptureKeys | None
     ) -> None:
         """`packet` is the Initial; `counts` has the datagrams before it, if they may belong to the connection."""
         self.counts = counts
         self.client = client
-        self.ids: list[bytes | None] = [None, None]
-        """The connection IDs that the sides chose: the Source Connection IDs of their first Initial packets."""
-        self.ids[client] = packet.header.source_connection_id
-        self.version = packet.header.version
-        """Of the server's first Initial, or else of the client's latest."""
+        self.ids = [None, None]
+        self.ids[client] = packet.source_id
+        self.version = packet.version
         self.answered = False
-        """Whether an Initial of the server was opened."""
-        self.offered: tuple[int, ...] = ()
-        """The versions in a Version Negotiation packet that the client did not follow yet."""
-        self.version_negotiation: bool | None = False
-        """Whether the client began again after one; None if that is not known."""
-        self.retry: bool | None = False
-        """Whether a server sent a Retry; None if the capture may lack it."""
-        self.close: tuple[int, ConnectionClose, int] | None = None
-        """The first CONNECTION_CLOSE: who sent it, the frame of QUIC, and the number of the capture's frame."""
+        self.offered = ()
+        self.version_negotiation = False
+        self.retry = False
+        self.close = None
         self.returned = False
-        """Whether its handshake was returned when it was decided."""
-        self.recorder: QuicRecorder | None = None
-        """Keeps the datagrams, if they are to be kept."""
-        self._original_id = packet.header.destination_connection_id
+        self.recorder = None
+        self._original_id = packet.destination_id
         self._key_id = self._original_id
-        """The connection ID from which the keys are derived: the original one, or that of a Retry."""
         self._initial_packets = [0, 0]
         self._expected = [0, 0]
-        """One more than the highest number of each side's Initial packets."""
-        self._first_one_rtt: list[PacketRef | None] = [None, None]
-        """The client's first 1-RTT packet, and the server's first after it."""
+        self._first_one_rtt = [None, None]
         self._has_identities = False
-        """Whether the identities in its ClientHello were taken."""
         self._sent = [0, 0]
-        """Bytes of the datagrams of each side that were read."""
         self._budget = budget
         self._keys = keys
-        self._handshake: QuicHandshake | None = QuicHandshake(budget, keys)
-        """None once the handshake is over."""
-        self._second: QuicHandshake | None = None
-        """What a client sends after a Retry, until the server answers: it may be another ClientHello."""
-        self._logged: tuple[LoggedHandshake | None, int] = (None, 0)
-        """A handshake that is over, and the bytes that it holds."""
+        self._handshake = QuicHandshake(budget, keys)
+        self._second = None
+        self._logged = None
+        self._logged_bytes = 0
 
-    def is_noted(self, sender: int) -> bool:
+    @cython.ccall
+    def is_noted(self, sender: cython.longlong) -> cython.bint:
         """Return whether further 1-RTT packets of a side add nothing."""
         return self._first_one_rtt[sender] is not None
 
-    @property
-    def is_decided(self) -> bool:
-        """Whether the handshake has succeeded, or failed for a reason that can be read."""
+    @cython.ccall
+    def is_decided(self) -> cython.bint:
+        """Return whether the handshake has succeeded, or failed for a reason that can be read."""
         return self._handshake is None or self.close is not None
 
-    @property
-    def lacks_first(self) -> bool:
-        """Whether the client's Initial before the Retry was not captured so far."""
+    @cython.ccall
+    def lacks_first(self) -> cython.bint:
+        """Return whether the client's Initial before the Retry was not captured so far."""
         return self.retry is not False and self._original_id == self._key_id
 
+    @cython.ccall
     def hello(self) -> HandshakeLog | None:
         """Return the log if it has a ClientHello, once."""
         if self._handshake is None or self._has_identities or self._handshake.log.client_hello is None:
@@ -170,182 +188,233 @@ class QuicConnection:
         self._has_identities = True
         return self._handshake.log
 
-    def report(self, sender: int, code: str, detail: str, frame: int) -> None:
-        """Report a problem of a side, unless it was reported before or the handshake is over."""
-        if self._handshake is not None:
-            self._handshake.report(sender, code, detail, frame)
+    @cython.ccall
+    def report(self, sender: cython.longlong, code: str, detail: str, frame: cython.longlong) -> cython.bint:
+        """Report a problem of a side; return whether it was not reported before, and the handshake is not over."""
+        return self._handshake is not None and self._handshake.report(sender, code, detail, frame)
 
-    def open(self, packet: LongPacket, data: bytes, sender: int) -> OpenedPacket | None:
+    @cython.ccall
+    def open(self, packet: LongPacket, data: bytes, sender: cython.longlong) -> OpenedPacket | None:
         """Open an Initial packet of a side; None if it has other keys or missing bytes."""
         connection_id = self._original_id if self._precedes_retry(packet, sender) else self._key_id
         return open_initial(packet, data, connection_id, sender != self.client, self._expected[sender])
 
-    def _precedes_retry(self, packet: LongPacket, sender: int) -> bool:
+    @cython.cfunc
+    def _precedes_retry(self, packet: LongPacket, sender: cython.longlong) -> cython.bint:
         """Return whether a client sent an Initial packet before it received the Retry that the capture has."""
-        original = sender == self.client and packet.header.destination_connection_id == self._original_id
-        return original and self._original_id != self._key_id
+        if self._original_id == self._key_id or sender != self.client:
+            return False
+        return packet.destination_id == self._original_id
 
-    def begin_again(self, packet: LongPacket) -> None:
+    @cython.ccall
+    def begin_again(self, packet: LongPacket) -> cython.bint:
         """Continue with the Initial that a client sends after a Version Negotiation: it has a new handshake."""
         self._go_on_with(QuicHandshake(self._budget, self._keys))
         self._expected = [0, 0]
         self.offered = ()
-        self.version = packet.header.version
-        self.ids[self.client] = packet.header.source_connection_id
-        self._original_id = self._key_id = packet.header.destination_connection_id
+        self.version = packet.version
+        self.ids[self.client] = packet.source_id
+        self._original_id = self._key_id = packet.destination_id
+        return True
 
-    def _go_on_with(self, handshake: QuicHandshake) -> None:
+    @cython.cfunc
+    def _go_on_with(self, handshake: QuicHandshake) -> cython.bint:
         """Continue with another handshake, whose ClientHello counts."""
         if self._handshake is not None:
             self._handshake.finish(self.client)
         self._handshake = handshake
         self._has_identities = False
+        return True
 
-    def _drop_second(self) -> None:
+    @cython.cfunc
+    def _drop_second(self) -> cython.bint:
         if self._second is not None:
             self._second.finish(self.client)
             self._second = None
+        return True
 
-    def _add_crypto(self, frame: Crypto, place: Place, *, after_retry: bool) -> bool:
+    @cython.cfunc
+    def _add_crypto(
+        self, offset: cython.longlong, data: bytes, datagram: Datagram, after_retry: cython.bint
+    ) -> cython.bint:
         """Add a CRYPTO frame, which may show that the ClientHello after a Retry is another one.
 
         Return whether all of its bytes were known, after a Retry from frames after it.
 
         RFC 9000 section 17.2.5.3 forbids that, but aioquic does it, and servers answer.
         """
+        sender: cython.longlong = datagram.sender
+        second: QuicHandshake | None = self._second
         if self._handshake is None:
             return True
-        conflicted = self._handshake.conflicts(place.sender)
-        known = self._handshake.add_crypto(frame, place)
-        second = self._second
+        conflicted: cython.bint = self._handshake.conflicts(sender)
+        known: cython.bint = self._handshake.add_crypto(offset, data, datagram)
         if second is None or not after_retry:
             return known
         # The hello that a Retry demands is not one that was lost.
-        known = second.add_crypto(frame, place)
-        if self._handshake.conflicts(place.sender) and not conflicted:
+        known = second.add_crypto(offset, data, datagram)
+        if self._handshake.conflicts(sender) and not conflicted:
             detail = "the ClientHello after the Retry is not the one before it: the one after it counts"
-            second.report(place.sender, "conflicting_data", detail, place.frame)
+            second.report(sender, "conflicting_data", detail, datagram.frame)
             self._second = None
             self._go_on_with(second)
             return False
         return known
 
-    def read_initial(self, packet: LongPacket, opened: OpenedPacket, place: Place) -> OpenedPacket:
+    @cython.ccall
+    def read_initial(self, packet: LongPacket, opened: OpenedPacket, datagram: Datagram) -> OpenedPacket:
         """Read an opened Initial packet; return it with whether it was sent again."""
-        sender = place.sender
+        sender: cython.longlong = datagram.sender
+        frame: CryptoFrame
         self._initial_packets[sender] += 1
         self._expected[sender] = max(self._expected[sender], opened.number + 1)
         if sender != self.client and not self.answered:
             self.answered = True
-            if self.offered and packet.header.version not in self.offered:
+            if self.offered and packet.version not in self.offered:
                 # The client had dropped the Version Negotiation, which may be a forged one, and not begun again.
                 self.version_negotiation = False
             self.offered = ()
-            self.version = packet.header.version
-            self.ids[sender] = packet.header.source_connection_id
+            self.version = packet.version
+            self.ids[sender] = packet.source_id
             self._drop_second()
         if self._handshake is None:
             return opened
-        known = list[bool]()
-        after_retry = sender == self.client and not self._precedes_retry(packet, sender)
-        frames, error = read_frames(opened.payload)
-        for frame in frames:
-            if isinstance(frame, Crypto):
-                known.append(self._add_crypto(frame, place, after_retry=after_retry))
-            elif isinstance(frame, ConnectionClose) and self.close is None:
-                self.close = (sender, frame, place.frame)
-                if frame.alert is not None:
-                    self._handshake.add_alert(frame.alert, place)
-        if error is not None:
-            self.report(sender, "malformed_message", f"an Initial packet: {error}", place.frame)
+        known: list[bool] = []
+        after_retry: cython.bint = sender == self.client and not self._precedes_retry(packet, sender)
+        frames = crypto_frames(opened.payload)
+        if frames is None:
+            known = self._read_frames(opened.payload, datagram, after_retry)
+        else:
+            for frame in frames:
+                known.append(self._add_crypto(frame.offset, frame.data, datagram, after_retry))
         self._settle_if_over()
-        return opened._replace(repeated=all(known)) if known else opened
+        return opened if not known else opened._replace(repeated=all(known))
 
-    def read_handshake(self, packets: Sequence[LongPacket], datagram: Datagram) -> None:
+    @cython.cfunc
+    def _read_frames(self, payload: bytes, datagram: Datagram, after_retry: cython.bint) -> list[bool]:
+        """Read all frames; return of each CRYPTO frame whether all of its bytes were known."""
+        known: list[bool] = []
+        read, error = read_frames(payload)
+        for frame in read:
+            if isinstance(frame, Crypto):
+                known.append(self._add_crypto(frame.offset, frame.crypto_data, datagram, after_retry))
+            elif isinstance(frame, ConnectionClose) and self.close is None:
+                self.close = (datagram.sender, frame, datagram.frame)
+                if frame.alert is not None and self._handshake is not None:
+                    self._handshake.add_alert(frame.alert, datagram)
+        if error is not None:
+            self.report(datagram.sender, "malformed_message", f"an Initial packet: {error}", datagram.frame)
+        return known
+
+    @cython.ccall
+    def read_handshake(self, packets: list[LongPacket], datagram: Datagram) -> cython.bint:
         """Measure the Handshake packets of a datagram, and keep them if keys may open them."""
-        sender = datagram.place.sender
-        if self._handshake is None or self.is_noted(sender):
-            return
-        self._handshake.add_encrypted(sum(packet.end - packet.protected for packet in packets), datagram.place)
+        packet: LongPacket
+        size: cython.longlong = 0
+        if self._handshake is None or self.is_noted(datagram.sender):
+            return False
         for packet in packets:
-            self._handshake.seal(packet, datagram, self._sent[sender])
+            size += packet.end - packet.protected
+        self._handshake.add_encrypted(size, datagram)
+        for packet in packets:
+            self._handshake.seal(packet, datagram, self._sent[datagram.sender])
+        return True
 
-    def pass_by(self, datagram: Datagram, opened: dict[int, OpenedPacket]) -> None:
+    @cython.ccall
+    def pass_by(self, datagram: Datagram, opened: Mapping[int, OpenedPacket]) -> cython.bint:
         """Count a datagram that was read, and keep it if they are to be kept."""
-        sender = datagram.place.sender
         if self.recorder is not None:
-            self.recorder.add(datagram, opened, self._sent[sender])
-        self._sent[sender] += datagram.length
+            self.recorder.add(datagram, opened, self._sent[datagram.sender])
+        self._sent[datagram.sender] += datagram.length
+        return True
 
-    def read_one_rtt(self, place: Place) -> bool:
+    @cython.ccall
+    def read_one_rtt(self, datagram: Datagram) -> cython.bint:
         """Note the first 1-RTT packet of each side, of the server the first after the client's; return if it is one."""
-        sender = place.sender
+        sender: cython.longlong = datagram.sender
         if self.is_noted(sender) or not (sender == self.client or self.is_noted(self.client)):
             return False
-        self._first_one_rtt[sender] = PacketRef(place.frame, time_or_none(place.time), None)
+        self._first_one_rtt[sender] = PacketRef(datagram.frame, time_or_none(datagram.time), None)
         self._settle_if_over()
         return True
 
-    def _settle_if_over(self) -> None:
+    @cython.cfunc
+    def _settle_if_over(self) -> cython.bint:
         """Settle a handshake whose end and both hellos were seen."""
-        if None not in self._first_one_rtt and self._handshake is not None and self._handshake.has_hellos:
+        if self._handshake is not None and self.is_noted(0) and self.is_noted(1) and self._handshake.has_hellos():
             self._settle()
+        return True
 
-    def _settle(self) -> None:
+    @cython.cfunc
+    def _settle(self) -> cython.bint:
         """Keep no more of a handshake that is over than its log."""
         self._drop_second()
         if self._handshake is not None:
-            held_bytes = self._handshake.held_bytes
-            self._logged = self._handshake.finish(self.client, self._first_one_rtt), held_bytes
-            self._budget.used += held_bytes
+            self._logged_bytes = self._handshake.log.held_bytes
+            self._logged = self._handshake.finish(self.client, self._first_one_rtt)
+            self._budget.used += self._logged_bytes
             self._handshake = None
-
-    def read_retry(self, packet: LongPacket, data: bytes) -> bool:
-        """Return whether a client accepts a Retry: then its keys change (RFC 9000 section 17.2.5.2)."""
-        if self.retry is None and packet.header.source_connection_id == self._key_id:
-            self.retry = True
-        if self.answered or self.retry or not is_genuine_retry(packet.header.version, data, self._original_id):
-            return False
-        self.follow_retry(packet.header.source_connection_id)
         return True
 
-    def precede(self, original_id: bytes) -> None:
+    @cython.ccall
+    def read_retry(self, packet: LongPacket, data: bytes) -> cython.bint:
+        """Return whether a client accepts a Retry: then its keys change (RFC 9000 section 17.2.5.2)."""
+        if self.retry is None and packet.source_id == self._key_id:
+            self.retry = True
+        if self.answered or self.retry or not is_genuine_retry(packet.version, data, self._original_id):
+            return False
+        self.follow_retry(packet.source_id)
+        return True
+
+    @cython.ccall
+    def precede(self, original_id: bytes) -> cython.bint:
         """Note that an Initial with this Destination Connection ID came before the Retry."""
         self.retry = True
         self._original_id = original_id
+        return True
 
-    def follow_retry(self, connection_id: bytes) -> None:
+    @cython.ccall
+    def follow_retry(self, connection_id: bytes) -> cython.bint:
         """Continue with the keys of the connection ID that the server chose in a Retry (RFC 9001 section 5.2)."""
         self.retry = True
         self._key_id = connection_id
         if self._handshake is not None:
             self._second = QuicHandshake(self._budget, self._keys)
+        return True
 
-    def read_negotiation(self, packet: LongPacket, data: bytes) -> None:
+    @cython.ccall
+    def read_negotiation(self, packet: LongPacket, data: bytes) -> cython.bint:
         """Note a Version Negotiation that a client accepts (RFC 9000 section 6.2)."""
         offered = versions_offered(packet, data)
-        echoed = packet.header.source_connection_id == self._original_id
+        echoed = packet.source_id == self._original_id
         if echoed and not (self.answered or self.retry) and self.version not in offered:
             self.version_negotiation = True
             self.offered = offered
+            return True
+        return False
 
-    def finish(self, until: int, damage: Sequence[Damage], *, limited: bool) -> LoggedHandshake | None:
+    def finish(
+        self, until: cython.longlong, damage: Sequence[Damage], *, limited: cython.bint
+    ) -> LoggedHandshake | None:
         """Return the handshake; None if there was no hello. The arguments are as for `LoggedHandshake`."""
         self._settle()
-        logged, held_bytes = self._logged
-        self._budget.used -= held_bytes + CONNECTION_BYTES
+        logged: LoggedHandshake | None = self._logged
+        self._budget.used -= self._logged_bytes + CONNECTION_BYTES
         recorder, self.recorder = self.recorder, None
         recording = None if recorder is None else recorder.recording(self.client)
         if logged is None:
             return None
-        first_frame = self.counts.totals.first_frame
-        client, server = self.client, 1 - self.client
+        client: cython.longlong = self.client
+        server: cython.longlong = 1 - client
         logged.two_sided = self.counts.seen == 3
         logged.given_up = limited
         logged.until = until
         logged.recording = recording
-        logged.limited |= {self.client} if recorder is not None and recorder.full else set()
-        logged.damage = tuple([hurt for hurt in damage if hurt.frame > first_frame])
+        if recorder is not None and recorder.full:
+            logged.limited |= {client}
+        if damage:
+            first_frame = self.counts.totals.first_frame
+            logged.damage = tuple([hurt for hurt in damage if hurt.frame > first_frame])
         logged.quic = LoggedQuic(
             version=self.version,
             version_negotiation=self.version_negotiation,
@@ -361,10 +430,10 @@ class QuicConnection:
 
 
 def open_initial(
-    packet: LongPacket, data: bytes, connection_id: bytes, server: bool, expected: int
+    packet: LongPacket, data: bytes, connection_id: bytes, server: cython.bint, expected: cython.longlong
 ) -> OpenedPacket | None:
     """Open an Initial packet with the keys of a side that follow from a connection ID; None if it has others."""
-    for keys in version_keys(packet.header.version):
+    for keys in version_keys(packet.version):
         key = initial_key(keys, connection_id, server)
         opened = key.open(data, packet.start, packet.protected, packet.end, expected)
         if opened is not None:
@@ -374,235 +443,344 @@ def open_initial(
 
 def versions_offered(packet: LongPacket, data: bytes) -> tuple[int, ...]:
     """Return the versions that a Version Negotiation packet lists; none if it is malformed."""
-    header = packet.header
-    size = 7 + len(header.destination_connection_id) + len(header.source_connection_id)
+    size = 7 + len(packet.destination_id) + len(packet.source_id)
     try:
         return NegotiationFields.read(Reader(data, packet.start + size)).supported_versions
     except WireError:
         return ()
 
 
+@cython.cclass
+class _Reading:
+    """A datagram with long headers while it is read."""
+
+    datagram: Datagram
+    found: QuicConnection | None
+    """Its connection, once that is known."""
+    handshake: list[LongPacket]
+    """Its Handshake packets."""
+    opened: dict[int, OpenedPacket]
+    """Its packets that were opened, by where they begin."""
+    held: cython.bint
+    """Whether the rest is read later."""
+
+    def __init__(self, datagram: Datagram) -> None:
+        self.datagram = datagram
+        self.found = None
+        self.handshake = []
+        self.opened = {}
+        self.held = False
+
+
+@cython.cclass
 class QuicFollower:
     """The QUIC connections of a UDP flow."""
 
-    protocol = QUIC
+    protocol: str
+    limited: cython.bint
+    changed: list[tuple[int, HandshakeLog]]
+    ready: cython.bint
+    _early: cython.bint
+    _flow: UdpFlow
+    _budget: Budget
+    _keeps: cython.bint
+    _keys: CaptureKeys | None
+    _connections: list[QuicConnection]
+    _ids: dict[tuple[int, bytes], QuicConnection]
+    """By sender and Destination Connection ID, unless that is empty."""
+    _lengths: list[tuple[int, ...]]
+    """By sender, the lengths of these."""
+    _unclaimed: Counts | None
+    """What comes before the first connection, which counts it as its own."""
+    _held: list[Datagram]
+    _explains: cython.bint
+    """Whether a packet was read that may explain those."""
+    _refused: cython.longlong
+    """The side whose Initial packets, which cannot be opened, have a version that the other side does not know, or
+    UNKNOWN."""
 
     def __init__(self, flow: UdpFlow, budget: Budget, options: Options, keys: CaptureKeys | None = None) -> None:
+        self.protocol = QUIC
         self.limited = False
-        self.changed: list[tuple[int, HandshakeLog]] = []
+        self.changed = []
         self.ready = False
         self._early = options.idle is not None
         self._flow = flow
         self._budget = budget
         self._keeps = options.keep
         self._keys = keys
-        self._connections: list[QuicConnection] = []
-        self._ids: dict[tuple[int, bytes], QuicConnection] = {}
-        """By sender and Destination Connection ID, unless that is empty."""
-        self._lengths: list[tuple[int, ...]] = [(), ()]
-        """By sender, the lengths of these."""
-        self._unclaimed: Counts | None = None
-        """What comes before the first connection, which counts it as its own."""
-        self._held: list[Datagram] = []
-        self._refused: int | None = None
-        """The side whose Initial packets, which cannot be opened, have a version that the other side does not know."""
+        self._connections = []
+        self._ids = {}
+        self._lengths = [(), ()]
+        self._unclaimed = None
+        self._held = []
+        self._explains = False
+        self._refused = UNKNOWN
 
-    def feed(self, packet: Packet, sender: int) -> None:
+    @cython.ccall
+    def feed(self, packet: Packet, sender: cython.longlong) -> None:
         """Read a datagram."""
-        datagram = Datagram.of(packet, sender)
+        datagram: Datagram = new_datagram(packet, sender)
+        found: QuicConnection | None
+        hello: HandshakeLog | None = None
         if not datagram.packets:
             found = self._of_short(datagram.data, sender)
-            if found is not None and found.read_one_rtt(datagram.place):
+            if found is not None and found.read_one_rtt(datagram):
                 found.pass_by(datagram, {})
         else:
             found = self._read_long(datagram)
             if found is None:
                 self._hold(datagram)
-        hello = None if found is None else found.hello()
+        if found is not None:
+            hello = found.hello()
         if hello is not None:
             self.changed.append((packet.frame, hello))
-        counts = self._counts(found)
+        counts: Counts = self._counts(found)
         counts.add(packet, sender)
         self._let_pass(counts)
-        self.ready = self._early and found is not None and found.is_decided and not found.returned
+        self.ready = self._early and found is not None and found.is_decided() and not found.returned
 
-    def _let_pass(self, counts: Counts) -> None:
+    @cython.cfunc
+    def _let_pass(self, counts: Counts) -> cython.bint:
         """Let the table count the 1-RTT packets that add nothing, while all belong to one connection."""
-        flow, latest = self._flow, self._latest()
+        flow: UdpFlow = self._flow
+        latest: QuicConnection | None = self._latest()
+        noted: cython.longlong = 3
         if len(self._connections) > 1:
-            flow.totals, flow.passing = None, 0
-            return
-        noted = 3 if latest is None else latest.is_noted(0) | latest.is_noted(1) << 1
-        flow.totals, flow.passing = counts.totals, noted & counts.seen
+            flow.totals = None
+            flow.passing = 0
+            return False
+        if latest is not None:
+            noted = latest.is_noted(0) | latest.is_noted(1) << 1
+        flow.totals = counts.totals
+        flow.passing = noted & counts.seen
+        return True
 
-    def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+    def finish(self, until: cython.longlong, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections of the flow in the order of their first frames."""
+        datagram: Datagram
+        found: QuicConnection | None
         for datagram in self._release_held():
-            sender, frame, _ = datagram.place
-            found = self._find(datagram.packets[0], sender)
+            found = self._find(datagram.packets[0], datagram.sender)
             if found is not None:
-                found.report(sender, "malformed_record", _OTHER_KEYS, frame)
-        yield from self._returned([one for one in self._connections if not one.returned], until, damage)
+                found.report(datagram.sender, "malformed_record", _OTHER_KEYS, datagram.frame)
+        return self._returned([one for one in self._connections if not one.returned], until, damage)
 
-    def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+    def decided(self, until: cython.longlong, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections whose handshake the latest datagram decided; `finish` does not yield them again."""
         self.ready = False
-        decided = [one for one in self._connections if one.is_decided and not one.returned]
-        yield from self._returned(decided, until, damage)
+        decided = [one for one in self._connections if one.is_decided() and not one.returned]
+        return self._returned(decided, until, damage)
 
     def _returned(
-        self, connections: Sequence[QuicConnection], until: int, damage: Sequence[Damage]
+        self, connections: Sequence[QuicConnection], until: cython.longlong, damage: Sequence[Damage]
     ) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        one: QuicConnection
         for one in connections:
             one.returned = True
             logged = one.finish(until, damage, limited=self.limited)
             if logged is not None:
                 yield one.counts.totals, logged
 
+    @cython.cfunc
     def _counts(self, connection: QuicConnection | None) -> Counts:
         """Return where a datagram counts: in a stray case, for the latest connection."""
+        if connection is None:
+            connection = self._latest()
         if connection is not None:
             return connection.counts
-        if self._connections:
-            return self._connections[-1].counts
-        self._unclaimed = self._unclaimed or Counts(self._flow)
+        if self._unclaimed is None:
+            self._unclaimed = Counts(self._flow)
         return self._unclaimed
 
-    def _of_short(self, data: bytes, sender: int) -> QuicConnection | None:
+    @cython.cfunc
+    def _of_short(self, data: bytes, sender: cython.longlong) -> QuicConnection | None:
         """Return the connection whose ID a short header has, which does not say how long the ID is."""
-        if not data or not data[0] & FIXED_BIT:
+        found: QuicConnection | None
+        size: cython.Py_ssize_t
+        if len(data) == 0 or not data[0] & _FIXED_BIT:
             return None
         for size in self._lengths[sender]:
-            found = self._ids.get((sender, data[1 : 1 + size]))
+            found = self._ids.get((sender, cut(data, 1, 1 + size)))
             if found is not None:
                 return found
-        latest = self._latest()
+        latest: QuicConnection | None = self._latest()
         return latest if latest is not None and latest.ids[1 - sender] == b"" else None
 
+    @cython.cfunc
     def _read_long(self, datagram: Datagram) -> QuicConnection | None:
         """Read a datagram that begins with a long header; return its connection, if that is known."""
-        found: QuicConnection | None = None
-        handshake, sender = list[LongPacket](), datagram.place.sender
-        opened: dict[int, OpenedPacket] = {}
+        reading: _Reading = _Reading(datagram)
+        packet: LongPacket
         for packet in datagram.packets:
-            found = found or self._find(packet, sender)
-            if packet.kind is PacketType.INITIAL:
-                reader = self._read_initial(packet, datagram, found, opened)
-                if reader is None and found is not None and self._may_open_later(packet, datagram, found):
+            self._read_packet(packet, reading)
+            if self._explains:
+                self._replay()
+        return self._end(reading)
+
+    @cython.cfunc
+    def _replay(self) -> cython.bint:
+        """Read the datagrams that are held, since a packet may explain them."""
+        datagram: Datagram
+        packet: LongPacket
+        while self._explains:
+            self._explains = False
+            for datagram in self._release_held():
+                reading: _Reading = _Reading(datagram)
+                for packet in datagram.packets:
+                    self._read_packet(packet, reading)
+                if self._end(reading) is None:
                     self._hold(datagram)
-                    return found
-                found = reader or found
-            elif found is None:
-                continue
-            elif packet.kind is PacketType.HANDSHAKE:
-                handshake.append(packet)
-            elif packet.kind is PacketType.RETRY and sender != found.client:
-                self._read_retry(packet, datagram, found)
-            elif packet.kind is PacketType.VERSION_NEGOTIATION and sender != found.client:
-                found.read_negotiation(packet, datagram.data)
+        return True
+
+    @cython.cfunc
+    def _read_packet(self, packet: LongPacket, reading: _Reading) -> cython.bint:
+        """Read a packet with a long header."""
+        sender: cython.longlong = reading.datagram.sender
+        found: QuicConnection | None = reading.found
+        reader: QuicConnection | None
+        if reading.held:
+            return False
         if found is None:
-            self._refused = self._refuser(datagram) if self._refused is None else self._refused
+            found = self._find(packet, sender)
+            reading.found = found
+        if packet.kind == _INITIAL:
+            reader = self._read_initial(packet, reading)
+            if reader is not None:
+                reading.found = reader
+            elif found is not None and self._may_open_later(packet, reading.datagram, found):
+                self._hold(reading.datagram)
+                reading.held = True
+        elif found is None:
+            return False
+        elif packet.kind == _HANDSHAKE:
+            reading.handshake.append(packet)
+        elif packet.kind == _RETRY and sender != found.client:
+            if found.read_retry(packet, reading.datagram.data):
+                self._add_id(found, found.client, packet.source_id)
+                self._explains = True
+        elif packet.kind == _VERSION_NEGOTIATION and sender != found.client:
+            found.read_negotiation(packet, reading.datagram.data)
+        return True
+
+    @cython.cfunc
+    def _end(self, reading: _Reading) -> QuicConnection | None:
+        """Read what a datagram has besides its packets that may be opened; return its connection, if that is known."""
+        datagram: Datagram = reading.datagram
+        found: QuicConnection | None = reading.found
+        if found is None:
+            if self._refused == _UNKNOWN:
+                self._refused = self._refuser(datagram)
             return None
-        if handshake:
-            found.read_handshake(handshake, datagram)
-        rest = datagram.data[datagram.packets[-1].end :]
-        if rest and self._of_short(rest, sender) is found:
-            found.read_one_rtt(datagram.place)
-        found.pass_by(datagram, opened)
+        if reading.held:
+            return found
+        if reading.handshake:
+            found.read_handshake(reading.handshake, datagram)
+        last: LongPacket = datagram.packets[len(datagram.packets) - 1]
+        if last.end < len(datagram.data):
+            rest: bytes = cut(datagram.data, last.end, len(datagram.data))
+            if self._of_short(rest, datagram.sender) is found:
+                found.read_one_rtt(datagram)
+        found.pass_by(datagram, reading.opened)
         return found
 
-    def _find(self, packet: LongPacket, sender: int) -> QuicConnection | None:
+    @cython.cfunc
+    def _find(self, packet: LongPacket, sender: cython.longlong) -> QuicConnection | None:
         """Return the connection of a packet by its connection IDs."""
-        source, destination = packet.header.source_connection_id, packet.header.destination_connection_id
-        found = self._ids.get((sender, destination)) or self._ids.get((1 - sender, source))
-        latest = self._latest()
+        source: bytes = packet.source_id
+        destination: bytes = packet.destination_id
+        found: QuicConnection | None = self._ids.get((sender, destination))
+        if found is None:
+            found = self._ids.get((1 - sender, source))
+        latest: QuicConnection | None = self._latest()
         if found is not None or latest is None:
             return found
         if sender == latest.client:
             # The server's ID may be missing in the capture.
-            known = latest.ids[sender] == source == b"" and packet.kind is not PacketType.INITIAL
+            known = latest.ids[sender] == source == b"" and packet.kind != _INITIAL
         else:
             known = latest.ids[1 - sender] == destination == b"" and not latest.answered
         return latest if known else None
 
-    def _read_initial(
-        self,
-        packet: LongPacket,
-        datagram: Datagram,
-        found: QuicConnection | None,
-        openings: dict[int, OpenedPacket],
-    ) -> QuicConnection | None:
-        """Read an Initial packet, which may begin a connection; return its connection if it could be opened.
-
-        What is opened is added to `openings`, by where it begins.
-        """
-        sender = datagram.place.sender
-        for one in self._candidates(packet, sender, found):
-            if sender == one.client and packet.header.version in one.offered:
-                return self._begin(packet, datagram, one, openings)
+    @cython.cfunc
+    def _read_initial(self, packet: LongPacket, reading: _Reading) -> QuicConnection | None:
+        """Read an Initial packet, which may begin a connection; return its connection if it could be opened."""
+        datagram: Datagram = reading.datagram
+        sender: cython.longlong = datagram.sender
+        one: QuicConnection
+        for one in self._candidates(packet, sender, reading.found):
+            if sender == one.client and packet.version in one.offered:
+                return self._begin(packet, reading, one)
             opened = one.open(packet, datagram.data, sender)
             if opened is not None:
-                openings[packet.start] = one.read_initial(packet, opened, datagram.place)
+                reading.opened[packet.start] = one.read_initial(packet, opened, datagram)
                 self._learn(one, packet, sender)
                 return one
-        return self._begin(packet, datagram, found, openings)
+        return self._begin(packet, reading, reading.found)
 
-    def _candidates(self, packet: LongPacket, sender: int, found: QuicConnection | None) -> Iterator[QuicConnection]:
-        """Yield the connections to which an Initial packet may belong.
+    @cython.cfunc
+    def _candidates(
+        self, packet: LongPacket, sender: cython.longlong, found: QuicConnection | None
+    ) -> list[QuicConnection]:
+        """Return the connections to which an Initial packet may belong.
 
         A client without a connection ID of its own is known by the keys alone, which follow from the ID that it chose
         for the server (RFC 9001 section 5.2).
         """
-        first = found or self._latest()
+        candidates: list[QuicConnection] = []
+        first: QuicConnection | None = self._latest() if found is None else found
         if first is None:
-            return
-        yield first
-        if sender != first.client and not packet.header.destination_connection_id:
-            for one in reversed(self._connections[-MAX_UNANSWERED:]):
-                if one is not first and one.client != sender and not one.answered and not one.ids[one.client]:
-                    yield one
+            return candidates
+        candidates.append(first)
+        if sender != first.client and len(packet.destination_id) == 0:
+            latest: list[QuicConnection] = self._connections[max(0, len(self._connections) - MAX_UNANSWERED) :]
+            candidates += [
+                one
+                for one in reversed(latest)
+                if one is not first and one.client != sender and not one.answered and not one.ids[one.client]
+            ]
+        return candidates
 
-    def _may_open_later(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> bool:
+    @cython.cfunc
+    def _may_open_later(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> cython.bint:
         """Return whether an Initial packet may have keys that only a later datagram reveals; report it if not."""
-        sender, frame, _ = datagram.place
+        sender: cython.longlong = datagram.sender
         if packet.end > len(datagram.data):
-            found.report(sender, "truncated_packet", "an Initial packet was not captured whole", frame)
+            detail = "an Initial packet was not captured whole"
+            found.report(sender, "truncated_packet", detail, datagram.frame)
         elif sender != found.client and not found.answered:
             return True
         else:
-            found.report(sender, "malformed_record", _OTHER_KEYS, frame)
+            found.report(sender, "malformed_record", _OTHER_KEYS, datagram.frame)
         return False
 
-    def _begin(
-        self,
-        packet: LongPacket,
-        datagram: Datagram,
-        found: QuicConnection | None,
-        openings: dict[int, OpenedPacket],
-    ) -> QuicConnection | None:
+    @cython.cfunc
+    def _begin(self, packet: LongPacket, reading: _Reading, found: QuicConnection | None) -> QuicConnection | None:
         """Begin a connection, or go on with one, if a packet has the keys of its own Destination Connection ID."""
-        sender, header = datagram.place.sender, packet.header
+        datagram: Datagram = reading.datagram
+        sender: cython.longlong = datagram.sender
+        begins: cython.bint = False
         if found is not None and sender != found.client:
             return None
-        opened = open_initial(packet, datagram.data, header.destination_connection_id, False, 0)
+        opened = open_initial(packet, datagram.data, packet.destination_id, False, 0)
         if opened is None:
             return None
-        begins = False
-        if found is not None and header.version in found.offered and not found.returned:
+        if found is not None and packet.version in found.offered and not found.returned:
             found.begin_again(packet)
-        elif found is not None and found.lacks_first and not packet.token:
+        elif found is not None and found.lacks_first() and not packet.token:
             # The capture has the client's first Initial after the one that follows the Retry.
-            found.precede(header.destination_connection_id)
+            found.precede(packet.destination_id)
         elif found is not None and packet.token and not (found.answered or found.retry):
             # The capture lacks the Retry that told the client to use another ID.
-            found.follow_retry(header.destination_connection_id)
+            found.follow_retry(packet.destination_id)
         elif len(self._connections) >= MAX_CONNECTIONS:
             detail = f"more than {MAX_CONNECTIONS} QUIC connections between the same endpoints: others are not read"
-            self._connections[-1].report(sender, "limit", detail, datagram.place.frame)
+            latest: QuicConnection = self._connections[len(self._connections) - 1]
+            latest.report(sender, "limit", detail, datagram.frame)
             return None
         else:
             begins = True
-            counts = self._counts(None) if not self._connections else Counts(self._flow)
+            counts: Counts = Counts(self._flow) if self._connections else self._counts(None)
             found = QuicConnection(counts, sender, packet, self._budget, self._keys)
             found.recorder = QuicRecorder(self._budget) if self._keeps else None
             if packet.token and opened.number > 0:
@@ -612,88 +790,88 @@ class QuicFollower:
             found.version_negotiation = self._refused == sender or self._may_follow_negotiation(packet, sender)
             if found.version_negotiation is None:
                 detail = "the capture lacks the Initial packet that a Version Negotiation answers"
-                found.report(1 - sender, "gap", detail, datagram.place.frame)
-            self._refused = None
-        self._add_id(found, sender, header.destination_connection_id)
-        self._add_id(found, 1 - sender, header.source_connection_id)
-        openings[packet.start] = found.read_initial(packet, opened, datagram.place)
+                found.report(1 - sender, "gap", detail, datagram.frame)
+            self._refused = _UNKNOWN
+        self._add_id(found, sender, packet.destination_id)
+        self._add_id(found, 1 - sender, packet.source_id)
+        reading.opened[packet.start] = found.read_initial(packet, opened, datagram)
         if begins:
             self._connections.append(found)
             # Counted after its first message, for which there was room: so it is returned, even if given up at once.
             self._budget.used += CONNECTION_BYTES
-        self._replay()
+        self._explains = True
         return found
 
-    def _read_retry(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> None:
-        if found.read_retry(packet, datagram.data):
-            self._add_id(found, found.client, packet.header.source_connection_id)
-            self._replay()
-
-    def _learn(self, connection: QuicConnection, packet: LongPacket, sender: int) -> None:
+    @cython.cfunc
+    def _learn(self, connection: QuicConnection, packet: LongPacket, sender: cython.longlong) -> cython.bint:
         """Learn the connection ID of the server from an opened packet."""
-        header = packet.header
         if sender != connection.client:
-            if connection.ids[sender] == header.source_connection_id:
-                self._add_id(connection, connection.client, header.source_connection_id)
-        elif (sender, header.destination_connection_id) not in self._ids:
-            connection.ids[1 - sender] = header.destination_connection_id
-            self._add_id(connection, sender, header.destination_connection_id)
+            if connection.ids[sender] == packet.source_id:
+                self._add_id(connection, connection.client, packet.source_id)
+        elif (sender, packet.destination_id) not in self._ids:
+            connection.ids[1 - sender] = packet.destination_id
+            self._add_id(connection, sender, packet.destination_id)
+        return True
 
-    def _add_id(self, connection: QuicConnection, sender: int, destination: bytes) -> None:
-        if destination:
+    @cython.cfunc
+    def _add_id(self, connection: QuicConnection, sender: cython.longlong, destination: bytes) -> cython.bint:
+        if len(destination) > 0:
             self._ids[sender, destination] = connection
             if len(destination) not in self._lengths[sender]:
                 self._lengths[sender] += (len(destination),)
+        return True
 
+    @cython.cfunc
     def _latest(self) -> QuicConnection | None:
-        return self._connections[-1] if self._connections else None
+        return self._connections[len(self._connections) - 1] if self._connections else None
 
-    def _refuser(self, datagram: Datagram) -> int | None:
-        """Return the side whose version a datagram refuses, if it answers a packet that is held."""
+    def _refuser(self, datagram: Datagram) -> int:
+        """Return the side whose version a datagram refuses, if it answers a packet that is held, or UNKNOWN."""
         for packet in datagram.packets:
-            if packet.kind is PacketType.VERSION_NEGOTIATION:
+            if packet.kind == VERSION_NEGOTIATION:
                 offered = versions_offered(packet, datagram.data)
                 for held in self._held:
-                    header = held.packets[0].header
+                    refused = held.packets[0]
                     if (
-                        held.place.sender != datagram.place.sender
-                        and header.source_connection_id == packet.header.destination_connection_id
-                        and header.destination_connection_id == packet.header.source_connection_id
-                        and header.version not in offered
+                        held.sender != datagram.sender
+                        and refused.source_id == packet.destination_id
+                        and refused.destination_id == packet.source_id
+                        and refused.version not in offered
                     ):
-                        return held.place.sender
-        return None
+                        return held.sender
+        return UNKNOWN
 
-    def _may_follow_negotiation(self, packet: LongPacket, sender: int) -> bool | None:
+    def _may_follow_negotiation(self, packet: LongPacket, sender: cython.longlong) -> bool | None:
         """Return whether a Version Negotiation came before a client's first Initial packet; None if that is not known.
 
         A client may choose other IDs when it begins again (RFC 9000 section 6.2).
         """
         for held in self._held:
-            if held.place.sender == sender:
+            if held.sender == sender:
                 break
             for one in held.packets:
-                if one.kind is PacketType.VERSION_NEGOTIATION:
-                    client_id = packet.header.source_connection_id
-                    same = client_id != b"" and one.header.destination_connection_id == client_id
-                    return True if same and packet.header.version in versions_offered(one, held.data) else None
+                if one.kind == VERSION_NEGOTIATION:
+                    client_id = packet.source_id
+                    same = client_id != b"" and one.destination_id == client_id
+                    return True if same and packet.version in versions_offered(one, held.data) else None
         return False
 
-    def _hold(self, datagram: Datagram) -> None:
+    @cython.cfunc
+    def _hold(self, datagram: Datagram) -> cython.bint:
         """Hold a datagram of no known connection."""
         self._held.append(datagram)
-        self._budget.used += len(datagram.data) + DATAGRAM_BYTES
+        self._budget.used += len(datagram.data) + _DATAGRAM_BYTES
         if len(self._held) > MAX_HELD_DATAGRAMS:
-            self._budget.used -= len(self._held.pop(0).data) + DATAGRAM_BYTES
+            oldest: Datagram = self._held.pop(0)
+            self._budget.used -= len(oldest.data) + _DATAGRAM_BYTES
+        return True
 
-    def _replay(self) -> None:
-        """Read the datagrams that are held, since a connection began."""
-        for datagram in self._release_held():
-            if self._read_long(datagram) is None:
-                self._hold(datagram)
-
+    @cython.cfunc
     def _release_held(self) -> list[Datagram]:
         """Return the datagrams that are held, and their bytes to the budget."""
-        held, self._held = self._held, []
-        self._budget.used -= sum(len(one.data) + DATAGRAM_BYTES for one in held)
+        held: list[Datagram] = self._held
+        one: Datagram
+        self._held = []
+        for one in held:
+            self._budget.used -= len(one.data) + _DATAGRAM_BYTES
         return held

@@ -13,7 +13,8 @@ from tlsdissect.handshake.decryption import KeyedReader, suite13
 from tlsdissect.handshake.events import HandshakeEvent, new_event
 from tlsdissect.handshake.quic_handshake import CONFLICT, FATAL
 from tlsdissect.handshake.quic_keys import PacketKey, version_keys
-from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames, read_long_packet
+from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames
+from tlsdissect.tls.quic_packets import read_long_packet
 from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ class QuicReader(KeyedReader):
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a packet completes, and its alert; None if no secret opens it."""
-        packet, side = read_long_packet(record.body), record.sender ^ self.log.client
-        which = side, packet.header.version
+        packet, side = read_long_packet(record.body, 0), record.sender ^ self.log.client
+        if packet is None:
+            return None
+        which = side, packet.version
         if which not in self._keys:
             self._keys[which] = self._key(*which)
         found, sent = self._keys[which], self._sides[side]

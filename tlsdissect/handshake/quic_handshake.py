@@ -1,19 +1,23 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The handshake of a QUIC connection: CRYPTO frames joined to messages, alerts, and Handshake packets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import cython
+
+from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.crypto_stream import CryptoStream
-from tlsdissect.handshake.events import SealedRecord, new_event
+from tlsdissect.handshake.events import HandshakeEvent, SealedRecord, new_event
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.tls.codepoints import HandshakeType
-from tlsdissect.tls.quic import LongPacket, long_packets
-from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
+from tlsdissect.tls.quic_packets import LongPacket, long_packets
+from tlsdissect.tls.record import ALERT, HANDSHAKE, Message, MessageJoiner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.model.transcript import PacketRef
-    from tlsdissect.tls.quic import Crypto
 
 MAX_ENCRYPTED = 256
 """Maximum datagrams with Handshake packets kept of each side of a QUIC connection."""
@@ -30,185 +33,257 @@ FATAL = 2
 """The level of the alert that a CONNECTION_CLOSE stands for (RFC 9001 section 4.8)."""
 CONFLICT = "CRYPTO frames have different bytes at the same offset: those that were joined first count"
 """The detail of a problem."""
-_MESSAGE_HEADER = 4
+
+# C integers, by the .pxd.
+_MAX_ENCRYPTED, _MESSAGE_HEADER = MAX_ENCRYPTED, 4
+_HANDSHAKE, _ALERT, _UNKNOWN = HANDSHAKE, ALERT, UNKNOWN
 
 
-class Place(NamedTuple):
-    """Where something was sent."""
-
-    sender: int
-    frame: int
-    time: int
-
-
-class Datagram(NamedTuple):
+@cython.no_gc
+@cython.cclass
+class Datagram:
     """A UDP datagram."""
 
     data: bytes
-    packets: tuple[LongPacket, ...]
+    packets: list[LongPacket]
     """Its packets with long headers."""
-    place: Place
-    length: int
+    sender: cython.longlong
+    frame: cython.longlong
+    time: cython.longlong
+    length: cython.longlong
     """As `Packet.length`."""
-    offset: int
+    offset: cython.longlong
     """As `Packet.place`."""
 
-    @classmethod
-    def of(cls, packet: Packet, sender: int) -> Datagram:
-        """Return a captured datagram."""
-        data = packet.captured_payload()
-        place = Place(sender, packet.frame, packet.time)
-        return cls(data, tuple(long_packets(data)), place, packet.length, packet.place)
+
+@cython.ccall
+def new_datagram(packet: Packet, sender: cython.longlong) -> Datagram:
+    """Make a datagram of a captured packet."""
+    datagram: Datagram = Datagram.__new__(Datagram)
+    datagram.data = packet.captured_payload()
+    datagram.packets = long_packets(datagram.data)
+    datagram.sender = sender
+    datagram.frame = packet.frame
+    datagram.time = packet.time
+    datagram.length = packet.length
+    datagram.offset = packet.place
+    return datagram
 
 
+@cython.cclass
 class _Side:
     """What one side sent."""
 
-    __slots__ = ("crypto", "encrypted", "end", "first_encrypted", "frames", "joiner", "latest", "problems", "reported")
+    crypto: CryptoStream
+    joiner: MessageJoiner
+    end: cython.longlong
+    """Bytes of its messages and Handshake packets."""
+    encrypted: cython.longlong
+    """Datagrams with Handshake packets."""
+    first_encrypted: cython.longlong
+    """The frame of the first of them; 0 if there was none."""
+    frames: set[int]
+    """The frames with bytes of the message that is not whole yet."""
+    latest_frame: cython.longlong
+    """The latest frame with such bytes; 0 if there was none."""
+    latest_time: cython.longlong
+    problems: ProblemList
 
     def __init__(self) -> None:
         self.crypto = CryptoStream()
         self.joiner = MessageJoiner()
         self.end = 0
-        """Bytes of its messages and Handshake packets."""
         self.encrypted = 0
-        """Datagrams with Handshake packets."""
         self.first_encrypted = 0
-        """The frame of the first of them; 0 if there was none."""
-        self.frames: set[int] = set()
-        """The frames with bytes of the message that is not whole yet."""
-        self.latest: Place | None = None
-        """The latest place of such bytes."""
+        self.frames = set()
+        self.latest_frame = 0
+        self.latest_time = UNTIMED
         self.problems = ProblemList()
-        self.reported: set[str] = set()
-        """Of each problem, only the first is reported."""
 
 
+@cython.cclass
 class QuicHandshake:
     """The log of a handshake while it goes on."""
+
+    log: HandshakeLog
+    _budget: Budget
+    _one: _Side
+    _other: _Side
 
     def __init__(self, budget: Budget, keys: CaptureKeys | None) -> None:
         """With `keys`, Handshake packets are kept to be opened if there may be secrets for them."""
         self._budget = budget
         self.log = HandshakeLog(budget, keys=keys)
-        self._sides = (_Side(), _Side())
+        self._one = _Side()
+        self._other = _Side()
 
-    @property
-    def held_bytes(self) -> int:
-        """Estimated bytes of the log."""
-        return self.log.held_bytes
+    @cython.cfunc
+    def _side(self, sender: cython.longlong) -> _Side:
+        return self._one if sender == 0 else self._other
 
-    @property
-    def has_hellos(self) -> bool:
-        """Whether the hellos of both sides are known."""
+    @cython.ccall
+    def has_hellos(self) -> cython.bint:
+        """Return whether the hellos of both sides are known."""
         return self.log.client_hello is not None and self.log.server_hello is not None
 
-    def conflicts(self, sender: int) -> bool:
+    @cython.ccall
+    def conflicts(self, sender: cython.longlong) -> cython.bint:
         """Return whether a side sent different bytes at the same offset."""
-        return self._sides[sender].crypto.conflicts
+        return self._side(sender).crypto.conflicts
 
-    def report(self, sender: int, code: str, detail: str, frame: int) -> None:
-        """Report a problem of a side, unless it was reported before."""
-        side = self._sides[sender]
-        if detail not in side.reported:
-            side.reported.add(detail)
-            side.problems.report(code, detail, frame, None)
+    @cython.ccall
+    def report(self, sender: cython.longlong, code: str, detail: str, frame: cython.longlong) -> cython.bint:
+        """Report a problem of a side; return whether it was not reported before."""
+        problems: ProblemList = self._side(sender).problems
+        for problem in problems:
+            if problem.detail == detail:
+                return False
+        problems.report(code, detail, frame, None)
+        return True
 
-    def add_crypto(self, frame: Crypto, place: Place) -> bool:
+    @cython.ccall
+    def add_crypto(self, offset: cython.longlong, data: bytes, datagram: Datagram) -> cython.bint:
         """Add a CRYPTO frame, and the messages that it completes; return whether all of its bytes were known."""
-        side = self._sides[place.sender]
-        known = side.crypto.news
-        before = side.crypto.held_bytes + side.joiner.waiting
-        if frame.offset + len(frame.crypto_data) > side.crypto.position:
-            side.frames.add(place.frame)
-            side.latest = place
-        data = None if self._budget.is_spent() else side.crypto.add(frame.offset, frame.crypto_data)
-        if data is None:
-            self.report(place.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", place.frame)
+        side: _Side = self._side(datagram.sender)
+        crypto: CryptoStream = side.crypto
+        joiner: MessageJoiner = side.joiner
+        message: Message
+        known: cython.longlong = crypto.news
+        before: cython.longlong = crypto.held_bytes() + joiner.waiting
+        if offset + len(data) > crypto.position:
+            side.frames.add(datagram.frame)
+            side.latest_frame = datagram.frame
+            side.latest_time = datagram.time
+        joined: bytes | None = None if self._budget.is_spent() else crypto.add(offset, data)
+        if joined is None:
+            self.report(datagram.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", datagram.frame)
             return False
-        if side.crypto.conflicts:
+        if crypto.conflicts:
             # A sender must not change them (RFC 9000 section 2.2).
-            self.report(place.sender, "conflicting_data", CONFLICT, place.frame)
-        for message in side.joiner.feed(data, 0) if data else ():
-            self._add_message(message.handshake_type, message.body, len(message.body), place)
-        if side.joiner.malformed is not None:
+            self.report(datagram.sender, "conflicting_data", CONFLICT, datagram.frame)
+        if len(joined) > 0:
+            for message in joiner.feed(joined, 0):
+                size: cython.longlong = len(message.body)
+                self._add_message(
+                    datagram.sender, message.handshake_type, message.body, size, datagram.frame, datagram.time
+                )
+        if joiner.malformed is not None:
             detail = "a handshake message states too great a length"
-            self.report(place.sender, "malformed_message", detail, place.frame)
-            side.joiner.malformed = None
-        self.log.account(side.crypto.held_bytes + side.joiner.waiting - before)
-        return side.crypto.news == known
+            self.report(datagram.sender, "malformed_message", detail, datagram.frame)
+            joiner.malformed = None
+        self.log.account(crypto.held_bytes() + joiner.waiting - before)
+        return crypto.news == known
 
-    def _add_message(self, kind: int, body: bytes, size: int, place: Place) -> None:
-        side = self._sides[place.sender]
-        start = side.end
+    @cython.cfunc
+    def _add_message(
+        self,
+        sender: cython.longlong,
+        kind: cython.longlong,
+        body: bytes,
+        size: cython.longlong,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> cython.bint:
+        side: _Side = self._side(sender)
+        start: cython.longlong = side.end
         side.end = start + _MESSAGE_HEADER + size
-        event = new_event(place.sender, HANDSHAKE, kind, size, body, place.frame, place.time, start, side.end, False)
+        event: HandshakeEvent = new_event(sender, _HANDSHAKE, kind, size, body, frame, time, start, side.end, False)
         self.log.add_message(event, side.problems, len(side.frames))
-        side.frames = {place.frame} if side.joiner.waiting else set()
+        side.frames = set()
+        if side.joiner.waiting > 0:
+            side.frames.add(frame)
+        return True
 
-    def add_alert(self, description: int, place: Place) -> None:
+    @cython.ccall
+    def add_alert(self, description: cython.longlong, datagram: Datagram) -> cython.bint:
         """Add the alert that a CONNECTION_CLOSE stands for."""
-        end, body = self._sides[place.sender].end, bytes([FATAL, description])
-        event = new_event(place.sender, ALERT, None, len(body), body, place.frame, place.time, end, end, False)
+        end: cython.longlong = self._side(datagram.sender).end
+        body = bytes([FATAL, description])
+        event: HandshakeEvent = new_event(
+            datagram.sender, _ALERT, None, len(body), body, datagram.frame, datagram.time, end, end, False
+        )
         self.log.add_event(event)
+        return True
 
-    def add_encrypted(self, size: int, place: Place) -> None:
-        """Add a datagram whose Handshake packets have Length fields with this sum."""
-        side = self._sides[place.sender]
-        if side.encrypted >= MAX_ENCRYPTED:
-            return
+    @cython.ccall
+    def add_encrypted(self, size: cython.longlong, datagram: Datagram) -> cython.bint:
+        """Add a datagram whose Handshake packets have Length fields with this sum; return whether it is kept."""
+        side: _Side = self._side(datagram.sender)
+        if side.encrypted >= _MAX_ENCRYPTED:
+            return False
         side.encrypted += 1
-        side.first_encrypted = side.first_encrypted or place.frame
-        start = side.end
+        if side.first_encrypted == 0:
+            side.first_encrypted = datagram.frame
+        start: cython.longlong = side.end
         side.end += size
-        event = new_event(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
+        event: HandshakeEvent = new_event(
+            datagram.sender, _HANDSHAKE, None, size, b"", datagram.frame, datagram.time, start, side.end, True
+        )
         self.log.add_event(event)
+        return True
 
-    def seal(self, packet: LongPacket, datagram: Datagram, position: int) -> None:
-        """Keep a Handshake packet if keys may open it; `position` is the datagram's among the bytes of its sender."""
+    @cython.ccall
+    def seal(self, packet: LongPacket, datagram: Datagram, position: cython.longlong) -> cython.bint:
+        """Keep a Handshake packet if keys may open it; `position` is the datagram's among the bytes of its sender.
+
+        Return whether keys may open it.
+        """
         if not self.log.opens or packet.end > len(datagram.data):
-            return
-        sender, frame, time = datagram.place
-        body, start = datagram.data[packet.start : packet.end], position + packet.start
-        self.log.add_sealed(SealedRecord(sender, 0, 0, HANDSHAKE, packet.header.version, body, frame, time, start))
+            return False
+        body: bytes = cut(datagram.data, packet.start, packet.end)
+        start: cython.longlong = position + packet.start
+        self.log.add_sealed(
+            SealedRecord(datagram.sender, 0, 0, HANDSHAKE, packet.version, body, datagram.frame, datagram.time, start)
+        )
+        return True
 
-    def finish(self, client: int, one_rtt: Sequence[PacketRef | None] = (None, None)) -> LoggedHandshake | None:
+    def finish(
+        self, client: cython.longlong, one_rtt: Sequence[PacketRef | None] = (None, None)
+    ) -> LoggedHandshake | None:
         """Return the handshake, and its bytes to the budget; None if there was no hello.
 
         `one_rtt` are the first 1-RTT packets of each side. What is known only at the end of the connection is
         left open.
         """
-        log = self.log
+        log: HandshakeLog = self.log
         for sender in (client, 1 - client):
             later = one_rtt[sender]
-            self._break_off(sender, self._sides[sender].first_encrypted or (0 if later is None else later.frame))
+            side: _Side = self._side(sender)
+            self._break_off(sender, side.first_encrypted or (0 if later is None else later.frame))
         log.sort()
         log.account(-log.held_bytes)
-        if log.client == UNKNOWN:
+        if log.client == _UNKNOWN:
             return None
-        summaries = _summary(self._sides[0]), _summary(self._sides[1])
-        logged = LoggedHandshake.without_tcp(
+        summaries = _summary(self._one), _summary(self._other)
+        logged: LoggedHandshake = LoggedHandshake.without_tcp(
             "quic", log, summaries, two_sided=True, given_up=False, until=UNTIMED, damage=(), recording=None
         )
         logged.client = client
         return logged
 
-    def _break_off(self, sender: int, later: int) -> None:
-        """Add the beginning of a hello whose end is missing; `later` is the frame of a packet sent after it, or 0."""
-        side = self._sides[sender]
-        begun, _ = side.joiner.drop()
-        if side.latest is None:
+    @cython.cfunc
+    def _break_off(self, sender: cython.longlong, later: cython.longlong) -> cython.bint:
+        """Add the beginning of a hello whose end is missing; `later` is the frame of a packet sent after it, or 0.
+
+        Return whether bytes are missing.
+        """
+        side: _Side = self._side(sender)
+        begun: bytes = side.joiner.drop()[0]
+        if side.latest_frame == 0:
             if later:
                 self.report(sender, "gap", "the capture lacks the Initial packets of this side", later)
-            return
-        if not (side.crypto.has_gap or begun):
-            return
-        self.report(sender, "gap", "bytes of the handshake are missing", side.latest.frame)
+            return later > 0
+        if not (side.crypto.has_gap() or len(begun) > 0):
+            return False
+        self.report(sender, "gap", "bytes of the handshake are missing", side.latest_frame)
         if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
-            size = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
-            self._add_message(begun[0], begun[_MESSAGE_HEADER:], size, side.latest)
+            size: cython.longlong = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
+            body: bytes = begun[_MESSAGE_HEADER:]
+            self._add_message(sender, begun[0], body, size, side.latest_frame, side.latest_time)
+        return True
 
 
+@cython.cfunc
 def _summary(side: _Side) -> DirectionSummary:
     return DirectionSummary.of_datagrams(
         position=side.end, payload=side.end, first_frame=0, changed=0, problems=side.problems

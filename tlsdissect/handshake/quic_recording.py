@@ -11,11 +11,13 @@ from tlsdissect.handshake.recording import MAX_PACKETS
 from tlsdissect.model.transcript import Packet, QuicPacket, Recording
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.quic_handshake import Datagram
     from tlsdissect.handshake.quic_keys import OpenedPacket
     from tlsdissect.model.connection import Side
-    from tlsdissect.tls.quic import LongPacket
+    from tlsdissect.tls.quic_packets import LongPacket
 
 ENTRY_BYTES = 512
 """Estimated bytes that a kept datagram takes besides twice its own."""
@@ -33,12 +35,11 @@ class QuicRecorder:
         self.full = False
         """Whether there was no room for a datagram."""
 
-    def add(self, datagram: Datagram, opened: dict[int, OpenedPacket], position: int) -> None:
+    def add(self, datagram: Datagram, opened: Mapping[int, OpenedPacket], position: int) -> None:
         """Keep a datagram; `opened` has the packets in it that were opened, by where they begin.
 
         `position` is its offset in the bytes of its sender.
         """
-        sender, frame, time = datagram.place
         size = 2 * len(datagram.data) + ENTRY_BYTES
         self.full = (
             self.full
@@ -52,8 +53,8 @@ class QuicRecorder:
         self._budget.used += size
         number = len(self._packets)
         kept = Packet(
-            frame=frame,
-            time=time_or_none(time),
+            frame=datagram.frame,
+            time=time_or_none(datagram.time),
             sender="client",
             flags=0,
             offset=position,
@@ -62,7 +63,7 @@ class QuicRecorder:
             payload=datagram.data,
             place=None if datagram.offset < 0 else datagram.offset,
         )
-        self._packets.append((sender, kept))
+        self._packets.append((datagram.sender, kept))
         self._quic += [_packet(number, packet, datagram, opened.get(packet.start)) for packet in datagram.packets]
 
     def recording(self, client: int) -> Recording:
