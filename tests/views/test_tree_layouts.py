@@ -10,7 +10,7 @@ from recorded import HEADER, ROOT, SAMPLES, kept
 
 import tlsdissect
 from tlsdissect.tls import layout
-from tlsdissect.views.tree import laid_records, layouts
+from tlsdissect.views.tree import fields, laid_records, layouts
 from tlsdissect.views.tree.fields import VARYING
 from tlsdissect.views.tree.layouts import MAX_SHAPES, Layouts, parted, row
 
@@ -115,6 +115,19 @@ def test_messages_that_differ_in_random_bytes_have_one_layout(tmp_path: Path) ->
     assert [pair for pair in zip(first.texts, second.texts, strict=True) if pair[0] != pair[1]] == [
         (random.hex(), "00" * 32)
     ]
+
+
+def test_a_certificate_in_another_message_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    (connection,) = kept(ROOT / "samples/tls12-full.pcap")
+    found = Layouts()
+    before = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
+    found._shapes.clear()
+    decoded: list[str] = []
+    monkeypatch.setattr(fields, "asn1", lambda *given: decoded.append(given[4]) or ())
+    after = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
+    assert (after, decoded) == (before, [])
+    laid_records(connection, Layouts())
+    assert decoded[0] == "Certificate"
 
 
 def test_no_field_that_varies_decides_about_another() -> None:

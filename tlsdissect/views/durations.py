@@ -11,9 +11,14 @@ def short_ms(ms: float) -> str:
     >>> short_ms(163.727), short_ms(83.98), short_ms(2.598), short_ms(0.0352), short_ms(-0.0001)
     ('164', '84.0', '2.60', '0.035', '0')
     """
-    if abs(ms) < _NOTHING_MS:
+    length = abs(ms)
+    if length < _NOTHING_MS:
         return "0"
-    decimals = next((number for number, least in enumerate(_LEAST_MS) if abs(ms) >= least), len(_LEAST_MS))
+    decimals = 0
+    for least in _LEAST_MS:
+        if length >= least:
+            break
+        decimals += 1
     return f"{ms:,.{decimals}f}"
 
 

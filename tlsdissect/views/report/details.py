@@ -114,14 +114,13 @@ class _Block:
     def _part(self, node: Node) -> list[Any]:
         """Return a part of a record, without missing values at the end."""
         layout, texts, inner = parted(node)
-        return _without_end(
-            [
-                self._numbers.setdefault(layout, len(self._numbers)),
-                [[span.frame, span.offset, span.length] for span in node.bytes],
-                texts,
-                [self._part(one) for one in inner],
-            ]
-        )
+        number = self._numbers.setdefault(layout, len(self._numbers))
+        places = [[span.frame, span.offset, span.length] for span in node.bytes]
+        if inner:
+            return [number, places, texts, [self._part(one) for one in inner]]
+        if texts:
+            return [number, places, texts]
+        return [number, places] if places else [number]
 
 
 def milliseconds(value: float | None) -> float | None:
@@ -133,13 +132,6 @@ def packed(value: object) -> str:
     """Return text for a page: JSON, deflated, in base64."""
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return b64encode(compressor.compress(encode(value)) + compressor.flush()).decode()
-
-
-def _without_end(values: list[Any]) -> list[Any]:
-    """Remove missing values at the end."""
-    while values and values[-1] in (None, (), []):
-        values.pop()
-    return values
 
 
 def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
@@ -215,17 +207,17 @@ def _ladder(one: Ladder) -> dict[str, Any]:
     """Return a ladder as the page draws it, its moments in thousandths of the axis of time."""
     course = Course(one)
     axis = Axis([course])
-    length = axis.scale.length or 1.0
+    length, completing = axis.scale.length or 1.0, course.completing
 
     def place(ms: float) -> int:
         return round(1000 * axis.scale.at(ms) / length)
 
     def arrow(slant: Slant) -> list[Any]:
-        sent = slant.arrow
+        sent, begin, end = slant
         parts = [[kind, joined(map(printable, labels))] for kind, labels in sent.parts()]
-        flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is course.completing)
+        flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is completing)
         time = None if sent.ms is None else in_ms(sent.ms)
-        cells = [sent.sender, parts, sent.frame_range, time, place(slant.begin), place(slant.end)]
+        cells = [sent.sender, parts, sent.frame_range, time, place(begin), place(end)]
         return [*cells, flags] if flags else cells
 
     return {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Raw
 from msgspec.json import encode
 
 from tlsdissect.views.printable import printable
@@ -49,6 +50,28 @@ class LaidNode(Node, frozen=True, kw_only=True):
     texts: tuple[str, ...] = ()
 
 
+class _EncodedNode(Node, frozen=True, kw_only=True):
+    """A node and those in it, as a page has them."""
+
+    encoded: Raw
+
+
+class _LaidFields(Fields):
+    """Builds the nodes of a message, and DER values that other messages had before as they were built for these."""
+
+    def __init__(self, data: bytes, known: dict[Hashable, tuple[Node, ...]]) -> None:
+        super().__init__(RelativeBytes(data))
+        self._known = known
+
+    def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+        """Return the nodes of a DER value."""
+        key = name, cited, self._data[start:end]
+        if key not in self._known:
+            nodes = super().der(name, start, end, cited)
+            self._known[key] = tuple([_EncodedNode("", encoded=Raw(encode(row(node)))) for node in nodes])
+        return self._known[key]
+
+
 class _Shape:
     """A choice of varying fields, and the layouts with them, by all other bytes."""
 
@@ -66,6 +89,8 @@ class _Shape:
 
     def texts(self, data: bytes, dated: Callable[[str], str | None]) -> tuple[str, ...] | None:
         """Return the texts of the varying fields; None if one has a meaning and had none before, or the reverse."""
+        if not self._described:
+            return ()
         texts = []
         for describe, has_meaning, is_random in self._described:
             value, meaning = describe(data)
@@ -82,6 +107,8 @@ class Layouts:
 
     def __init__(self) -> None:
         self._shapes: dict[Hashable, list[_Shape]] = {}
+        self._der: dict[Hashable, tuple[Node, ...]] = {}
+        """The nodes of certificates, names and OCSP responses: few are distinct, and most of them are large."""
         self._used = 0
 
     def lay(
@@ -100,7 +127,7 @@ class Layouts:
         return (LaidNode("", bytes=spans, layout=layout, texts=shape.texts(data, dated) or ()),)
 
     def _new(self, shapes: list[_Shape], data: bytes, build: Build) -> tuple[_Shape, bytes]:
-        fields = Fields(RelativeBytes(data))
+        fields = _LaidFields(data, self._der)
         nodes = build(fields)
         places = {one.node: one for one in fields.varying}
         found: list[Varying] = []
@@ -112,14 +139,16 @@ class Layouts:
             shapes.append(shape)
             del shapes[:-MAX_SHAPES]
         shape.layouts[shape.fixed(data)] = layout
-        self._used += len(data) + len(layout) + ENTRY_BYTES
+        # What is kept of DER is in the layout, too.
+        self._used += 2 * (len(data) + len(layout) + ENTRY_BYTES)
         if self._used > LAYOUT_BYTES:
             self._shapes.clear()
+            self._der.clear()
             self._used = 0
         return shape, layout
 
 
-def row(node: Node) -> list[Any]:
+def row(node: Node) -> list[Any] | Raw:
     """Return a node as a page has it, without its places."""
     return _row(node, {}, [], None)
 
@@ -137,8 +166,10 @@ def _is_laid(node: Node) -> bool:
     return isinstance(node, LaidNode) or any(map(_is_laid, node.children))
 
 
-def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any]:
+def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any] | Raw:
     """Return a node as a page has it, and add the varying fields in it to `found`."""
+    if isinstance(node, _EncodedNode):
+        return node.encoded
     size = sum(span.length for span in node.bytes)
     place = node.bytes[0].offset if node.bytes and not node.children else None
     text: str | int = node.text

@@ -106,7 +106,8 @@ class MappedBytes:
         self._frame = frame
         """The frame that completed the bytes."""
         self._runs: list[tuple[int, int]] = []
-        self._data = bytearray()
+        self._data: bytes | bytearray = b""
+        """What was added: as it is while it is one piece, which most are."""
 
     def __len__(self) -> int:
         return len(self._data)
@@ -114,7 +115,7 @@ class MappedBytes:
     @property
     def data(self) -> bytes:
         """The bytes."""
-        return bytes(self._data)
+        return self._data if isinstance(self._data, bytes) else bytes(self._data)
 
     def beginning(self, size: int) -> bytes:
         """Return the first `size` bytes, or all of them if there are fewer."""
@@ -123,7 +124,12 @@ class MappedBytes:
     def add(self, data: bytes, start: int) -> None:
         """Append bytes; `start` is their offset in the stream of their sender."""
         self._runs.append((len(self._data), start))
-        self._data += data
+        if not self._data:
+            self._data = data
+        elif isinstance(self._data, bytes):
+            self._data = bytearray(self._data + data)
+        else:
+            self._data += data
 
     def spans(self, start: int, end: int) -> tuple[Span, ...]:
         """Return where a range of the bytes lies in the frames."""
@@ -158,7 +164,7 @@ class RelativeBytes(MappedBytes):
     """Bytes whose positions are those in the bytes themselves."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = bytearray(data)
+        self._data = data
 
     def spans(self, start: int, end: int) -> tuple[Span, ...]:
         """Return the range itself."""
