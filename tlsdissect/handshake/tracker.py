@@ -447,7 +447,8 @@ class Tracker:
             return named
         if TLS in (directions[0].mode, directions[1].mode):
             return not_tls.RECORDS_BEGUN if flow.handshake.opener == UNKNOWN else not_tls.RECORDS
-        if flow.handshake.opener != UNKNOWN and flow.payload_bytes and not any(kept):
+        payload = directions[0].payload + directions[1].payload
+        if flow.handshake.opener != UNKNOWN and payload and not any(kept):
             return not_tls.HIDDEN
         return None
 
