@@ -23,6 +23,8 @@ SALTS = {
 }
 CLIENT, SERVER = ("192.0.2.1", 40_000), ("198.51.100.2", 443)
 INITIAL, HANDSHAKE = 0, 2
+ORIGINAL, PEER = b"\x01" * 8, b"\x02" * 8
+"""Connection IDs."""
 
 
 class Keys(NamedTuple):

@@ -58,7 +58,7 @@ def test_an_input_that_fails_is_made_small() -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_each_target_has_benign_inputs(name: str) -> None:
     found = list(TARGETS[name].seeds(seeds.SAMPLES))
-    assert len(found) > 5
+    assert len(found) > 1
     assert TARGETS[name].run(found[-1])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, SYN, said
 from damaging import NUMBERS
-from mangle import ETHERNET, Segment, hash_of, ip4, ip6, pcap, tcp
+from mangle import ETHERNET, IPV4, IPV6, Segment, hash_of, ip4, ip6, pcap, tcp
 from mangle import ethernet as in_ethernet
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def messages(body: bytes) -> list[bytes]:
     return found
 
 
-def written(sent: list[Record]) -> list[tuple[int, bytes]]:
+def written(sent: Sequence[Record]) -> list[tuple[int, bytes]]:
     """The turns of both sides."""
     turns: list[tuple[int, bytes]] = []
     open_record: Record | None = None
@@ -347,16 +347,19 @@ def frames(packet: Packet, version: int) -> Iterator[bytes]:
     one, size = packet.segment, packet.fragment
     body = tcp(one)
     if not size or len(body) <= size:
-        yield in_ethernet(0x0800, ip4(one)) if version == 4 else in_ethernet(0x86DD, ip6(one))
+        yield in_ethernet(IPV4, ip4(one)) if version == 4 else in_ethernet(IPV6, ip6(one))
         return
     for at in range(0, len(body), size):
         start = max(0, at - packet.overlap)
-        part, more = body[start : at + size], at + size < len(body)
-        if version == 4:
-            yield in_ethernet(0x0800, ip4(one, part, start, hash_of(one), more=more))
-        else:
-            head = struct.pack(">IHBB", 6 << 28, 8 + len(part), 44, 64) + one.source + one.target
-            yield in_ethernet(0x86DD, head + struct.pack(">BBHI", 6, 0, start | more, hash_of(one)) + part)
+        yield fragment(one, version, body[start : at + size], start, hash_of(one), more=at + size < len(body))
+
+
+def fragment(one: Segment, version: int, part: bytes, at: int, mark: int, *, more: bool) -> bytes:
+    """A frame with a part of a segment, header included, that begins at a multiple of 8."""
+    if version == 4:
+        return in_ethernet(IPV4, ip4(one, part, at, mark, more=more))
+    head = struct.pack(">IHBB", 6 << 28, 8 + len(part), 44, 64) + one.source + one.target
+    return in_ethernet(IPV6, head + struct.pack(">BBHI", 6, 0, at | more, mark) + part)
 
 
 # ---------------------------------------------------------------- programs

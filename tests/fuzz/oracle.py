@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FACTOR = 20
 """How much more than a benign input of its size an input may take."""
-SEEDS = 25
+SEEDS = 12
 """Benign inputs that are measured."""
 AGAIN = 3
 """Times that an input which takes too long is run again."""

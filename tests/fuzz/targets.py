@@ -7,29 +7,62 @@ Python. Where more must hold, the target asserts it.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
+import datagrams
+import eapwriting
 import msgspec
+import quicwriting
+from capture.building import ether, ip4, udp
 from capture.rows import Pieces, rows_of
+from conversing import CLIENT, SERVER
 from fuzz import mutator, seeds
 from fuzz.choices import Choices, parts
 from fuzz.key_damage import damaged_capture
-from mangle import differences, pcap, said
+from mangle import ETHERNET, RAW, differences, pcap, said, tcp
+from surveying import surveyed
+from tlswriting import message, sized
 
 import tlsdissect
 from tlsdissect.capture import CaptureError, open_capture
+from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits
+from tlsdissect.flows.reassembly import Arrival, Assembler
+from tlsdissect.handshake.decompression import DecompressionError, decompressed
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import DEFAULTS, Options
+from tlsdissect.handshake.starttls import recognise
 from tlsdissect.pipeline import Reading
+from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
+from tlsdissect.tls.client_hello import Ssl2ClientHello
+from tlsdissect.tls.codepoints import HandshakeType
+from tlsdissect.tls.extensions import (
+    FROM_CERTIFICATE_ENTRY,
+    FROM_CERTIFICATE_REQUEST,
+    FROM_CLIENT,
+    FROM_RETRY,
+    FROM_SERVER,
+    FROM_TICKET,
+    decode,
+)
+from tlsdissect.tls.handshake import Decoder, decoder
+from tlsdissect.tls.key_exchange import key_exchange
+from tlsdissect.tls.messages import Heartbeat
+from tlsdissect.tls.quic import Frames
+from tlsdissect.tls.server_hello import Ssl2ServerHello
+from tlsdissect.tls.wire import WireError
 from tlsdissect.trust.judge import Judge
+from tlsdissect.x509.certificates import certificate
+from tlsdissect.x509.staples import staple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from tlsdissect.tls.layout import WireStruct
 
 TIGHT = Options(
     idle=1.0, limits=Limits(known=2, followed=1, held_bytes=500, message_bytes=2000, total_bytes=4000, max_sessions=1)
@@ -40,6 +73,28 @@ OPENED = frozenset({"hidden", "keys", "transcript"})
 """Keys with what keys add."""
 OF_CAPTURE = frozenset({"stream", "transcript"})
 """Keys whose values follow the packets of other connections, or all packets."""
+FRAGMENTED = bytes(range(256)) * 2 + b"and the end"
+"""The payload of the segment that comes in fragments."""
+MOST_FRAGMENTS = 64
+STREAM = bytes(n * n >> 8 & 0xFF for n in range(20_000))
+"""What is sent in segments."""
+MOST_SEGMENTS = 500
+RECORD_BYTES = 16_000
+"""Bytes of a message in one record."""
+VERSIONS = (0x0303, 0x0304, 0x0301, 0x0300, 0x0302, 0x7F12, 0xFEFD, 0xFEFF, 0x0002)
+SUITES = (
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_PSK_WITH_AES_128_CBC_SHA", "TLS_DHE_PSK_WITH_AES_128_CBC_SHA", "TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_PSK_WITH_AES_128_CBC_SHA", "TLS_DH_anon_WITH_AES_128_CBC_SHA", "TLS_SRP_SHA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_EXPORT_WITH_RC4_40_MD5", "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", "TLS_KRB5_WITH_DES_CBC_SHA",
+)  # fmt: skip
+"""One of each kind of key exchange."""
+STRUCTS = (Ssl2ClientHello, Ssl2ServerHello, Ssl2ErrorMessage, Alert, Heartbeat, Frames)
+"""Structs that are no handshake messages."""
+FIRST_STRUCT = 240
+"""Types of messages from here on stand for these."""
+TABLES = (FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY, FROM_TICKET)
+OPTIONS = ("where", "stream", "since", "until", "sni", "client", "port", "tls", "finding")
 KEPT = Options(keep=True, raw_fingerprints=True)
 
 
@@ -99,6 +154,225 @@ def headers(data: bytes) -> object:
     link = choices.number(2)
     frames = [(number, frame) for number, (_, frame) in enumerate(parts(choices.rest()))]
     return packets_of(pcap(frames, link))
+
+
+@target(seeds.fragments)
+def fragments(data: bytes) -> object:
+    """Fragments of one segment, of IPv4 or IPv6: whatever order they come in, only that segment comes of them."""
+    choices = Choices(data)
+    version, whole = choices.pick((4, 6)), mutator.segments([(0, FRAGMENTED)], 1)[3].segment
+    body, frames, lies = tcp(whole), [], False
+    while choices and len(frames) < MOST_FRAGMENTS:
+        at, size, how = 8 * choices.below(80), 8 * choices.below(80) + choices.below(9), choices.number()
+        part = body[at : at + size]
+        if how & 4:
+            part, lies = part[::-1], True
+        # The last one says where the packet ends.
+        more = not how & 1 if how & 8 else at + len(part) < len(body)
+        lies = lies or more != (at + len(part) < len(body)) or (more and len(part) % 8 != 0)
+        frames.append(mutator.fragment(whole, version, part, at, how >> 4 & 1, more=more))
+    found = packets_of(pcap(list(enumerate(frames)), ETHERNET))
+    payloads = {row["payload"] for row in found if isinstance(row, dict) and row["captured"] == row["length"]}
+    assert lies or payloads <= {whole.payload}, "a packet was put together wrongly"
+    return found
+
+
+# ---------------------------------------------------------------- streams
+
+
+@target(seeds.segments)
+def reassembly(data: bytes) -> object:
+    """Segments of a stream, some cut by the capture: every byte comes once, in order, at its offset."""
+    choices = Choices(data)
+    first = choices.number(4)
+    assembler = Assembler()
+    assembler.start(first)
+    end, found = 0, []
+
+    def deliver(arrivals: Iterable[Arrival]) -> None:
+        nonlocal end
+        for one in arrivals:
+            assert (one.offset, one.data) == (end, STREAM[end : end + len(one.data)]), "the stream is wrong"
+            found.append((one.offset, one.end, one.frame))
+            end = one.end
+        assert assembler.position == end
+
+    for number in range(1, MOST_SEGMENTS):
+        if not choices:
+            break
+        start = choices.below(len(STREAM))
+        size = min(choices.below(2000), len(STREAM) - start)
+        captured = max(0, size - choices.pick((0, 0, 0, 1, 100, 2000)))
+        arrivals = assembler.feed((first + start) % 2**32, STREAM[start : start + captured], size, number, number)
+        deliver(arrivals)
+    while assembler.is_holding():
+        hole, arrivals = assembler.give_up()
+        end += hole
+        deliver(arrivals)
+    assert assembler.held_bytes == 0
+    return found
+
+
+@target(seeds.streams)
+def records(data: bytes) -> object:
+    """What both sides of a TCP connection say, a segment after the other."""
+    return look(conversation((kind & 1, part) for kind, part in parts(data)))
+
+
+@target(seeds.upgrades)
+def starttls(data: bytes) -> object:
+    """What both sides say before TLS, and a handshake after it."""
+    spoken = [(kind & 1, part) for kind, part in parts(data)]
+    sides = [b"".join(part for side, part in spoken if side == one) for one in (CLIENT, SERVER)]
+    return [recognise(*sides), look(conversation([*spoken, *mutator.written(mutator.records("tls12-full"))]))]
+
+
+def conversation(spoken: Iterable[tuple[int, bytes]]) -> bytes:
+    return mutator.capture(mutator.segments(list(spoken), 1))
+
+
+def look(data: bytes) -> list[object]:
+    """What a capture tells with transcripts, views and findings."""
+    kept, texts = read(data, KEPT)
+    judged, _ = read(data, judge=Judge())
+    return [texts, [shown(one) for one in kept], [one.findings for one in judged]]
+
+
+# ---------------------------------------------------------------- messages
+
+
+@target(seeds.messages)
+def messages(data: bytes) -> object:
+    """A handshake message of any type, version and key exchange, or another struct; its fields cover all bytes."""
+    choices = Choices(data)
+    version, suite, kind = choices.pick(VERSIONS), choices.pick(SUITES), choices.number()
+    if kind >= FIRST_STRUCT:
+        return survey_of(STRUCTS[kind % len(STRUCTS)], choices.rest())
+    found = decoder(kind, version, key_exchange(suite), datagram=version >= 0xFE00)
+    return None if found is None else survey_of(found, choices.rest())
+
+
+@target(seeds.extensions)
+def extensions(data: bytes) -> object:
+    """The body of an extension, from any message that has it."""
+    choices = Choices(data)
+    table, number = choices.pick(TABLES), choices.number(2)
+    body = choices.rest()
+    try:
+        decoded: object = decode(table, number, body)
+    except WireError as error:
+        decoded = str(error)
+    return [decoded, survey_of(table[number], body) if number in table else None]
+
+
+def survey_of(struct: Decoder | type[WireStruct], body: bytes) -> list[object]:
+    found = surveyed(struct, body)
+    return [found.value, found.fields, [str(error) for error in found.errors]]
+
+
+@target(seeds.compressed)
+def compression(data: bytes) -> object:
+    """A compressed certificate: an algorithm, the size that it is said to have, and bytes."""
+    choices = Choices(data)
+    algorithm, size = choices.below(5), choices.number(3)
+    try:
+        found = decompressed(algorithm, choices.rest(), size)
+    except DecompressionError as error:
+        return str(error)
+    assert len(found) == size
+    return found
+
+
+@target(seeds.certificates)
+def certificates(data: bytes) -> object:
+    """A chain of certificates, as a server sends it."""
+    chain = [part for _, part in parts(data)]
+    listed = b"".join(sized(one, 3) for one in chain)
+    found = [certificate(one) for one in chain]
+    return [found, look(with_message("tls12-full", HandshakeType.CERTIFICATE, sized(listed, 3)))]
+
+
+@target(seeds.staples)
+def ocsp(data: bytes) -> object:
+    """An OCSP response, as a server staples it."""
+    body = b"\x01" + sized(data, 3)
+    return [staple(data), look(with_message(seeds.STAPLED, HandshakeType.CERTIFICATE_STATUS, body))]
+
+
+def with_message(talk: str, kind: HandshakeType, body: bytes) -> bytes:
+    """A sample with another body of one message."""
+    written = [
+        replace(one, body=message(kind, body), pieces=1 + len(body) // RECORD_BYTES, joins=False)
+        if one.clear and one.body[0] == kind
+        else one
+        for one in mutator.records(talk)
+    ]
+    return conversation(mutator.written(written))
+
+
+# ---------------------------------------------------------------- datagrams
+
+
+@target(seeds.quic)
+def quic(data: bytes) -> object:
+    """QUIC packets of both sides: Initial packets with any frames, and any datagrams."""
+    sent: list[quicwriting.Sent] = []
+    for number, (kind, part) in enumerate(parts(data)):
+        by_client, how = not kind & 1, kind >> 1 & 7
+        ids = (quicwriting.ORIGINAL, quicwriting.PEER) if by_client else (quicwriting.PEER, quicwriting.ORIGINAL)
+        side = "client" if by_client else "server"
+        if how <= 3:
+            version = quicwriting.V2 if how == 3 else quicwriting.V1
+            packet = quicwriting.initial(
+                part, *ids, side=side, keyed=quicwriting.ORIGINAL, number=number, version=version, size=0
+            )
+        elif how == 4:
+            packet = quicwriting.handshake(*ids, size=len(part))
+        else:
+            packet = part
+        sent.append(quicwriting.Sent(packet, by_client))
+    return look(quicwriting.pcap(sent))
+
+
+@target(seeds.datagrams)
+def dtls(data: bytes) -> object:
+    """Datagrams of both sides with DTLS."""
+    packets = [datagrams.packet(kind & 1, part) for kind, part in parts(data)]
+    return look(pcap([(mutator.START + 1000 * number, packet) for number, packet in enumerate(packets)], RAW))
+
+
+@target(seeds.eap)
+def eap(data: bytes) -> object:
+    """EAP packets in frames of IEEE 802.1X or in RADIUS, and any bytes in either."""
+    frames = [eap_frame(kind, number, part) for number, (kind, part) in enumerate(parts(data))]
+    return look(pcap([(mutator.START + 1000 * number, frame) for number, frame in enumerate(frames)], ETHERNET))
+
+
+def eap_frame(kind: int, number: int, part: bytes) -> bytes:
+    by_peer, how = kind & 1, kind >> 1 & 3
+    ends = {"to": eapwriting.GROUP, "source": eapwriting.SUPPLICANT if by_peer else eapwriting.AUTHENTICATOR}
+    if how == 0:
+        return eapwriting.eapol(part, **ends)
+    if how == 1:
+        return bytes.fromhex("0180c2000003020000000001888e") + part
+    code, ports = (1, (40_000, 1812)) if by_peer else (11, (1812, 40_000))
+    packet = eapwriting.radius(code, number // 2 % 256, part[:4000]) if how == 2 else part
+    return ether(ip4(udp(packet, sport=ports[0], dport=ports[1]), 17))
+
+
+# ---------------------------------------------------------------- selections
+
+
+@target(seeds.expressions)
+def selections(data: bytes) -> object:
+    """A value of an option that selects connections, among them an expression in CEL."""
+    choices = Choices(data)
+    name, text = choices.pick(OPTIONS), choices.rest().decode("utf-8", "replace")
+    try:
+        selection = Selection.of(**{name: text})
+    except ValueError as error:
+        return str(error)
+    return [selection.matches(one, mutator.START * 1000) for one in seeds.selected()]
 
 
 # ---------------------------------------------------------------- the whole
