@@ -136,6 +136,8 @@ class EapConversation(Totals):
         """The Calling-Station-Id or else the User-Name of its RADIUS requests."""
         self.method_start: EapPacket | None = None
         """The latest Start of a method."""
+        self.requested = self.responded = False
+        """Whether there are Requests, and Responses."""
         self.counts_up = False
         """Whether the identifier of a Request was that of the one before it plus 1."""
         self._identifier = UNKNOWN
@@ -192,6 +194,8 @@ class EapConversation(Totals):
             self.method_start = eap if eap.is_start else self.method_start
             self._identifier = eap.identifier
             self._has_method = self._has_method or eap.method != _IDENTITY
+        self.requested = self.requested or eap.code == REQUEST
+        self.responded = self.responded or eap.code == RESPONSE
         if eap.code == RESPONSE and eap.method == _IDENTITY and len(eap.body) == eap.size:
             self.identity = eap.body[:MAX_IDENTITY_BYTES]
         if eap.code in (SUCCESS, FAILURE):

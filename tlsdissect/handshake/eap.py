@@ -255,9 +255,9 @@ class EapTracker:
         """The keys of the sessions that the latest packet set up or offered."""
         self._conversation = conversation
         self._budget = budget
-        self._seen = [False, False]
-        """Whether each side sent packets."""
-        self._latest = conversation.method_start
+        self._has_tls = False
+        """Whether a packet with TLS came, from which on packets are read; those before it are only recorded."""
+        self._latest: EapPacket | None = None
         self._more = False
         """Whether more fragments follow the latest packet, so that the other side only acknowledges it."""
         self._requests: deque[int] = deque(maxlen=_LATE)
@@ -267,7 +267,9 @@ class EapTracker:
         """Read a packet that is no repetition; see `read_fragment` for `spans`."""
         log = self.log
         offered, decided = log.client_hello is not None, log.decided
-        if eap.code in (REQUEST, RESPONSE):
+        if eap.carries_tls and not eap.is_start and not self._has_tls:
+            self._has_tls, self._latest = True, self._conversation.method_start
+        if self._has_tls and eap.code in (REQUEST, RESPONSE):
             self._read(eap, packet, spans)
         if self._recorder is not None:
             self._record(eap, packet, self._recorder)
@@ -296,7 +298,6 @@ class EapTracker:
     def _read(self, eap: EapPacket, packet: Packet, spans: tuple[tuple[int, int], ...]) -> None:
         """Read a Request or Response."""
         sender = _SERVER if eap.code == REQUEST else _SUPPLICANT
-        self._seen[sender] = True
         if eap.is_start:
             self._latest, self._more = eap, False
             self._requests.append(eap.identifier)
@@ -391,7 +392,7 @@ class EapTracker:
             "eap",
             log,
             self._summaries(),
-            two_sided=all(self._seen),
+            two_sided=conversation.requested and conversation.responded,
             given_up=self.limited,
             until=until,
             damage=tuple(hurt for hurt in damage if hurt.frame > conversation.first_frame),
