@@ -53,6 +53,7 @@ cdef class Segments:
     cdef long long _last
     cdef long long _times
     cdef long long _surprises
+    cpdef bint has_data(self)
     cpdef bint is_unordered(self)
     cpdef bint add(self, Segment one)
     cpdef bint drop(self)

@@ -223,6 +223,15 @@ class Segments:
         self._surprises = 0
 
     @cython.ccall
+    def has_data(self) -> cython.bint:
+        """Return whether more is kept than the bytes of keep-alives."""
+        one: Segment
+        for one in self.kept:  # noqa: SIM110  # a generator would be a closure
+            if one.length > 1 or one.flags & _RST:
+                return True
+        return False
+
+    @cython.ccall
     def is_unordered(self) -> cython.bint:
         """Return whether segments were captured after they were acknowledged, and times do not confirm this order."""
         return self._surprises > 0 and (self._back or not self._times)

@@ -129,7 +129,7 @@ class Tracker:
             return self.state == _HELLOS
         mine: Direction = self.directions[0]
         other: Direction = self.directions[1]
-        return self.state == _HELLOS or (mine.payload == 0 and other.payload == 0)
+        return self.state == _HELLOS or (mine.payload == 0 and other.payload == 0 and not self._segments.has_data())
 
     @cython.ccall
     def feed(self, packet: Packet, sender: cython.longlong) -> cython.longlong:
