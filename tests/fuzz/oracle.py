@@ -24,6 +24,9 @@ FACTOR = 20
 """How much more than a benign input of its size an input may take."""
 SEEDS = 12
 """Benign inputs that are measured."""
+LEAST_SECONDS = 0.002
+LEAST_BYTES = 256 << 10
+"""What a benign input may take of any target: less cannot be told from what Python does besides."""
 AGAIN = 3
 """Times that an input which takes too long is run again."""
 STEP = 4 << 10
@@ -52,8 +55,8 @@ class Oracle:
         self._benign = list(target.seeds(seeds.SAMPLES))[:SEEDS]
         for one in self._benign:
             self._run(one)  # fills caches
-        self.seconds = self._rate(self._seconds)
-        self.bytes = self._rate(self._bytes)
+        self.seconds = self._rate(self._seconds, LEAST_SECONDS)
+        self.bytes = self._rate(self._bytes, LEAST_BYTES)
         self._peak = peak()
 
     def check(self, data: bytes) -> None:
@@ -71,9 +74,9 @@ class Oracle:
     def _allowed(self, rate: Rate, data: bytes) -> float:
         return FACTOR * rate.benign(len(data))
 
-    def _rate(self, measure: Callable[[bytes], float]) -> Rate:
+    def _rate(self, measure: Callable[[bytes], float], least: float) -> Rate:
         costs = [(measure(one), len(one)) for one in self._benign]
-        return Rate(median(cost for cost, _ in costs), median(cost / size for cost, size in costs))
+        return Rate(max(least, median(cost for cost, _ in costs)), median(cost / size for cost, size in costs))
 
     def _seconds(self, data: bytes) -> float:
         begin = time.process_time()
