@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from ipaddress import ip_address
 from typing import Any
@@ -215,6 +216,18 @@ def test_a_table_stays_as_small_as_it_may_be() -> None:
     assert sorted(ended) == sorted(known.items())
     assert sum(many for _, many in ended) + table.late == 4000
     assert table.evicted > 0
+
+
+def test_nothing_keeps_flows_that_were_evicted() -> None:
+    table, begun = FlowTable(limits=Limits(known=40)), flows_in_memory()
+    for frame in range(1, 4001):
+        shown(table, client(frame, flags=SYN, seq=frame, time=frame), frame)
+        table.over()
+    assert flows_in_memory() - begun <= 40
+
+
+def flows_in_memory() -> int:
+    return sum(isinstance(one, Flow) for one in gc.get_objects())
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.sampled_from([ACK, SYN, FIN, RST]), st.integers(0, 90))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from tlsdissect.capture.packet import UDP, Packet
 from tlsdissect.flows.limits import Limits
 from tlsdissect.flows.table import Shard
@@ -78,6 +80,18 @@ def test_an_evicted_flow_with_tls_is_over() -> None:
     assert [(clock, flow.stream) for clock, flow in table.over(20)] == [(20, 0), (20, 1)]
     assert table.evicted == 2
     assert [flow.stream for flow in table.finish()] == list(range(2, 9))
+
+
+def test_nothing_keeps_flows_that_were_evicted() -> None:
+    table, begun = UdpTable(limits=Limits(udp_known=40)), flows_in_memory()
+    for number in range(2000):
+        table.follow(find(table, number, 53, number), object())
+        table.over(number)
+    assert flows_in_memory() - begun <= 40
+
+
+def flows_in_memory() -> int:
+    return sum(isinstance(one, UdpFlow) for one in gc.get_objects())
 
 
 def test_each_flow_is_decoded_by_one_shard() -> None:

@@ -15,7 +15,7 @@ each timeout, were rejected: a flow that is queued again would have to be insert
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -310,6 +310,9 @@ class FlowTable:
             self._replaced.pop(flow.stream, None)
             flow.due = PAST
             flow.queued = NEVER
+        # The heap would keep evicted flows in memory until their timeouts.
+        self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
+        heapify(self._heap)
         self.known -= len(leaving)
         self.evicted += len(ended)
         return [Ended(self.clock, one, True) for one in ended]

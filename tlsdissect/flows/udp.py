@@ -8,7 +8,7 @@ datagrams, and the table finds those flows as `FlowTable` does.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -192,6 +192,9 @@ class UdpTable:
             self._flows.pop(opposite(flow.endpoints), None)
             flow.queued = NEVER
             self.evicted += flow.follower is not None
+        # The heap would keep evicted flows in memory until their timeouts.
+        self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
+        heapify(self._heap)
         self._known -= len(leaving)
         return sorted(leaving, key=_stream)
 
