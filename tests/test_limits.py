@@ -14,6 +14,7 @@ from tlsdissect import Limits
 from tlsdissect.flows.limits import LEAST, MOST
 from tlsdissect.handshake.facts.hello_extensions import MAX_REPORTED
 from tlsdissect.handshake.options import Options
+from tlsdissect.handshake.tracker import TRACKER_BYTES
 from tlsdissect.pipeline import Reading
 from tlsdissect.tls.extensions import MAX_ITEMS
 
@@ -29,6 +30,14 @@ def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) ->
     assert {c.outcome for c in connections} == {"incomplete"}
     assert {c.packets for c in connections} == {6}
     assert reading.summary.given_up == 3
+
+
+def test_what_follows_a_handshake_counts_towards_the_bytes_of_all(tmp_path: Path) -> None:
+    """The first bytes of a ClientHello cost less than the objects that wait for the others."""
+    path = spoken(tmp_path / "many.pcap", record(22, hello(0, 0))[:40])
+    reading = Reading([path], Options(limits=Limits(total_bytes=11 * TRACKER_BYTES), batch=1))
+    assert len(list(reading)) == 20
+    assert reading.summary.given_up == 10
 
 
 def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: Path) -> None:

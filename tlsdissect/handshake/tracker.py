@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _NOT_KEPT = (b"?", b"?")
 """Stands for the first bytes of both sides if these were not kept."""
+TRACKER_BYTES = 6144
+"""Estimated bytes that a tracker takes besides what it keeps."""
 FOLLOWED_BYTES = 1 << 20
 """Payload bytes after which an undecided handshake is no longer read packet by packet."""
 UPGRADE_BYTES = 1 << 16
@@ -115,6 +117,7 @@ class Tracker:
         self._budget = budget
         self._keys = keys
         self._segments = Segments(budget)
+        budget.used += TRACKER_BYTES
         self._start()
 
     @cython.ccall
@@ -456,6 +459,7 @@ class Tracker:
     def release(self) -> cython.bint:
         """Return the bytes that are held and kept to the budget."""
         direction: Direction
+        self._budget.used -= TRACKER_BYTES
         self._segments.drop()
         if self.lookups is not None:
             self.lookups.release()
