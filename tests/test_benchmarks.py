@@ -36,6 +36,14 @@ def test_run_measures_every_comparison(tmp_path: Path) -> None:
     assert done.stdout.count("ratio") == len(names)
 
 
+def test_limits_measures_each_attack() -> None:
+    done = run("limits", "--part", "0.00001")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[1:] for line in done.stdout.splitlines()[2:]]
+    assert len(rows) == 16
+    assert all(0 < float(row[1]) < 500 and float(row[-1].strip(" |")) > 0 for row in rows)
+
+
 def test_stages_measures_each_stage() -> None:
     done = run("stages", str(ROOT / "samples" / "tls12-full.pcap"), "--runs", "1")
     assert done.returncode == 0, done.stderr
