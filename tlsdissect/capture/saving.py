@@ -77,7 +77,8 @@ class Saver:
 
     def start(self) -> None:
         """Open the first file, or the next one of a rotation."""
-        how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        # The user named the one file, also if it is a link; the names of a rotation are made here, and can be foreseen.
+        how = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if self._saved.rotation is None else os.O_EXCL)
         self._file = os.open(self._file_name(), how, 0o666, dir_fd=self._folder)
         self._number += 1
         self._whole = self._size = 0

@@ -52,7 +52,7 @@ class Exporter:
             raise click.UsageError(f"--to {self._folder}: {there[0]} already exists")
         make_folder(self._folder)
         with ExitStack() as files:
-            sinks = [files.enter_context(whole_file(path)) for path in paths]
+            sinks = [files.enter_context(whole_file(path, new=True)) for path in paths]
             self._tables = [
                 (table, self._writer(table, sink.write)) for table, sink in zip(self._kinds, sinks, strict=True)
             ]

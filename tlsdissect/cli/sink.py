@@ -90,16 +90,17 @@ def standard_output() -> Iterator[Sink]:
 
 
 @contextlib.contextmanager
-def whole_file(path: str, *, empty: bool = True) -> Iterator[Sink]:
+def whole_file(path: str, *, empty: bool = True, new: bool = False) -> Iterator[Sink]:
     """Yield a temporary file beside `path` that replaces it at the end, or is removed on failure.
 
-    Unless it may be `empty`, it is also removed if nothing was written.
+    Unless it may be `empty`, it is also removed if nothing was written. If it must be `new`, nothing is replaced, and a
+    symbolic link of that name not followed, also one that comes while the file is written.
     """
-    # A symbolic link stays a link: its target is replaced.
-    target = os.path.realpath(path)
+    # The user named this link: it stays one, and its target is replaced.
+    target = path if new else os.path.realpath(path)
     try:
         # Pipes and devices are written directly. /dev/stdout may point to something without a path.
-        direct = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 (paths are text here)
+        direct = not new and os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 (text here)
         file, temporary = (open(path, "wb"), None) if direct else _temporary_file(target)  # noqa: PTH123, SIM115
     except OSError as error:
         raise NotWrittenError(f"{path}: {error.strerror}") from error
@@ -108,7 +109,9 @@ def whole_file(path: str, *, empty: bool = True) -> Iterator[Sink]:
         with file:
             yield sink
             sink.flush()
-        if temporary is not None and (empty or os.path.getsize(temporary)):  # noqa: PTH202 (paths are text here)
+        if new and temporary is not None:
+            _move_new(temporary, target)
+        elif temporary is not None and (empty or os.path.getsize(temporary)):  # noqa: PTH202 (paths are text here)
             _move(temporary, target, path)
         elif temporary is not None:
             _remove(temporary)
@@ -139,16 +142,21 @@ def place_new(path: str, content: bytes) -> bool:
     try:
         with file:
             file.write(content)
-        try:
-            os.link(temporary, path, follow_symlinks=False)
-        except FileExistsError:
-            return _holds(path, content)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            return _move_to_new(temporary, path) or _holds(path, content)
+        return _linked(temporary, path) or _holds(path, content)
     finally:
         _remove(temporary)
+
+
+def _linked(temporary: str, path: str) -> bool:
+    """Give a file another name; False if the name exists, whatever it is the name of."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _move_to_new(temporary, path)
     return True
 
 
@@ -198,6 +206,17 @@ def _move(temporary: str, target: str, path: str) -> None:
         os.replace(temporary, target)  # noqa: PTH105
     except OSError as error:
         raise NotWrittenError(f"{path}: {error.strerror}") from error
+
+
+def _move_new(temporary: str, path: str) -> None:
+    try:
+        exists = not _linked(temporary, path)
+    except OSError as error:
+        raise NotWrittenError(f"{path}: {error.strerror}") from error
+    finally:
+        _remove(temporary)
+    if exists:
+        raise NotWrittenError(f"{path}: {os.strerror(errno.EEXIST)}")
 
 
 def _remove(path: str) -> None:
