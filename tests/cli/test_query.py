@@ -202,6 +202,19 @@ OUTSIDE = {
     "SELECT * FROM '{file}'": "disabled by configuration",
     "FROM read_csv('{file}')": "disabled by configuration",
     "FROM read_text('{file}')": "disabled by configuration",
+    "FROM read_text(':memory:')": "disabled by configuration",
+    "FROM ':memory:.wal'": "does not exist",
+    "FROM read_json('{file}')": "disabled by configuration",
+    "FROM read_parquet(['{file}'])": "disabled by configuration",
+    "FROM read_csv('/proc/self/environ')": "disabled by configuration",
+    "FROM read_text('file://{file}')": "disabled by configuration",
+    "FROM duckdb_extensions()": "disabled by configuration",
+    "IMPORT DATABASE '{file}'": "is not possible",
+    "FORCE CHECKPOINT": "is not possible",
+    "PRAGMA import_database('{file}')": "is not possible",
+    "LOAD '{file}'": "LOAD is not possible",
+    "FORCE INSTALL httpfs FROM 'http://127.0.0.1:9/'": "LOAD is not possible",
+    "INSERT INTO filled.connections SELECT * FROM connections": "INSERT is not possible",
     "FROM read_blob('/etc/passwd')": "disabled by configuration",
     "FROM parquet_scan('{file}')": "disabled by configuration",
     "FROM sniff_csv('{file}')": "disabled by configuration",
@@ -247,6 +260,36 @@ def test_settings_alone_are_enough(sql: str, tmp_path: Path) -> None:
         settings = "SELECT current_setting('memory_limit'), current_setting('enable_external_access')"
         assert database._database.execute(settings).fetchall() == [("64.0 MiB", False)]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_no_function_reaches_anything_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each function that DuckDB has, given the name of a file, of a variable and of a URL; not only those we know."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OF_THE_ENVIRONMENT", "hush")
+    for name in ("seen.csv", ":memory:"):
+        (tmp_path / name).write_text("a\nhush\n")
+    words = (str(tmp_path / "seen.csv"), ":memory:", "OF_THE_ENVIRONMENT", "http://127.0.0.1:9/", "HOME")
+    monkeypatch.setenv("HOME", "/hush")
+    with Database(Statement("FROM connections"), 64 << 20) as database:
+        run_sql = database._database.execute
+        known = run_sql(
+            "SELECT DISTINCT function_name, function_type, len(parameters) FROM duckdb_functions()"
+        ).fetchall()
+        called = 0
+        for name, kind, size in known:
+            if size is None or not 0 < size < 4 or kind == "aggregate":
+                continue
+            for word in words:
+                call = f'"{name}"({", ".join([repr(word)] * size)})'
+                try:
+                    found = str(run_sql(f"{'FROM' if 'table' in kind else 'SELECT'} {call}").fetchmany(100))
+                except duckdb.Error as error:
+                    found = str(error)
+                assert "hush" not in found, call
+                called += 1
+        assert called > 3000
+        assert "hush" not in str(run_sql("FROM duckdb_settings()").fetchall())
+    assert {path.name for path in tmp_path.iterdir()} == {"seen.csv", ":memory:"}
 
 
 WRONG = {

@@ -66,6 +66,43 @@ def test_expressions(source: str, *, expected: bool) -> None:
 @pytest.mark.parametrize(
     "source",
     [
+        "open('/etc/hostname') != ''",
+        "read('/etc/hostname') != ''",
+        "file('/etc/hostname').size() > 0",
+        "sni.read() != ''",
+        "include('/etc/hostname')",
+        "import('os') != ''",
+        "__import__('os').getcwd() != ''",
+        "__builtins__.open('/etc/hostname') != ''",
+        "eval('1') == 1",
+        "exec('id') != ''",
+        "system('id') == 0",
+        "os.environ.size() > 0",
+        "env.HOME != ''",
+        "getenv('HOME') != ''",
+        "sni.__class__ != null",
+        "sni.encode().decode() != ''",
+        "''.__class__.__mro__.size() > 0",
+        "connection.source != ''",
+        "self.source != ''",
+        "http.get('http://127.0.0.1:9/').status == 200",
+        "fetch('http://127.0.0.1:9/') != ''",
+        "lookup('localhost') != ''",
+        "net.resolve('localhost') != ''",
+        "google.protobuf.Any{type_url: 'file:///etc/hostname'} != null",
+    ],
+)
+def test_an_expression_reaches_nothing_outside(source: str) -> None:
+    """Neither as an expression of ours, nor where the library alone evaluates it."""
+    with pytest.raises(ExpressionError):
+        Where(source)
+    with pytest.raises((RuntimeError, TypeError, ValueError)):
+        _library().evaluate(source, {"sni": "localhost"})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
         'version == "TLS 1.2" && version != "0x7e01" && version != "TLS 1.3 (draft 23)"',
         'outcome in ["established", "alert"] && outcome != "est" + "x" && sni != "anything"',
         '"TLS 1.2" in [version] && resumption == "none" && transport != "quic"',

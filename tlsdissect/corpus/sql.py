@@ -50,7 +50,8 @@ _THREADS = 4
 _ROWS = 2048
 """Rows of a result that are fetched together."""
 _SETTINGS: dict[str, Any] = {
-    "enable_external_access": False,
+    # By default the user's, which settings and errors would name.
+    "home_directory": os.devnull,
     "python_enable_replacements": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -233,6 +234,9 @@ def _connected(memory: int, folder: str) -> duckdb.DuckDBPyConnection:
         "threads": min(_THREADS, len(os.sched_getaffinity(0))),
     }
     database = duckdb.connect(":memory:", config=settings)
+    # DuckDB 2.0.1 allows files of the database's name: also ":memory:", which a working folder may have.
+    database.execute("SET allowed_paths = []")
+    database.execute("SET enable_external_access = false")
     database.execute("SET TimeZone = 'UTC'")
     return database
 
