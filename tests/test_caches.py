@@ -45,6 +45,7 @@ SIZED_BY_US = {
     "handshake/facts/extensions.py _fact_class": "a class of ours",
     "handshake/facts/extensions.py _formatters": "a class of ours",
     "handshake/facts/extensions.py fact_names": "no argument: names of ours",
+    "views/arrow.py fields_of": "a table of ours",
     "views/cbom/algorithms.py cipher_suite": "512 names of cipher suites, each from a registry or six characters",
     "views/cbom/algorithms.py group": "512 names of groups, each from a registry or six characters",
     "views/cbom/algorithms.py signature_scheme": "512 names of schemes, each from a registry or six characters",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from tlsdissect.views.arrow import Fields, RowBatches
+from tlsdissect.views.arrow import RowBatches, fields_of
 
 if TYPE_CHECKING:
     from tlsdissect.views.tables import Table, Write
@@ -41,7 +41,7 @@ class ParquetRows:
     """Writes the rows of a table."""
 
     def __init__(self, table: Table, write: Write) -> None:
-        self._file = ParquetFile(Fields(table).schema, write)
+        self._file = ParquetFile(fields_of(table).schema, write)
         self._batches = RowBatches(table, self._file.add)
 
     def add(self, row: list[Any]) -> None:
