@@ -52,7 +52,7 @@ HOMES = {
     "cel": (),
     "dask": ("corpus/scan.py", "corpus/store.py"),
     "cyclonedx": ("views/cbom/document.py",),
-    "fsspec": ("corpus/cluster.py", "corpus/sources.py"),
+    "fsspec": ("corpus/sources.py",),
 }
 
 

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
-from typing import TYPE_CHECKING, Any
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
 
 import pytest
-from commands import run, run_process
-from pyarrow import concat_tables, parquet
+from commands import PROGRAM, run, run_process
+from datasets import check_like_serial, documents, ordered
+from msgspec import json
 from recorded import ROOT
 
 from tlsdissect.capture.inputs import find_inputs
+from tlsdissect.corpus import scan
 from tlsdissect.corpus.dataset import MANIFESTS
-from tlsdissect.corpus.scan import in_order
-from tlsdissect.corpus.scanning import SCANNED_TABLES
-from tlsdissect.corpus.store import Store
+from tlsdissect.corpus.store import PARTS, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.corpus.store import Manifest
-
 SAMPLES = ROOT / "samples"
 NAMES = ("tls12-full", "tls12-resumed-ticket", "tls13-resumed", "tls13-early-data", "network/network-failures")
-TABLES = [table.name for table in SCANNED_TABLES]
 
 
 def captures(folder: Path) -> Path:
@@ -36,35 +36,6 @@ def captures(folder: Path) -> Path:
     shutil.copy(SAMPLES / "tls12-resumed-ticket.pcap", folder / "again")
     (folder / "notes.txt").write_text("no capture")
     return folder
-
-
-def ordered(dataset: Path) -> list[tuple[str, Manifest]]:
-    return sorted(Store(str(dataset)).manifests(MANIFESTS).items(), key=in_order)
-
-
-def rows(dataset: Path, name: str) -> Any:
-    """All rows of a table, in the order of the dataset."""
-    files = [
-        dataset / file for _, one in ordered(dataset) for file in one.files if file.startswith(f"{name}/day={one.day}/")
-    ]
-    # Hive's partition is not a column of the file.
-    return concat_tables([parquet.ParquetFile(file).read() for file in files])
-
-
-def documents(dataset: Path) -> list[dict[str, Any]]:
-    return [json.loads(row["json"]) for row in rows(dataset, "documents").to_pylist() if row["kind"] == "connection"]
-
-
-def check_like_serial(dataset: Path, sources: list[str], folder: Path) -> None:
-    """Check that the rows are those of `read` and `export` over the same captures in the same order."""
-    told = run("read", "--format", "json", *sources)
-    assert documents(dataset) == [json.loads(line) for line in told.stdout.splitlines()] != []
-    run("export", "--format", "parquet", "--to", str(folder), *sources)
-    for name in TABLES:
-        exported = parquet.ParquetFile(folder / f"{name}.parquet").read()
-        if name == "connections":
-            exported = exported.drop_columns(["findings"])
-        assert rows(dataset, name).select(exported.column_names).to_pylist() == exported.to_pylist(), name
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +56,151 @@ def test_rows_are_those_of_a_serial_run(scanned: Path, tmp_path: Path) -> None:
     check_like_serial(scanned / "dataset", sources, tmp_path / "tables")
     resumed = [one for one in documents(scanned / "dataset") if one["resumes"]]
     assert any(one["resumes"]["source"] != one["source"] for one in resumed)
+
+
+def state(folder: Path) -> dict[Path, int]:
+    """When each file of a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def no_cluster(*_: object) -> None:
+    raise AssertionError("a cluster was started")
+
+
+def test_a_second_scan_reads_nothing(scanned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker is started, and no capture opened: their bytes are others here, under the same size and time."""
+    shutil.copytree(scanned, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "captures").rename(tmp_path / "kept")
+    for manifest in (tmp_path / "dataset" / MANIFESTS).glob("*.json"):
+        assert json.decode(manifest.read_bytes())["source"].startswith(str(scanned))
+    monkeypatch.setattr(scan, "connected", no_cluster)
+    before = state(tmp_path / "dataset")
+    kept = {path: path.stat() for path in (scanned / "captures").rglob("*") if path.is_file()}
+    contents = {path: path.read_bytes() for path in kept}
+    try:
+        for path, status in kept.items():
+            path.write_bytes(bytes(status.st_size))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        done = run("scan", scanned / "captures", "--to", tmp_path / "dataset")
+    finally:
+        for path, content in contents.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(kept[path].st_atime_ns, kept[path].st_mtime_ns))
+    assert done.returncode == 0
+    assert done.stderr == b"0 captures read, 0 connections; 7 files as an earlier scan left them\n"
+    assert state(tmp_path / "dataset") == before
+
+
+def test_other_options_need_another_folder(scanned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "connected", no_cluster)
+    for options in (
+        ("--failed",),
+        ("--known", "7"),
+        ("--raw-fingerprints",),
+        ("--keylog", SAMPLES / "tls13-full.keys"),
+    ):
+        done = run("scan", scanned / "captures", "--to", scanned / "dataset", *options)
+        assert done.returncode == 2
+        assert b"was written with other options (" in done.stderr
+    done = run("scan", SAMPLES / "tls12-full.pcap", "--to", scanned / "captures")
+    assert done.returncode == 2
+    assert b"captures: is not empty, and not the folder of a dataset" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--where", "findings.size() > 0"), b"cannot select by findings"),
+        (("--where", "resumes != null"), b"cannot select by links or problems"),
+        (("--scheduler", "tcp://127.0.0.1:1", "--jobs", "2"), b"--jobs is about workers on this machine"),
+        (("--memory", "2 apples"), b"is not a number of bytes such as 500M or 2G"),
+    ],
+)
+def test_what_a_scan_cannot_do_is_said(options: tuple[str, ...], said: bytes, tmp_path: Path) -> None:
+    done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path / "dataset", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_connections_are_selected_and_linked_to_others(tmp_path: Path) -> None:
+    """A connection that was not selected set up the session, and one that was not selected failed before a retry."""
+    captures(tmp_path / "captures")
+    chosen = ("--where", 'resumption != "none"')
+    done = run_process("scan", tmp_path / "captures", "--to", tmp_path / "dataset", "--jobs", "1", *chosen)
+    assert done.returncode == 0, done.stderr
+    told = run("read", "--format", "json", tmp_path / "captures", *chosen)
+    assert documents(tmp_path / "dataset") == [json.decode(line) for line in told.stdout.splitlines()] != []
+
+
+def test_links_are_made_again_when_captures_come_before(tmp_path: Path) -> None:
+    """The order of scans does not matter: what was scanned last may be the first."""
+    for name in ("first", "second"):
+        shutil.copy(SAMPLES / "tls12-resumed-ticket.pcap", tmp_path / f"{name}.pcap")
+    both = [str(tmp_path / f"{name}.pcap") for name in ("first", "second")]
+    for path in reversed(both):
+        done = run_process("scan", path, "--to", tmp_path / "dataset", "--jobs", "1")
+        assert done.returncode == 0, done.stderr
+    check_like_serial(tmp_path / "dataset", both, tmp_path / "tables")
+    assert {one["resumes"]["source"] for one in documents(tmp_path / "dataset") if one["resumes"]} == {both[0]}
+
+
+def test_a_broken_capture_is_listed_and_a_damaged_one_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (SAMPLES / "tls12-full.pcap").read_bytes()
+    files = {"whole": whole, "cut": whole[:-40], "text": b"no capture at all, but named", "empty": b""}
+    paths = [tmp_path / f"{name}.pcap" for name in files]
+    for path, content in zip(paths, files.values(), strict=True):
+        path.write_bytes(content)
+    for told in (b"4 captures read, 2 connections; 2 captures refused", b"0 captures read, 0 connections; 4 files as"):
+        done = run_process("scan", *paths, tmp_path / "none", "--to", tmp_path / "dataset", "--jobs", "1")
+        assert done.returncode == 2
+        lines = done.stderr.splitlines()
+        assert lines[0] == f"tlsdissect: {tmp_path}/none: No such file or directory".encode()
+        empty, text = sorted(lines[1:3])
+        assert empty == f"tlsdissect: {tmp_path}/empty.pcap: is empty".encode()
+        assert text.startswith(f"tlsdissect: {tmp_path}/text.pcap: is not a capture: ".encode())
+        assert lines[3].startswith(told)
+
+
+def test_a_changed_capture_is_read_again_and_nothing_of_the_old_one_stays(tmp_path: Path) -> None:
+    capture, dataset = tmp_path / "capture.pcap", tmp_path / "dataset"
+    shutil.copy(SAMPLES / "tls12-full.pcap", capture)
+    run_process("scan", capture, "--to", dataset, "--jobs", "1")
+    shutil.copy(SAMPLES / "network" / "network-failures.pcap", capture)
+    stray = dataset / "connections" / "day=2000-01-01" / "left.parquet"
+    stray.parent.mkdir()
+    stray.write_bytes(b"of a killed worker")
+    done = run_process("scan", capture, "--to", dataset, "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    check_like_serial(dataset, [str(capture)], tmp_path / "tables")
+    ((_, manifest),) = ordered(dataset)
+    assert set(dataset.glob("*/day=*/*")) == {dataset / file for file in manifest.files}
+
+
+def test_a_signal_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
+    folder, dataset = tmp_path / "captures", tmp_path / "dataset"
+    folder.mkdir()
+    for number in range(60):
+        shutil.copy(SAMPLES / "network" / "network-failures.pcap", folder / f"{number}.pcap")
+    command = [*PROGRAM, "scan", str(folder), "--to", str(dataset), "--jobs", "1"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    while len(list(dataset.glob(f"{MANIFESTS}/*.json"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert told.startswith(b"tlsdissect: stopped: the same command goes on from here\n")
+    left = 60 - len(list(dataset.glob(f"{MANIFESTS}/*.json")))
+    assert left > 0
+    assert not (dataset / PARTS).exists()
+    done = run_process("scan", folder, "--to", dataset, "--jobs", "1")
+    assert done.stderr.startswith(f"{left} capture".encode())
+    check_like_serial(dataset, [str(folder / f"{number}.pcap") for number in range(60)], tmp_path / "tables")
+
+
+def test_a_second_scan_at_the_same_time_is_refused(tmp_path: Path) -> None:
+    with Store(str(tmp_path)).locked():
+        done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path)
+    assert done.returncode == 2
+    assert b"another scan writes to it" in done.stderr

@@ -98,13 +98,14 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
         return exit_status.BAD_INPUT
     try:
         store = Store(folder)
+    except OSError as error:
+        raise click.UsageError(f"--to {folder}: {error.strerror or error}") from None
+    try:
         with store.locked():
             store.claim(described(reading, selection, given["keylogs"]))
             status = _scan(Scan(Plan(store, reading, selection), sources), given)
     except StoreError as error:
         raise click.UsageError(f"--to {folder}: {error}") from None
-    except OSError as error:
-        raise exit_status.NotWrittenError(f"--to {folder}: {error.strerror or error}") from error
     return status or (exit_status.BAD_INPUT if refused else 0)
 
 
@@ -122,15 +123,17 @@ def _scan(scan: Scan, given: dict[str, Any]) -> int:
     from tlsdissect.corpus.scan import ClusterError, connected  # noqa: PLC0415 (an extra)
 
     interrupts = Interrupts(_stop, lambda: False)
-    try:
-        with interrupts:
-            if scan.pending or not scan.is_linked:
-                with connected(given["scheduler"], given["jobs"], given["memory"]) as client:
-                    _run(scan, client)
-    except Stopped:
-        exit_status.warn("stopped: the same command goes on from here")
-    except ClusterError as error:
-        raise click.UsageError(f"--scheduler {error}") from None
+    if scan.pending or not scan.is_linked:
+        try:
+            with interrupts, connected(given["scheduler"], given["jobs"], given["memory"]) as client:
+                _run(scan, client)
+        except Stopped:
+            exit_status.warn("stopped: the same command goes on from here")
+        except ClusterError as error:
+            raise click.UsageError(f"--scheduler {error}") from None
+        # The workers of others may still write what they have begun.
+        if not (interrupts.status and given["scheduler"]):
+            scan.remove_leftovers()
     lost = [*scan.refused, *scan.failures]
     for failure in lost:
         exit_status.warn(f"{failure.source}: {failure.why}")
@@ -147,7 +150,6 @@ def _run(scan: Scan, client: Client) -> None:
     done = len(scan.pending)
     with ScanBar(lambda: (scan.bytes_done, scan.bytes), lambda: f"{scan.captures_done:,} of {count(done, 'capture')}"):
         scan.read(client)
-    scan.remove_leftovers()
     with FractionBar("linking", lambda: scan.linked_part):
         scan.link(client)
 

@@ -1,7 +1,6 @@
 """Reading with the workers of a Dask cluster, one capture per task.
 
-This is the only code that reads captures over a network, from URLs that fsspec supports. It is available from Python
-only; no command uses it.
+This is what `cluster=` in Python does; captures may be URLs that fsspec supports.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.capture.inputs import find_inputs
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.corpus.sources import SourceFile, file_system, is_url
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
@@ -94,30 +94,22 @@ def _read_capture(path: str, options: Options, *, named: bool) -> _CaptureResult
 def _expanded(captures: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, bool]]:
     """Expand folders and URL patterns into files; the flag is true for a file that the caller named."""
     for capture in map(str, captures):
-        if not _is_url(capture):
+        if not is_url(capture):
             yield from ((one.path, one.named) for one in find_inputs([capture]).files)
             continue
-        import fsspec  # noqa: PLC0415  # an extra
-
-        system, _, paths = fsspec.get_fs_token_paths(capture)
-        yield from ((system.unstrip_protocol(path), True) for path in paths)
-
-
-def _is_url(capture: str) -> bool:
-    return "://" in capture
+        system, path = file_system(capture)
+        yield from ((system.unstrip_protocol(one), True) for one in system.expand_path(path))
 
 
 @contextmanager
 def _opened(source: str) -> Iterator[PacketReader]:
-    if not _is_url(source):
+    if not is_url(source):
         with open_capture(source) as capture:
             yield capture
         return
-    import fsspec  # noqa: PLC0415  # an extra
-
     try:
-        file = fsspec.open(source, "rb").open()
+        file = SourceFile(source)
     except OSError as error:
         raise CaptureError(error.strerror or f"cannot be opened: {error}") from error
-    with file, open_capture(file) as capture:
+    with file, open_capture(file.binary) as capture:
         yield capture

@@ -45,7 +45,8 @@ MAX_SUBMITTED = 1000
 """Captures that the scheduler knows of at a time."""
 LINKED = "linked.json"
 """The file that says for which captures links were made."""
-_SECONDS_FOR_WORKERS = 60
+_SECONDS_TO_CONNECT = 10
+_SECONDS_FOR_WORKERS = 30
 
 
 class Linked(Struct, frozen=True):
@@ -72,6 +73,7 @@ class Scan:
         """Look up which captures are done; raises OSError."""
         self._plan, self._store, self._named = plan, plan.store, list(sources)
         self._done, others = self._store.manifests(MANIFESTS), self._store.manifests(OTHERS)
+        self._failed = self._store.manifests(FAILURES)
         self.pending = [
             one
             for one in self._named
@@ -120,7 +122,8 @@ class Scan:
             self._write(FAILURES, source, why)
             self.failures.append(Failure(source.name, why))
         else:
-            self._store.remove(f"{FAILURES}/{source.id}.json")
+            if source.id in self._failed:
+                self._store.remove(f"{FAILURES}/{source.id}.json")
             manifest = future.result()
             if manifest is None:
                 self._write(OTHERS, source)
@@ -145,7 +148,9 @@ class Scan:
 
     def remove_leftovers(self) -> None:
         """Remove what killed workers left in the dataset."""
-        self._store.remove_leftovers({file for one in self._done.values() for file in one.files})
+        # A worker may have finished a capture after this process stopped listening.
+        done = self._store.manifests(MANIFESTS).values()
+        self._store.remove_leftovers({file for one in done for file in one.files})
 
     @property
     def is_linked(self) -> bool:
@@ -271,7 +276,7 @@ def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> It
     """
     if scheduler is not None:
         try:
-            client = _dask.Client(scheduler, timeout=_SECONDS_FOR_WORKERS)
+            client = _dask.Client(scheduler, timeout=_SECONDS_TO_CONNECT)
         except (OSError, ValueError) as error:
             raise ClusterError(f"{scheduler}: {error}") from error
         with client:

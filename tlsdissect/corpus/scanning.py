@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from msgspec import json
 from msgspec.structs import replace
@@ -78,7 +78,8 @@ def scan_capture(plan: Plan, source: Source, old: tuple[str, ...] = ()) -> Manif
         if read is None:
             return None
         names = {name: f"{name}/day={read.day}/{source.id}.parquet" for name in parts.names}
-        store.remove(f"{MANIFESTS}/{source.id}.json")
+        if old:
+            store.remove(f"{MANIFESTS}/{source.id}.json")
         for name in old:
             if name not in names.values():
                 store.remove(name)
@@ -237,7 +238,7 @@ class _Opener:
         """Open a capture."""
         with SourceFile(source) as self._file:
             try:
-                capture = open_capture(cast("BinaryIO", self._file))
+                capture = open_capture(self._file.binary)
             except NoCaptureError:
                 self.no_capture = True
                 raise
@@ -257,13 +258,13 @@ class _Opener:
         first = _first_time(BytesIO(head))
         if first is None and len(head) == HEAD_BYTES:
             with SourceFile(self._file.name) as file:
-                first = _first_time(file)
+                first = _first_time(file.binary)
         return first
 
 
-def _first_time(file: BytesIO | SourceFile) -> int | None:
+def _first_time(file: BinaryIO) -> int | None:
     try:
-        with closing(open_frames(cast("BinaryIO", file))) as frames:
+        with closing(open_frames(file)) as frames:
             return frames.time if frames.next_frame() and frames.time != UNTIMED else None
     except CaptureError:
         return None

@@ -11,7 +11,7 @@ from glob import glob, has_magic
 from hashlib import sha256
 from io import RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from tlsdissect.capture.inputs import files_in
 
@@ -127,10 +127,11 @@ def _text(about: dict[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it; raises ValueError or ImportError if there is none."""
+    """Return the file system of a URL or path, and the path in it; ValueError or ImportError if there is none."""
     from fsspec.core import url_to_fs  # noqa: PLC0415  # an extra
 
-    found: tuple[Any, str] = url_to_fs(url)
+    # Workers write what this process lists.
+    found: tuple[Any, str] = url_to_fs(url, use_listings_cache=False)
     return found
 
 
@@ -144,6 +145,11 @@ class SourceFile(RawIOBase):
         """The first HEAD_BYTES of what was read."""
         self.error: OSError | None = None
         self._file = _opened(name)
+
+    @property
+    def binary(self) -> BinaryIO:
+        """Return this file, for a function with that annotation."""
+        return cast("BinaryIO", self)
 
     def readable(self) -> bool:
         """Return True."""
@@ -174,9 +180,11 @@ def _opened(name: str) -> Any:
         return open(name, "rb", buffering=0)  # noqa: PTH123
     try:
         system, path = file_system(name)
-        return system.open(
-            path, "rb", block_size=BLOCK_BYTES, cache_type="background", cache_options={"maxblocks": _BLOCKS}
-        )
+        if "http" in system.protocol:
+            # One request for all of it: not every server has ranges.
+            return system.open(path, "rb", block_size=0)
+        blocks = {"maxblocks": _BLOCKS}
+        return system.open(path, "rb", block_size=BLOCK_BYTES, cache_type="background", cache_options=blocks)
     except MemoryError:
         raise
     except Exception as error:  # each file system has its own

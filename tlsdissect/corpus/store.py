@@ -41,7 +41,8 @@ class Store:
         """`to` is a path, or a URL that fsspec supports. Raises OSError."""
         self.to = to if is_url(to) else os.path.abspath(to)  # noqa: PTH100 (paths are text here)
         try:
-            self._system, self._root = file_system(self.to)
+            self._system, root = file_system(self.to)
+            self._root = root.rstrip("/")
         except MemoryError:
             raise
         except Exception as error:  # an unknown protocol, or a library that it needs

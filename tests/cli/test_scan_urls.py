@@ -1,0 +1,124 @@
+"""`tlsdissect scan` of captures in object storage and on web servers, into object storage; both on loopback."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import s3fs
+from commands import run, run_process
+from datasets import documents, ordered
+from moto.server import ThreadedMotoServer
+from recorded import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SAMPLES = ROOT / "samples"
+NAMES = ("tls12-full", "tls13-full", "tls12-resumed-ticket")
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
+    """A bucket with captures in day=1/, and in day=2/ a copy of one of them."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (
+        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    system = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    system.mkdir("bucket")
+    for name in NAMES:
+        system.put_file(str(SAMPLES / f"{name}.pcap"), f"bucket/day=1/{name}.pcap")
+    system.put_file(str(SAMPLES / "tls12-resumed-ticket.pcap"), "bucket/day=2/again.pcap")
+    yield system
+    # All servers of a process have the same buckets.
+    system.rm("bucket", recursive=True)
+    server.stop()
+
+
+def scan(*arguments: str | Path) -> str:
+    done = run_process("scan", *arguments, "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    return done.stderr.decode()
+
+
+def test_object_storage_is_read_and_written(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
+    told = scan("s3://bucket/day=*/*.pcap", "--to", "s3://bucket/dataset/")
+    assert told == "4 captures read, 6 connections\n"
+    assert scan("s3://bucket/day=1", "--to", "s3://bucket/dataset") == (
+        "0 captures read, 0 connections; 3 files as an earlier scan left them\n"
+    )
+    storage.get("bucket/dataset", str(tmp_path / "dataset"), recursive=True)
+    sources = [one.source for _, one in ordered(tmp_path / "dataset")]
+    assert sorted(sources) == sorted(
+        ["s3://bucket/day=2/again.pcap", *[f"s3://bucket/day=1/{it}.pcap" for it in NAMES]]
+    )
+    resumed = [one["resumes"]["source"] for one in documents(tmp_path / "dataset") if one["resumes"]]
+    assert set(resumed) == {"s3://bucket/day=1/tls12-resumed-ticket.pcap"}
+    # The rows are those of the same captures on a disk, but for their names.
+    local = tmp_path / "local"
+    for source in sources:
+        Path(source.replace("s3://bucket", str(local))).parent.mkdir(parents=True, exist_ok=True)
+        storage.get_file(source, source.replace("s3://bucket", str(local)))
+    serial = run("read", "--format", "json", *(one.replace("s3://bucket", str(local)) for one in sources))
+    lines = serial.stdout.decode().replace(str(local), "s3://bucket").splitlines()
+    assert documents(tmp_path / "dataset") == [json.loads(line) for line in lines]
+
+
+def test_a_changed_object_is_read_again(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
+    scan("s3://bucket/day=1", "--to", tmp_path / "dataset")
+    storage.put_file(str(SAMPLES / "tls13-resumed.pcap"), "bucket/day=1/tls13-full.pcap")
+    told = scan("s3://bucket/day=1", "--to", tmp_path / "dataset")
+    assert told == "1 capture read, 2 connections; 2 files as an earlier scan left them\n"
+    assert len(documents(tmp_path / "dataset")) == 5
+
+
+def test_a_bucket_that_is_not_there_is_said(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
+    done = run_process("scan", "s3://bucket/day=3/*", "s3://none/a.pcap", "--to", tmp_path / "dataset")
+    assert done.returncode == 2
+    first, second = done.stderr.decode().splitlines()
+    assert first == "tlsdissect: s3://bucket/day=3/*: no file matches"
+    assert second.startswith("tlsdissect: s3://none/a.pcap: ")
+    assert not (tmp_path / "dataset").exists()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server without ranges, with a capture."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    shutil.copy(SAMPLES / "tls12-full.pcap", folder)
+    (folder / "page.html").write_text("<html>no capture</html>")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_web_server_is_read(web: str, tmp_path: Path) -> None:
+    urls = [f"{web}/{name}" for name in ("tls12-full.pcap", "page.html", "missing.pcap")]
+    done = run_process("scan", *urls, "--to", tmp_path / "dataset", "--jobs", "1")
+    assert done.returncode == 2
+    assert [line.partition(": ")[2] for line in done.stderr.decode().splitlines()[:-1]] == [
+        f"{urls[2]}: {urls[2]}",
+        f"{urls[1]}: is not a capture: its first bytes are not those of pcap or pcapng",
+    ]
+    assert done.stderr.endswith(b"\n2 captures read, 1 connection; 1 capture refused\n")
+    assert [one["source"] for one in documents(tmp_path / "dataset")] == [urls[0]]
