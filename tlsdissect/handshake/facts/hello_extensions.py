@@ -71,7 +71,8 @@ class Extensions:
         """Return the extensions of another hello of the same template, whose extensions at `places` are its own."""
         known: Refills = decoder.refills
         facts: list[Any] = list(self.facts)
-        bodies, problems = self.bodies, ()
+        bodies = self.bodies
+        problems: tuple = ()  # type: ignore[type-arg]  # Cython takes another for a struct
         for index, number, start, end in places:
             data = cut(body, start, end)
             refill: Refill | None = known.find(number, data)

@@ -217,4 +217,4 @@ def external_psk(handshake: Handshake) -> cython.bint:
     if selected is None:
         return False
     identities = handshake.client_extensions.shown(_PRE_SHARED_KEY, "identities") or ()
-    return selected < len(identities) and identities[selected]["obfuscated_ticket_age"] == 0
+    return bool(selected < len(identities) and identities[selected]["obfuscated_ticket_age"] == 0)
