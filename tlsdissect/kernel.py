@@ -56,6 +56,7 @@ MODULES = (
     "tlsdissect.handshake.quic_handshake",
     "tlsdissect.handshake.record_cursor",
     "tlsdissect.handshake.segments",
+    "tlsdissect.handshake.sessions",
     "tlsdissect.handshake.tracker",
     "tlsdissect.tls.hello_cache",
     "tlsdissect.tls.quic_packets",

@@ -8,6 +8,7 @@ from tlsdissect.handshake.events cimport SeenClientHello
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.record_cursor cimport starts_with_hello
+from tlsdissect.handshake.sessions cimport established, identities
 from tlsdissect.handshake.tracker cimport Tracker
 
 cdef long long _SIGNALS

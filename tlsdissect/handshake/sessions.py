@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Keys of sessions, by which connections are linked: of sessions that a handshake sets up, and that a hello offers.
 
 A session is identified by the server's session ID (RFC 5246 section 7.4.1.3), by a plaintext ticket (RFC 5077 section
@@ -9,6 +10,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
+import cython
+
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
 from tlsdissect.tls.messages import NewSessionTicket
@@ -17,13 +20,18 @@ from tlsdissect.tls.wire import Reader, WireError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenServerHello
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.model.connection import ClientHello as ConnectionHello
     from tlsdissect.model.connection import Connection, Transport
 
 MIN_ID = 8
 """Minimum bytes of a session ID that counts as unique."""
-_NEW_SESSION_TICKET, _SERVER_HELLO_DONE = HandshakeType.NEW_SESSION_TICKET, HandshakeType.SERVER_HELLO_DONE
+# C integers, by the .pxd.
+_NEW_SESSION_TICKET, _SERVER_HELLO_DONE = int(HandshakeType.NEW_SESSION_TICKET), int(HandshakeType.SERVER_HELLO_DONE)
+# Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
+_PRE_SHARED_KEY = ExtensionType.PRE_SHARED_KEY
+_SESSION_TICKET = ExtensionType.SESSION_TICKET
 _ID, _TICKET, _IDENTITY, _TICKET13 = b"id", b"ticket", b"identity", b"ticket13"
 
 
@@ -53,26 +61,37 @@ NOTHING = Named()
 _NOT_RESUMED = frozenset((None, "none", "psk"))
 
 
-def established(log: HandshakeLog, decided_frame: int) -> tuple[bytes, ...]:
+@cython.ccall
+def established(log: HandshakeLog, decided_frame: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return the sessions that a handshake before TLS 1.3, decided in this frame, set up or renewed by a ticket."""
-    if log.tls13 or log.server_hello is None or not all(log.sealed):
+    event: HandshakeEvent
+    server_hello: SeenServerHello | None = log.server_hello
+    if log.tls13 or server_hello is None or not (log.sealed[0] and log.sealed[1]):
         return ()
-    keys, full = [], False
+    keys: list[bytes] = []
+    full: cython.bint = False
     for event in log.events:
         if event.frame > decided_frame:
             break
-        if event.handshake_type == _NEW_SESSION_TICKET:
+        if event.handshake_type is None:
+            continue
+        kind: cython.longlong = event.handshake_type
+        if kind == _NEW_SESSION_TICKET:
             keys += _ticket(event.body)
-        elif event.handshake_type == _SERVER_HELLO_DONE:
+        elif kind == _SERVER_HELLO_DONE:
             full = True
-    return tuple(keys + _session_id(log.server_hello.session_id) if full else keys)
+    if full:
+        keys += _session_id(server_hello.session_id)
+    return tuple(keys)
 
 
+@cython.cfunc
 def _session_id(session_id: bytes) -> list[bytes]:
     """Return the key of the session ID of a full handshake; in a resumption the server repeats the client's."""
     return [_key(_ID, session_id)] if len(session_id) >= MIN_ID else []
 
 
+@cython.cfunc
 def _ticket(body: bytes) -> list[bytes]:
     """Return the key of a ticket; none if it is empty (RFC 5077 section 3.3) or malformed, which `facts` reports."""
     try:
@@ -82,13 +101,15 @@ def _ticket(body: bytes) -> list[bytes]:
     return [_key(_TICKET, ticket)] if ticket else []
 
 
-def identities(log: HandshakeLog) -> tuple[bytes, ...]:
+@cython.ccall
+def identities(log: HandshakeLog) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return the keys of the TLS 1.3 identities in the first ClientHello (RFC 8446 section 4.2.11)."""
-    data = log.client_hello.pre_shared_keys if log.client_hello else None
+    client_hello: SeenClientHello | None = log.client_hello
+    data = None if client_hello is None else client_hello.pre_shared_keys
     if data is None:
         return ()
     try:
-        body = decode(FROM_CLIENT, ExtensionType.PRE_SHARED_KEY, data)
+        body = decode(FROM_CLIENT, _PRE_SHARED_KEY, data)
     except WireError:
         return ()
     return tuple([_key(_IDENTITY, one.identity) for one in getattr(body, "identities", ())])
@@ -106,8 +127,9 @@ def named(connection: Connection) -> Named:
     hello, resumption = connection.client_hello, connection.resumption
     if hello is None:
         return NOTHING
-    last = hello.extensions[-1] if hello.extensions else None
-    if last is not None and last.code == ExtensionType.PRE_SHARED_KEY:
+    extensions = hello.extensions
+    last = extensions[len(extensions) - 1] if extensions else None
+    if last is not None and last.code == _PRE_SHARED_KEY:
         identities = [bytes.fromhex(one["identity"]) for one in getattr(last, "identities", ())]
         offered = tuple([_key(_IDENTITY, identity) for identity in identities])
         return Named(_resumed(hello, resumption), offered, _selected(connection, identities))
@@ -130,13 +152,12 @@ def _resumed(hello: ConnectionHello, resumption: str | None) -> bytes | None:
     if resumption == "session_id" and hello.session_id:
         return _key(_ID, bytes.fromhex(hello.session_id))
     if resumption == "ticket":
-        tickets = [
-            getattr(one, "data", "") for one in hello.extensions or () if one.code == ExtensionType.SESSION_TICKET
-        ]
+        tickets = [getattr(one, "data", "") for one in hello.extensions or () if one.code == _SESSION_TICKET]
         return _key(_TICKET, bytes.fromhex(tickets[0])) if tickets else None
     return None
 
 
+@cython.cfunc
 def _key(kind: bytes, name: bytes) -> bytes:
     """Hash a session ID, ticket or identity to 16 bytes, so that a table of keys is bounded."""
     return blake2b(name, digest_size=16, person=kind).digest()
