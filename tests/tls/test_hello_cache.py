@@ -115,6 +115,40 @@ def test_masks_per_length_are_limited() -> None:
     assert len(cache._templates[100]) == hello_cache.MAX_MASKS
 
 
+def test_a_template_is_found_by_its_number_until_it_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache: HelloCache = HelloCache()
+    hello = ClientHello(0x0303, bytes(32), b"", (0x1301,), (0,), ())
+    learned = [cache.learn(bytes(size), hello) for size in range(100, 104)]
+    numbers = [one.number for one in learned if one is not None]
+    assert [cache.numbered(number) for number in numbers] == learned
+    assert cache.numbered(hello_cache.UNNUMBERED) is None
+    monkeypatch.setattr(hello_cache, "MAX_TEMPLATES", 4)
+    later = cache.learn(bytes(104), hello)
+    assert later is not None
+    assert [cache.numbered(number) for number in [*numbers, later.number]] == [None] * 4 + [later]
+
+
+def test_a_mask_is_evicted_with_the_numbers_of_its_templates() -> None:
+    cache: HelloCache = HelloCache()
+    numbers = []
+    for size in range(hello_cache.MAX_MASKS + 1):
+        sent = (Extension(ExtensionType.COOKIE, bytes(size)),)
+        learned = cache.learn(bytes(100), ClientHello(0x0303, bytes(32), b"", (0x1301,), (0,), sent))
+        assert learned is not None
+        numbers.append(learned.number)
+    assert [cache.numbered(number) is None for number in numbers] == [True] + [False] * hello_cache.MAX_MASKS
+
+
+def test_hellos_are_decoded_again_once_their_template_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [msgspec.json.encode(one) for sample in SAMPLES[:9] for one in tlsdissect.read(sample)]
+    client, server = HelloCache(), HelloCache()
+    monkeypatch.setattr(events, "CLIENT_HELLOS", client)
+    monkeypatch.setattr(events, "SERVER_HELLOS", server)
+    monkeypatch.setattr(hello_cache, "MAX_TEMPLATES", 0)
+    assert known == [msgspec.json.encode(one) for sample in SAMPLES[:9] for one in tlsdissect.read(sample)]
+    assert client.numbered(0) is None
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_facts_are_the_same_without_templates(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [msgspec.json.encode(one) for _ in range(2) for one in tlsdissect.read(sample)]

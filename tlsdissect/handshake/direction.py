@@ -57,6 +57,8 @@ REPLY_BYTES = 256
 """Bytes kept of an answer, in a protocol other than TLS, to a side that sends TLS."""
 MAX_UNPLACED = 10
 """Segments held until the first acknowledgement if no SYN was captured: an initial window (RFC 6928)."""
+NO_FRAMES: dict[int, int] = {}
+"""Other frame numbers, of a handshake that is read once: none."""
 MAX_ARRIVALS = 65_536
 """Maximum segments counted of one record or message."""
 
@@ -199,7 +201,7 @@ class Direction:
         self.reply = None
         self.problems = ProblemList()
         self.latest = 0
-        self.frames = {}
+        self.frames = NO_FRAMES
         self._budget = budget
         self._carrier = None
 
@@ -235,14 +237,14 @@ class Direction:
             # The receiver ignores data after a FIN (RFC 9293 section 3.10.7.4).
             return []
         self.payload += segment.length
-        pieces: list[Piece] = [] if self.doubtful is None else self._compare(segment)
+        pieces: list[Piece] | None = None if self.doubtful is None else self._compare(segment)
         if segment.length <= _PADDING and self.assembler.expects(segment.sequence):
             doubtful: Segment | None = self.doubtful
             known: cython.longlong = 0 if doubtful is None else doubtful.length
             self.payload -= min(segment.length, known)
             if segment.length > known:
                 self.doubtful = segment
-            return pieces
+            return pieces or []
         taken: list[Piece] = self._reassemble(segment)
         return pieces + taken if pieces else taken
 

@@ -1,4 +1,4 @@
-from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.events cimport HandshakeEvent, SeenClientHello, SeenServerHello
 
 cdef long long _APPLICATION_DATA
 
@@ -15,6 +15,9 @@ cdef class EncryptedFlight:
     cpdef HandshakeEvent last(self)
 
 
+cpdef EncryptedFlight flight_after(
+    SeenServerHello server_hello, SeenClientHello client_hello, HandshakeEvent hello_retry, list[HandshakeEvent] events
+)
 cdef list[HandshakeEvent] _protected(HandshakeEvent hello, list[HandshakeEvent] events)
 cdef Py_ssize_t _after(list[HandshakeEvent] events, Py_ssize_t start, long long sender, long long size)
 cdef Py_ssize_t _first(list[HandshakeEvent] events, Py_ssize_t start, long long sender)

@@ -25,7 +25,7 @@ from tlsdissect.tls.dtls import ACK, MEDIA
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.events import HandshakeEvent
+    from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenServerHello
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
 
@@ -147,15 +147,27 @@ class EncryptedFlight:
 
 def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | None:
     """Find the client's flight; None if the server did not select TLS 1.3."""
-    server_hello = log.server_hello
-    if server_hello is None or not log.tls13 or server_hello.cipher_suite is None:
+    if log.server_hello is None or not log.tls13:
+        return None
+    return flight_after(log.server_hello, log.client_hello, log.hello_retry, log.events)
+
+
+@cython.ccall
+def flight_after(
+    server_hello: SeenServerHello,
+    client_hello: SeenClientHello | None,
+    hello_retry: HandshakeEvent | None,
+    events: list[HandshakeEvent],
+) -> EncryptedFlight | None:
+    """Find the client's flight after a ServerHello of TLS 1.3; None if that has no cipher suite."""
+    if server_hello.cipher_suite is None:
         return None
     lengths = sizes(server_hello.cipher_suite)
-    protected: list[HandshakeEvent] = _protected(server_hello.event, log.events)
+    protected: list[HandshakeEvent] = _protected(server_hello.event, events)
     server: cython.longlong = server_hello.event.sender
     client: cython.longlong = 1 - server
     # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
-    early: cython.bint = log.client_hello is not None and log.hello_retry is None and log.client_hello.offers_early_data
+    early: cython.bint = client_hello is not None and hello_retry is None and client_hello.offers_early_data
     start: cython.Py_ssize_t = _after(protected, 0, client, lengths.end_of_early_data) if early else 0
     ended: cython.bint = start > 0
     end: cython.Py_ssize_t = _after(protected, start, client, lengths.finished)

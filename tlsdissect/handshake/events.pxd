@@ -16,9 +16,13 @@ cdef class HandshakeEvent:
     cdef readonly long long start
     cdef readonly long long end
     cdef readonly bint encrypted
+    cdef readonly bint whole
 
 
 cpdef HandshakeEvent new_event(long long sender, long long content_type, object handshake_type, long long size, bytes body, long long frame, long long time, long long start, long long end, bint encrypted)
+
+
+cdef class DecodedHello
 
 
 cdef class SeenClientHello:
@@ -27,12 +31,16 @@ cdef class SeenClientHello:
     cdef readonly bint offers_tls13
     cdef readonly bint offers_early_data
     cdef readonly bytes pre_shared_keys
+    cdef readonly long long template
+    cpdef DecodedHello decoded(self, bint datagram=*)
 
 
 cdef class SeenServerHello:
     cdef readonly HandshakeEvent event
     cdef readonly object cipher_suite
     cdef readonly bytes session_id
+    cdef readonly long long template
+    cpdef DecodedHello decoded(self)
 
 
 cdef class DecodedHello:
@@ -40,6 +48,7 @@ cdef class DecodedHello:
     cdef readonly HelloTemplate template
     cdef readonly object error
     cdef readonly bytes body
+    cdef readonly bint is_ssl2
 
 
 cdef DecodedHello _decoded(object shared, HelloTemplate template, object error, bytes body)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tlsdissect.capture.octets import cut
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, is_tls13
-from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, HelloCache, HelloTemplate
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, UNNUMBERED, HelloCache, HelloTemplate
 from tlsdissect.tls.record import SSL2
 from tlsdissect.tls.server_hello import RETRY_RANDOM, HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
@@ -50,6 +50,8 @@ class HandshakeEvent:
     end: cython.longlong
     """Stream offset after the record in which it ends."""
     encrypted: cython.bint
+    whole: cython.bint
+    """Whether no byte of a plaintext message is missing."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HandshakeEvent) and self._fields() == other._fields()
@@ -70,11 +72,6 @@ class HandshakeEvent:
             self.end,
             self.encrypted,
         )
-
-    @property
-    def whole(self) -> bool:
-        """Whether no byte of a plaintext message is missing."""
-        return len(self.body) >= self.size
 
     @property
     def is_retry_request(self) -> bool:
@@ -109,6 +106,7 @@ def new_event(
     event.start = start
     event.end = end
     event.encrypted = encrypted
+    event.whole = len(body) >= size
     return event
 
 
@@ -117,7 +115,8 @@ def new_event(
 class SeenClientHello:
     """A ClientHello of a handshake.
 
-    It is decoded again for its facts: to keep it decoded takes more than 1 KB and saves no measurable time.
+    It is decoded again for its facts, by the number of its template: to keep it decoded takes more than 1 KB, and to
+    keep the template would keep it in memory once it was evicted.
     """
 
     event: HandshakeEvent
@@ -127,6 +126,8 @@ class SeenClientHello:
     offers_early_data: cython.bint
     pre_shared_keys: bytes | None
     """The body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11); None without it."""
+    template: cython.longlong
+    """The number of its template; UNNUMBERED without one."""
 
     def __init__(
         self,
@@ -135,12 +136,24 @@ class SeenClientHello:
         offers_tls13: cython.bint,
         offers_early_data: cython.bint,
         pre_shared_keys: bytes | None = None,
+        template: cython.longlong = UNNUMBERED,
     ) -> None:
         self.event = event
         self.segments = segments
         self.offers_tls13 = offers_tls13
         self.offers_early_data = offers_early_data
         self.pre_shared_keys = pre_shared_keys
+        self.template = template
+
+    @cython.ccall
+    def decoded(self, datagram: cython.bint = False) -> DecodedHello:
+        """Decode it again; see `decode_client_hello`."""
+        cache: HelloCache = CLIENT_HELLOS
+        # In DTLS the cookie is no part of the template.
+        template: HelloTemplate | None = None if datagram else cache.numbered(self.template)
+        if template is None:
+            return decode_client_hello(self.event, datagram)
+        return _decoded(template.hello, template, None, self.event.body)
 
 
 @cython.no_gc
@@ -152,11 +165,29 @@ class SeenServerHello:
     cipher_suite: Any
     """None in SSL 2.0, where the client selects it."""
     session_id: bytes
+    template: cython.longlong
+    """As `SeenClientHello.template`."""
 
-    def __init__(self, event: HandshakeEvent, cipher_suite: Any, session_id: bytes) -> None:
+    def __init__(
+        self,
+        event: HandshakeEvent,
+        cipher_suite: Any,
+        session_id: bytes,
+        template: cython.longlong = UNNUMBERED,
+    ) -> None:
         self.event = event
         self.cipher_suite = cipher_suite
         self.session_id = session_id
+        self.template = template
+
+    @cython.ccall
+    def decoded(self) -> DecodedHello:
+        """Decode it again; see `decode_server_hello`."""
+        cache: HelloCache = SERVER_HELLOS
+        template: HelloTemplate | None = cache.numbered(self.template)
+        if template is None:
+            return decode_server_hello(self.event)
+        return _decoded(template.hello, template, None, self.event.body)
 
 
 @cython.cclass
@@ -170,17 +201,20 @@ class DecodedHello:
     error: WireError | None
     """What ended its decoding."""
     body: bytes
+    is_ssl2: cython.bint
+    """Whether it is a hello of SSL 2.0."""
+
+    @property
+    def number(self) -> cython.longlong:
+        """The number of its template; UNNUMBERED without one."""
+        template: HelloTemplate | None = self.template
+        return UNNUMBERED if template is None else template.number
 
     @property
     def hello(self) -> Any:
         """The whole hello."""
         template: HelloTemplate | None = self.template
         return self.shared if template is None else template.fill(self.body)
-
-    @property
-    def is_ssl2(self) -> bool:
-        """Whether it is a hello of SSL 2.0."""
-        return self.template is None and isinstance(self.shared, Ssl2ClientHello | Ssl2ServerHello)
 
     @property
     def session_id(self) -> bytes:
@@ -201,6 +235,7 @@ def _decoded(shared: Any, template: HelloTemplate | None, error: WireError | Non
     decoded.template = template
     decoded.error = error
     decoded.body = body
+    decoded.is_ssl2 = template is None and isinstance(shared, Ssl2ClientHello | Ssl2ServerHello)
     return decoded
 
 

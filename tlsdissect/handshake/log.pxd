@@ -1,6 +1,8 @@
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.handshake.direction cimport Direction, Piece
+from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight, flight_after
 from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SeenClientHello, SeenServerHello, decode_client_hello, decode_server_hello, new_event
+from tlsdissect.tls.hello_cache cimport derive_once
 from tlsdissect.tls.record cimport Message, MessageJoiner, Record, new_record
 
 cdef long long _HANDSHAKE
@@ -52,6 +54,7 @@ cdef class HandshakeLog:
     cdef long long _acknowledgement
     cpdef bint sort(self)
     cpdef bint is_over(self)
+    cdef EncryptedFlight _flight(self)
     cpdef bint is_long(self)
     cpdef bint decide(self)
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)

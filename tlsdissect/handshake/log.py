@@ -25,7 +25,7 @@ import cython
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.direction import KeptBody
-from tlsdissect.handshake.encrypted_flight import encrypted_flight, sizes
+from tlsdissect.handshake.encrypted_flight import EncryptedFlight, flight_after, sizes
 from tlsdissect.handshake.events import (
     BegunAlert,
     DecodedHello,
@@ -105,6 +105,8 @@ FIRST_WITH_IV = 0x0302
 
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
+_NONE_BEGUN: tuple[dict[int, tuple[int, int, int]], dict[int, tuple[int, int, int]]] = ({}, {})
+"""Of all logs without keys, which add nothing to it."""
 _MAC_SIZES = {"NULL": 0, "MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48}
 _BEGINNINGS = (bytes([_CLIENT_HELLO]), bytes([_SERVER_HELLO]))
 _frame = attrgetter("frame")
@@ -231,7 +233,7 @@ class HandshakeLog:
         self.numbers = [0, 0]
         self.previous = [b"", b""]
         self._keys = keys
-        self._begun = ({}, {})
+        self._begun = ({}, {}) if self.opens else _NONE_BEGUN
         self._sealed_bytes = 0
         self.kept_bytes = 0
         self.held_bytes = 0
@@ -259,8 +261,15 @@ class HandshakeLog:
             return self.sealed[0] and self.sealed[1]
         if not self.replied:
             return False
-        seen = encrypted_flight(self)
+        seen: EncryptedFlight | None = self._flight()
         return seen is not None and seen.exact and seen.reply is not None
+
+    @cython.cfunc
+    def _flight(self) -> EncryptedFlight | None:
+        """Return the client's encrypted flight so far; None if there is no ServerHello."""
+        if self.server_hello is None:
+            return None
+        return flight_after(self.server_hello, self.client_hello, self.hello_retry, self.events)
 
     @cython.ccall
     def is_long(self) -> cython.bint:
@@ -274,7 +283,7 @@ class HandshakeLog:
         """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""
         self.decided = True
         if self.tls13:
-            seen = encrypted_flight(self)
+            seen: EncryptedFlight | None = self._flight()
             self.alert_sizes = self.alert_sizes if seen is None else seen.alerts
             self.keeps = min(self.keeps, MAX_LATE)
             self.first_data = [None, None]
@@ -450,7 +459,8 @@ class HandshakeLog:
     @cython.ccall
     def count_passed(self, sender: cython.longlong, records: cython.longlong) -> cython.bint:
         """Count records of application data that were skipped without being read."""
-        self.numbers[sender] += records
+        if self.opens:
+            self.numbers[sender] += records
         return True
 
     @cython.ccall
@@ -735,6 +745,7 @@ class HandshakeLog:
             derive_once(decoded.template, offers_tls13, decoded.shared),
             derive_once(decoded.template, offers_early_data, decoded.shared),
             pre_shared_keys(decoded),
+            decoded.number,
         )
         return True
 
@@ -746,7 +757,7 @@ class HandshakeLog:
         hello = decoded.shared
         self.account(len(event.body))
         if isinstance(hello, ServerHello):
-            self.server_hello = SeenServerHello(event, hello.cipher_suite, decoded.session_id)
+            self.server_hello = SeenServerHello(event, hello.cipher_suite, decoded.session_id, decoded.number)
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_sizes = [sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN] * 2

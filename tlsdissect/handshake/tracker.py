@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
 from tlsdissect.handshake import not_tls
-from tlsdissect.handshake.direction import Direction
+from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
@@ -109,7 +109,7 @@ class Tracker:
         self.decided_frame = UNKNOWN
         self.before = _NOT_KEPT if flow.passed else None
         self.limited = False
-        self.frames = {}
+        self.frames = NO_FRAMES
         self.unordered = False
         self.reread = False
         self.recorder = recorder

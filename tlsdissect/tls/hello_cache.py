@@ -12,7 +12,7 @@ Comparing field by field would cost as much as decoding does.
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cython
 from msgspec.structs import astuple
@@ -26,8 +26,6 @@ from tlsdissect.tls.server_hello import ServerHello
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Mask: TypeAlias = tuple[int, ...]
 """Start and end of each range of bytes in which hellos of a template are equal."""
 
@@ -44,6 +42,9 @@ SERVER_BYTES = 1 << 20
 MAX_EXTENSIONS = 64
 """Extensions of a hello that gets a template: only attempts to fill memory send more."""
 
+UNNUMBERED = -1
+"""Stands for the number of a template if there is none."""
+
 _RANDOM, _RANDOM_SIZE, _SESSION_ID = 2, 32, 35
 """Where the random and the session ID begin in the body of a hello (RFC 8446 section 4.1.2)."""
 _RANDOM_FIELD, _SESSION_ID_FIELD = 1, 2
@@ -56,6 +57,8 @@ _OPAQUE = NEVER_REPEATED | {ExtensionType.PADDING}
 class HelloTemplate:
     """What many hellos have in common; templates are compared by identity."""
 
+    number: cython.longlong
+    """By which `HelloCache.numbered` finds it."""
     hello: Any
     """The hello from which it was made; others have its fields but for the masked ones."""
     places: list[tuple[int, int, int, int]]
@@ -69,6 +72,7 @@ class HelloTemplate:
     def __init__(self, hello: ClientHello | ServerHello, size: cython.Py_ssize_t) -> None:
         """Make the template of a well-formed hello of `size` bytes."""
         extensions = hello.extensions or ()
+        self.number = UNNUMBERED
         self.hello = hello
         self._session_id_end = _SESSION_ID + len(astuple(hello)[_SESSION_ID_FIELD])
         self.places = [
@@ -127,6 +131,9 @@ class HelloCache:
 
     The masks of a length are replaced, not changed: another thread may search them meanwhile.
     """
+    _numbered: dict[int, HelloTemplate]
+    _next: cython.longlong
+    """The number of the next template; none is used twice."""
     _count: cython.longlong
     _used: cython.longlong
     _learning: Any
@@ -134,6 +141,8 @@ class HelloCache:
     def __init__(self, limit: cython.longlong = CLIENT_BYTES) -> None:
         self.limit = limit
         self._templates = {}
+        self._numbered = {}
+        self._next = 0
         self._count = 0
         self._used = 0
         self._learning = Lock()
@@ -152,6 +161,11 @@ class HelloCache:
                 return template
         return None
 
+    @cython.ccall
+    def numbered(self, number: cython.longlong) -> HelloTemplate | None:
+        """Return the template with this number; None if it was evicted."""
+        return self._numbered.get(number)
+
     def learn(self, body: bytes, hello: ClientHello | ServerHello) -> HelloTemplate | None:
         """Add the template of a hello that was decoded from `body` without error; None if it is not worth keeping."""
         size = len(body)
@@ -167,28 +181,36 @@ class HelloCache:
 
     def _add(self, template: HelloTemplate, size: cython.Py_ssize_t, mask: Mask, masked: bytes) -> None:
         if self._count >= MAX_TEMPLATES or self._used + template.footprint > self.limit:
-            self._templates, self._count, self._used = {}, 0, 0
+            self._templates, self._numbered, self._count, self._used = {}, {}, 0, 0
         masks = dict(self._templates.get(size, {}))
         if mask not in masks and len(masks) >= MAX_MASKS:
             evicted = masks.pop(next(iter(masks)))
             self._count -= len(evicted)
             self._used -= sum([old.footprint for old in evicted.values()])
+            for old in evicted.values():
+                del self._numbered[old.number]
         masks.setdefault(mask, {})[masked] = template
         self._templates[size] = masks
+        template.number = self._next
+        self._numbered[template.number] = template
+        self._next += 1
         self._count += 1
         self._used += template.footprint
 
 
-def derive_once(template: HelloTemplate | None, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return `compute(*args)`, computed once per template; without a template, computed each time.
+@cython.ccall
+def derive_once(template: HelloTemplate | None, compute: Callable[..., Any], first: Any, second: Any = _UNKNOWN) -> Any:
+    """Return what `compute` makes of one or two values, computed once per template; without one, each time.
 
-    `compute` may only depend on what all hellos of the template share, even if `args` hold more than that.
+    It may only depend on what all hellos of the template share, even if the values hold more than that.
     """
-    if template is None:
-        return compute(*args, **kwargs)
-    result: T = template.derived.get(compute, _UNKNOWN)
-    if result is _UNKNOWN:
-        result = template.derived[compute] = compute(*args, **kwargs)
+    if template is not None:
+        known = template.derived.get(compute, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
+    result = compute(first) if second is _UNKNOWN else compute(first, second)
+    if template is not None:
+        template.derived[compute] = result
     return result
 
 

@@ -1,6 +1,9 @@
+from tlsdissect.capture.octets cimport cut, u16
+from tlsdissect.flows.totals cimport Totals
 from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.facts.endings cimport alerts, closure, ending
 from tlsdissect.handshake.facts.handshake cimport Handshake
+from tlsdissect.handshake.facts.hello_fingerprints cimport ja3, ja3s, ja4
 from tlsdissect.handshake.facts.hellos cimport client_hello, server_hello, sni
 from tlsdissect.handshake.facts.negotiation cimport alpn, early_data, ech, external_psk, hello_retry, infers_early_data, key_agreement, negotiated, resumption
 from tlsdissect.handshake.facts.timing cimport begin_of, handshake_bytes, milliseconds, round_trips, timing

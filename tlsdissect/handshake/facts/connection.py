@@ -14,14 +14,15 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from tlsdissect.caches import cached
+from tlsdissect.capture.octets import cut, u16
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.encrypted_flight import is_guessed
 from tlsdissect.handshake.events import HandshakeEvent, cookie
-from tlsdissect.handshake.facts import hello_fingerprints
 from tlsdissect.handshake.facts.endings import alerts, closure, ending
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
+from tlsdissect.handshake.facts.hello_fingerprints import ja3, ja3_string, ja3n, ja3s, ja4, ja4_r
 from tlsdissect.handshake.facts.hellos import client_hello, hello_retry_request, server_hello, sni
 from tlsdissect.handshake.facts.negotiation import (
     alpn,
@@ -170,12 +171,12 @@ def connection(
         if handshake.tls13
         else max(0, min(handshake.direction(_CLIENT).changed, handshake.direction(_SERVER).changed) - 1),
         tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
-        hello_fingerprints.ja3(handshake),
-        hello_fingerprints.ja3s(handshake),
-        hello_fingerprints.ja4(handshake),
-        hello_fingerprints.ja3_string(handshake) if raw else UNSET,
-        hello_fingerprints.ja3n(handshake) if raw else UNSET,
-        hello_fingerprints.ja4_r(handshake) if raw else UNSET,
+        ja3(handshake),
+        ja3s(handshake),
+        ja4(handshake),
+        ja3_string(handshake) if raw else UNSET,
+        ja3n(handshake) if raw else UNSET,
+        ja4_r(handshake) if raw else UNSET,
         None,  # hidden
         None,  # keys
         quic(handshake),
@@ -198,8 +199,10 @@ def connection(
         result = with_transcript(result, handshake, log.recording, opened)
     if log.frames:
         result = renumbered(result, log.frames)
-    damages = [Problem("damaged_capture", _detail(hurt), hurt.frame, hurt.offset) for hurt in log.damage]
-    return replace(result, problems=(*result.problems, *damages)) if damages else result
+    if log.damage:
+        damages = [Problem("damaged_capture", _detail(hurt), hurt.frame, hurt.offset) for hurt in log.damage]
+        result = replace(result, problems=(*result.problems, *damages))
+    return result
 
 
 def _detail(damage: Damage) -> str:
@@ -262,8 +265,8 @@ def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
     size: cython.Py_ssize_t = (len(packed) - 4) // 2
     ports: cython.Py_ssize_t = 2 * size
     return (
-        Endpoint(_address(packed[:size]), packed[ports] << 8 | packed[ports + 1]),
-        Endpoint(_address(packed[size:ports]), packed[ports + 2] << 8 | packed[ports + 3]),
+        Endpoint(_address(cut(packed, 0, size)), u16(packed, ports)),
+        Endpoint(_address(cut(packed, size, ports)), u16(packed, ports + 2)),
     )
 
 
@@ -407,8 +410,10 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
     found: list[Problem] = []
     sender: cython.Py_ssize_t
     direction: DirectionSummary
+    reset_text: cython.bint = False
     for sender in range(2):
         direction = log.directions[sender]
+        reset_text = reset_text or direction.reset_text is not None
         if not malformed and not direction.problems:
             continue
         side = handshake.side(sender)
@@ -419,7 +424,8 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
     if log.unordered:
         how = "put in order by times and acknowledgements" if log.frames else "too many to put in order"
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
-    found += _dropped(handshake)
+    if log.dropped or reset_text:
+        found += _dropped(handshake)
     if log.opener == UNKNOWN and log.client_hello is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if log.transport == "udp" and log.client_hello is not None and cookie(log.client_hello.event.body):

@@ -310,10 +310,10 @@ def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tupl
     """Return the alerts among these events."""
     return tuple([
         Alert(
-            sender=handshake.side(event.sender),
-            level=None if event.encrypted else _LEVEL_NAMES[event.body[0]],
-            description=None if event.encrypted else _ALERT_NAMES[event.body[1]],
-            frame=event.frame,
+            handshake.side(event.sender),
+            None if event.encrypted else _LEVEL_NAMES[event.body[0]],
+            None if event.encrypted else _ALERT_NAMES[event.body[1]],
+            event.frame,
         )
         for event in events
         if event.content_type == _ALERT

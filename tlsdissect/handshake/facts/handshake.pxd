@@ -1,6 +1,6 @@
 from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
 from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent
-from tlsdissect.handshake.facts.hello_extensions cimport Extensions
+from tlsdissect.handshake.facts.hello_extensions cimport Extensions, client_extensions, server_extensions
 from tlsdissect.handshake.logged cimport DirectionSummary, LoggedHandshake
 
 cdef long long _ALERT
@@ -34,3 +34,8 @@ cdef class Handshake:
     cpdef HandshakeEvent message(self, long long side, object kind)
     cpdef HandshakeEvent change(self, long long side)
     cpdef HandshakeEvent finished(self, long long side)
+    cdef object _is_full(self)
+
+
+cdef EncryptedFlight _encrypted_flight(LoggedHandshake log)
+cdef object _start(LoggedHandshake log, HandshakeEvent hello_retry)

@@ -9,13 +9,7 @@ import cython
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flight, encrypted_flight
-from tlsdissect.handshake.events import (
-    DecodedHello,
-    HandshakeEvent,
-    cookie,
-    decode_client_hello,
-    decode_server_hello,
-)
+from tlsdissect.handshake.events import DecodedHello, HandshakeEvent, cookie
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
@@ -83,6 +77,8 @@ class Handshake:
     def __init__(self, log: LoggedHandshake) -> None:
         """Name the sides of a logged handshake, and decode its hellos."""
         event: HandshakeEvent
+        sent: list[HandshakeEvent]
+        messages: dict[int, HandshakeEvent]
         side: cython.longlong
         client: cython.longlong = log.client
         self.log = log
@@ -96,9 +92,11 @@ class Handshake:
         self.sealed = [None, None]
         for event in log.events:
             side = event.sender ^ client
-            self.events[side].append(event)
+            sent = self.events[side]
+            sent.append(event)
             if event.handshake_type is not None:
-                self.messages[side].setdefault(event.handshake_type, event)
+                messages = self.messages[side]
+                messages.setdefault(event.handshake_type, event)
                 if event.handshake_type == _FINISHED and self.changes[side] is not None and self.sealed[side] is None:
                     self.sealed[side] = event
             elif event.content_type == _CHANGE_CIPHER_SPEC:
@@ -109,11 +107,9 @@ class Handshake:
                     self.sealed[side] = event
             elif event.content_type == _ALERT:
                 self.alerts[side].append(event)
-        datagrams = log.transport == "udp"
-        self.client_hello = (
-            None if log.client_hello is None else decode_client_hello(log.client_hello.event, datagram=datagrams)
-        )
-        self.server_hello = None if log.server_hello is None else decode_server_hello(log.server_hello.event)
+        datagrams: cython.bint = log.transport == "udp"
+        self.client_hello = None if log.client_hello is None else log.client_hello.decoded(datagrams)
+        self.server_hello = None if log.server_hello is None else log.server_hello.decoded()
         self.client_extensions = NOTHING if self.client_hello is None else client_extensions(self.client_hello)
         self.server_extensions = NOTHING if self.server_hello is None else server_extensions(self.server_hello)
         self.cipher_suite = None if log.server_hello is None else log.server_hello.cipher_suite
@@ -135,7 +131,8 @@ class Handshake:
     @cython.ccall
     def message(self, side: cython.longlong, kind: Any) -> HandshakeEvent | None:
         """Return the first plaintext handshake message of a type from a side, CLIENT or SERVER."""
-        return self.messages[side].get(kind)
+        messages: dict[int, HandshakeEvent] = self.messages[side]
+        return messages.get(kind)
 
     @cython.ccall
     def change(self, side: cython.longlong) -> HandshakeEvent | None:
@@ -147,7 +144,8 @@ class Handshake:
         """Return a side's Finished in TLS 1.2 and older: its first encrypted handshake record."""
         return self.sealed[side]
 
-    def _is_full(self) -> bool | None:
+    @cython.cfunc
+    def _is_full(self) -> Any:
         if not _WHOLE_FLIGHT.isdisjoint(self.messages[_SERVER]):
             return True
         change = self.change(_SERVER)
@@ -165,13 +163,15 @@ class Handshake:
         return self.direction(_SERVER).is_whole(seen.end)
 
 
+@cython.cfunc
 def _encrypted_flight(log: LoggedHandshake) -> EncryptedFlight | None:
-    if log.quic is not None:
+    if log.quic is not None or not log.tls13:
         return None
     return datagram_flight(log) if log.transport == "udp" else encrypted_flight(log)
 
 
-def _start(log: LoggedHandshake, hello_retry: HandshakeEvent | None) -> int | None:
+@cython.cfunc
+def _start(log: LoggedHandshake, hello_retry: HandshakeEvent | None) -> Any:
     """Return the time of the first ClientHello; None if it was not captured or has no time."""
     client_hello = log.client_hello
     if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):

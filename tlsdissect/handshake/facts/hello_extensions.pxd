@@ -12,3 +12,8 @@ cdef class Extensions:
     cpdef object get(self, object number, str field)
     cpdef object shown(self, object number, str field)
     cpdef Extensions like(self, bytes body, object decoder, list places)
+
+
+cpdef Extensions client_extensions(DecodedHello decoded)
+cpdef Extensions server_extensions(DecodedHello decoded)
+cdef Extensions _by_template(object decoder, DecodedHello decoded)

@@ -91,11 +91,13 @@ class Extensions:
 NOTHING = Extensions((), (), {}, ())
 
 
+@cython.ccall
 def client_extensions(decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a ClientHello."""
     return _by_template(_FROM_CLIENT, decoded)
 
 
+@cython.ccall
 def server_extensions(decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a ServerHello."""
     return _by_template(_FROM_SERVER, decoded)
@@ -106,6 +108,7 @@ def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions
     return decode_extensions(_FROM_RETRY, extensions)
 
 
+@cython.cfunc
 def _by_template(decoder: ExtensionDecoder, decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a hello; of one with a known template, only those that vary."""
     template: HelloTemplate | None = decoded.template

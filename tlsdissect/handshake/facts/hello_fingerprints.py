@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import cython
 
 from tlsdissect.handshake.facts import fingerprints
 from tlsdissect.tls.client_hello import ClientHello
@@ -13,8 +15,6 @@ from tlsdissect.tls.hello_cache import derive_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import cython
 
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.facts.hello_extensions import Extensions
@@ -37,7 +37,8 @@ def _hello(handshake: Handshake) -> ClientHello | None:
     return None if decoded.shared.cipher_suites is None else decoded.shared
 
 
-def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
+@cython.cfunc
+def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]) -> Any:
     """Return a fingerprint of the first ClientHello, which is computed once per template."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
     if decoded is None or seen is None or not seen.event.whole:
@@ -56,7 +57,8 @@ def ja3_string(handshake: Handshake, *, ordered: cython.bint = False) -> str | N
     return write(hello.legacy_version, hello.cipher_suites or (), extensions.codes, groups, formats)
 
 
-def ja3(handshake: Handshake) -> str | None:
+@cython.ccall
+def ja3(handshake: Handshake) -> Any:
     """Return the JA3 of the first ClientHello."""
     return _per_template(handshake, _ja3)
 
@@ -72,7 +74,8 @@ def ja3n(handshake: Handshake) -> str | None:
     return None if string is None else fingerprints.ja3(string)
 
 
-def ja3s(handshake: Handshake) -> str | None:
+@cython.ccall
+def ja3s(handshake: Handshake) -> Any:
     """Return the JA3S of the final ServerHello."""
     decoded, seen = handshake.server_hello, handshake.log.server_hello
     if decoded is None or decoded.is_ssl2 or seen is None or not seen.event.whole:
@@ -84,7 +87,8 @@ def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
     return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, extensions.codes))
 
 
-def ja4(handshake: Handshake) -> str | None:
+@cython.ccall
+def ja4(handshake: Handshake) -> Any:
     """Return the JA4 of the first ClientHello."""
     return _per_template(handshake, _JA4[handshake.log.transport])
 

@@ -1,6 +1,8 @@
+from tlsdissect.capture.octets cimport cut
 from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.facts.handshake cimport Handshake
 from tlsdissect.handshake.facts.hello_extensions cimport Extensions
+from tlsdissect.tls.hello_cache cimport derive_once
 
 
 cpdef object client_hello(Handshake handshake)

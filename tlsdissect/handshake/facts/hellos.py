@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.caches import cached
+from tlsdissect.capture.octets import cut
 from tlsdissect.handshake.events import decode_retry_request
 from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.hello_extensions import Extensions, retry_extensions
@@ -84,7 +85,7 @@ def client_hello(handshake: Handshake) -> Any:
         event.size,
         seen.segments,
         shared.version,
-        decoded.body[2:34].hex(),
+        cut(decoded.body, 2, 34).hex(),
         session_id.hex() if session_id else None,
         shared.cipher_suites,
         shared.compression_methods,
@@ -176,7 +177,7 @@ def server_hello(handshake: Handshake) -> Any:
         event.frame,
         event.size,
         shared.version,
-        decoded.body[2:34].hex(),
+        cut(decoded.body, 2, 34).hex(),
         session_id.hex() if session_id else None,
         shared.cipher_suite,
         shared.compression_method,

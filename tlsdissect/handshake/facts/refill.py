@@ -131,30 +131,30 @@ class Refills:
 def _made(steps: list[Step], data: bytes) -> Any:
     """Take the steps; return the value that is left on the stack."""
     step: Step
-    stack: list[Any] = []
+    stack: list[Any] = [None] * len(steps)
     names: tuple  # type: ignore[type-arg]  # Cython takes another for a struct
     made: dict[str, Any]
     n: cython.Py_ssize_t
-    base: cython.Py_ssize_t
+    top: cython.Py_ssize_t = 0
     for step in steps:
+        top -= step.count
         if step.kind == _CONSTANT:
-            stack.append(step.what)
+            stack[top] = step.what
         elif step.kind == _HEX:
-            stack.append(cut(data, step.start, step.end).hex())
+            stack[top] = cut(data, step.start, step.end).hex()
         elif step.kind == _TEXT:
-            stack.append(text(cut(data, step.start, step.end)))
+            stack[top] = text(cut(data, step.start, step.end))
         elif step.kind == _NUMBER:
-            stack.append(int.from_bytes(cut(data, step.start, step.end), "big"))
+            stack[top] = int.from_bytes(cut(data, step.start, step.end), "big")
+        elif step.kind == _DICT:
+            made = {}
+            names = step.what
+            for n in range(step.count):
+                made[names[n]] = stack[top + n]
+            stack[top] = made
+        elif step.kind == _TUPLE:
+            stack[top] = tuple(stack[top : top + step.count])
         else:
-            base = len(stack) - step.count
-            if step.kind == _TUPLE:
-                stack[base:] = [tuple(stack[base:])]
-            elif step.kind == _DICT:
-                made = {}
-                names = step.what
-                for n in range(step.count):
-                    made[names[n]] = stack[base + n]
-                stack[base:] = [made]
-            else:
-                stack[base:] = [step.what(*stack[base:])]
+            stack[top] = step.what(*stack[top : top + step.count])
+        top += 1
     return stack[0]

@@ -13,6 +13,8 @@ cdef long long _UNTIMED
 
 
 cdef object _time(HandshakeEvent event)
+cdef object _from_to(long long start, long long end)
+cdef object _any_from_to(object start, object end)
 cdef object _bytes(Handshake handshake, long long side, HandshakeEvent last)
 cdef object _data(Handshake handshake, long long side)
 cdef object _data_time(object data)

@@ -111,7 +111,20 @@ def _known(time: cython.longlong) -> Any:
 @cython.ccall
 def elapsed(start: Any, end: Any) -> Any:
     """Return the milliseconds from one time to a later one; None if one is missing or the clock was set back."""
-    return None if start is None or end is None or end < start else (end - start) / _NS_PER_MS
+    return None if start is None or end is None else _from_to(start, end)
+
+
+@cython.cfunc
+def _from_to(start: cython.longlong, end: cython.longlong) -> Any:
+    if 0 <= start <= end and end - start < _EXACT:
+        return (end - start) / _NS_PER_MS
+    return _any_from_to(start, end)
+
+
+@cython.cfunc
+def _any_from_to(start: Any, end: Any) -> Any:
+    """Do the same for times whose difference may have more than 63 bits."""
+    return None if end < start else (end - start) / 1_000_000
 
 
 def since(begin: Packet | WireRecord | None, frame: Any, time: Any) -> Any:
@@ -139,10 +152,8 @@ def milliseconds(begin: cython.longlong, start: cython.longlong, frame: cython.l
     if start == _UNTIMED or time == _UNTIMED:
         return None
     if frame >= begin:
-        if 0 <= start <= time and time - start < _EXACT:
-            return (time - start) / _NS_PER_MS
-        return elapsed(start, time)
-    before = elapsed(time, start)
+        return _from_to(start, time)
+    before = _from_to(time, start)
     return None if before is None else 0.0 - before
 
 
