@@ -14,15 +14,15 @@ from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits, seconds, whole
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
-from tlsdissect.pipeline import Place, Reading
+from tlsdissect.pipeline import Reading
 from tlsdissect.views.notebook import Watch
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from tlsdissect.handshake.connections import ReadingEvent
     from tlsdissect.model.connection import Connection
+    from tlsdissect.pipeline import NumberedEvent
     from tlsdissect.trust.judge import Judge
 
 IDLE = 10.0
@@ -65,8 +65,7 @@ class Listening(Reading):
     async def __aexit__(self, *_: object) -> None:
         self.__exit__()
 
-    def placed(self) -> Iterator[tuple[Place, ReadingEvent]]:
-        """Yield each connection with its place."""
+    def _numbered(self) -> Iterator[NumberedEvent]:
         yield from self._events(0, CaptureNames(self._capture_live.interface), self._capture_live)
 
     def __iter__(self) -> Iterator[Connection]:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.connections import DueEvent, ReadingEvent
     from tlsdissect.trust.judge import Judge
 
+    NumberedEvent = tuple[int, int, int, ReadingEvent]
+    """The number of a capture, and a `DueEvent` of it."""
+
 
 DELIVERY_NS = 25_000_000
 """Nanoseconds after the time of a packet by which the kernel has delivered it."""
@@ -278,11 +281,11 @@ class Reading:
         """Yield each connection when no packet can change it."""
         linker = Linker(self._options.limits.max_sessions)
         try:
-            for place, event in self.placed():
+            for number, _, _, event in self._numbered():
                 if isinstance(event, Connection):
-                    yield linker.link(place.capture, event) if self._options.linked else event
+                    yield linker.link(number, event) if self._options.linked else event
                 elif isinstance(event, Session):
-                    linker.learn(place.capture, event)
+                    linker.learn(number, event)
         finally:
             self.summary.evicted_sessions = linker.evicted
 
@@ -291,6 +294,10 @@ class Reading:
 
         The shards of a reading, merged by place, yield the same as a reading without shards.
         """
+        for number, due, frame, event in self._numbered():
+            yield Place(number, due, frame, _TRANSPORTS[event.transport], event.stream), event
+
+    def _numbered(self) -> Iterator[NumberedEvent]:
         self.summary.refused += self.inputs.refused
         if self._options.joined:
             yield from self._joined()
@@ -299,7 +306,7 @@ class Reading:
         if not (self.summary.captures or self.summary.refused or self._stopped):
             self.summary.refused += [(path, "has no capture in it") for path in self._captures]
 
-    def _one_by_one(self) -> Iterator[tuple[Place, ReadingEvent]]:
+    def _one_by_one(self) -> Iterator[NumberedEvent]:
         for number, one in enumerate(self.inputs.files):
             if self._stopped:
                 return
@@ -311,7 +318,7 @@ class Reading:
             except CaptureError as error:
                 self._refuse(one, error)
 
-    def _joined(self) -> Iterator[tuple[Place, ReadingEvent]]:
+    def _joined(self) -> Iterator[NumberedEvent]:
         self._open = joined = JoinedCaptures(self.inputs.files, self._opener, self._refuse)
         yield from self._events(0, joined.names, joined)
         self.summary.overlaps += joined.overlaps
@@ -321,25 +328,22 @@ class Reading:
         if one.named or not isinstance(error, NoCaptureError):
             self.summary.refused.append((one.path, str(error)))
 
-    def _events(self, number: int, names: CaptureNames, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
+    def _events(self, number: int, names: CaptureNames, capture: PacketSource) -> Iterator[NumberedEvent]:
         self.names = names
+        judge, evidence, joined = self._judge, self._evidence, self._options.joined
         for due, frame, event in self._read(names, capture):
-            place = Place(number, due, frame, _TRANSPORTS[event.transport], event.stream)
             if not isinstance(event, Connection):
-                if isinstance(event, CapturedLookup) and self._evidence is not None:
-                    self._evidence.add_lookup(event)
-                yield place, event
+                if isinstance(event, CapturedLookup) and evidence is not None:
+                    evidence.add_lookup(event)
+                yield number, due, frame, event
                 continue
             self.summary.count(event)
             if event.problems:
                 self._midstream += any(problem.code == "midstream" for problem in event.problems)
-            found = self._with_findings(event)
-            yield place, _with_captures(found, names) if self._options.joined else found
-
-    def _with_findings(self, connection: Connection) -> Connection:
-        if self._judge is None or self._evidence is None:
-            return connection
-        return replace(connection, findings=self._judge.findings(connection, self._evidence))
+            found = event
+            if judge is not None and evidence is not None:
+                found = replace(found, findings=judge.findings(found, evidence))
+            yield number, due, frame, _with_captures(found, names) if joined else found
 
     def stop(self) -> None:
         """Stop reading; the connections of earlier packets are still yielded, as at the end of the input."""

@@ -31,7 +31,7 @@ class CaptureNames:
 
     def of(self, frame: int) -> str:
         """Return the name of the capture with this frame."""
-        return self.locate(frame)[0]
+        return self._names[0] if len(self._names) == 1 else self.locate(frame)[0]
 
     def locate(self, frame: int) -> tuple[str, int]:
         """Return the capture with this frame, and the number of frames before those of this capture."""

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from tlsdissect.views.tables import Table
 
-_encode = Encoder().encode
+_encode_lines = Encoder().encode_lines
 
 
 def json_line(value: Struct | dict[str, Any]) -> bytes:
     """Encode a value as one line; surrogates in it, which come from names of captures (PEP 383), are escaped."""
     try:
-        return printable_json(_encode(value)) + b"\n"
+        return printable_json(_encode_lines((value,)))
     except UnicodeEncodeError:
-        return printable_json(_encode(_with_text(to_builtins(value)))) + b"\n"
+        return printable_json(_encode_lines((_with_text(to_builtins(value)),)))
 
 
 def _with_text(value: Any) -> Any:
