@@ -220,9 +220,9 @@ class DatagramConnections:
     @property
     def eap_expires(self) -> int:
         """The clock after which an EAP conversation is over, or decided by silence."""
-        first = next(iter(self._undecided), None)
-        silent = NEVER if first is None or self._idle is None else first.latest + self._idle
-        return min(self._eap.expires, silent)
+        if not self._undecided or self._idle is None:
+            return self._eap.expires
+        return min(self._eap.expires, next(iter(self._undecided)).latest + self._idle)
 
     def is_any_over(self) -> bool:
         """Return whether `over` may have connections."""

@@ -263,7 +263,7 @@ class QuicConnection:
 
     @cython.ccall
     def read_initial(self, packet: LongPacket, opened: OpenedPacket, datagram: Datagram) -> OpenedPacket:
-        """Read an opened Initial packet; return it with whether it was sent again."""
+        """Read an opened Initial packet; return it, if it is kept, with whether it was sent again."""
         sender: cython.longlong = datagram.sender
         frame: CryptoFrame
         self._initial_packets[sender] += 1
@@ -288,7 +288,7 @@ class QuicConnection:
             for frame in frames:
                 known.append(self._add_crypto(frame.offset, frame.data, datagram, after_retry))
         self._settle_if_over()
-        return opened if not known else opened._replace(repeated=all(known))
+        return opened if not known or self.recorder is None else opened._replace(repeated=all(known))
 
     @cython.cfunc
     def _read_frames(self, payload: bytes, datagram: Datagram, after_retry: cython.bint) -> list[bool]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tlsdissect.caches import cached
 from tlsdissect.handshake.key_schedule import IV_SIZE, hkdf_expand, label_info
-from tlsdissect.handshake.protection import AES_128_GCM, Aead, HeaderMask, Suite, nonce_of
+from tlsdissect.handshake.protection import AES_128_GCM, Aead, HeaderMask, Suite
 
 INITIAL_SUITE: Final = AES_128_GCM
 """That of Initial packets (RFC 9001 section 5.2)."""
@@ -132,7 +132,7 @@ class PacketKey:
         """`secret` is that of a side and a level, `label` that of the version."""
         key, iv, hp = hkdf_expand(secret, _packet_infos(label, suite.key_bytes), suite.hash)
         self._aead = Aead(suite, key[: suite.key_bytes])
-        self._iv = iv[:IV_SIZE]
+        self._iv = int.from_bytes(iv[:IV_SIZE], "big")
         self._mask = HeaderMask(suite, hp[: suite.key_bytes])
 
     def open(self, data: bytes, start: int, protected: int, end: int, expected: int) -> OpenedPacket | None:
@@ -151,7 +151,8 @@ class PacketKey:
         )
         header = bytes([first]) + data[start + 1 : protected] + truncated.to_bytes(size, "big")
         number = packet_number(truncated, 8 * size, expected)
-        payload = self._aead.open(nonce_of(self._iv, number), data[protected + size : end], header)
+        nonce = (self._iv ^ number).to_bytes(IV_SIZE, "big")
+        payload = self._aead.open(nonce, data[protected + size : end], header)
         return None if payload is None else OpenedPacket(number, header, payload)
 
 
