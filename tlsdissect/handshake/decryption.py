@@ -11,7 +11,7 @@ what they hide and nothing else; the tag tells whether the guess is right.
 from __future__ import annotations
 
 import hashlib
-import re
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake import key_schedule as schedule
@@ -36,10 +36,8 @@ from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret
+    from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
 
 RC4_BYTES = 16 << 20
@@ -50,6 +48,10 @@ _MASTER_SECRET = "CLIENT_RANDOM"  # noqa: S105  # a label
 _TLS10, _TLS12 = 0x0301, 0x0303
 _TLS_OF_DTLS = {0xFEFF: 0x0302, 0xFEFD: _TLS12}
 """The version of TLS on which each of DTLS is based (RFC 4347, RFC 6347)."""
+_KEY_UPDATE, _FINISHED = HandshakeType.KEY_UPDATE, HandshakeType.FINISHED
+_END_OF_EARLY_DATA = HandshakeType.END_OF_EARLY_DATA
+_header13 = Struct(">BHH").pack
+"""Makes the header of a record, which is the additional data of TLS 1.3 (RFC 8446 section 5.2)."""
 _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
@@ -87,34 +89,40 @@ class RecordReader(KeyedReader):
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a record completes, and its alerts; None if no secret opens it."""
         content = self.open(record)
-        return None if content is None else list(self.events(record, *content))
+        return None if content is None else self.events(record, *content)
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record."""
         raise NotImplementedError
 
-    def events(self, record: SealedRecord, content_type: int, content: bytes) -> Iterator[HandshakeEvent]:
-        """Yield the messages that a record completes, or its alerts."""
-        end = record.start + HEADER_SIZE + len(record.body)
+    def events(self, record: SealedRecord, content_type: int, content: bytes) -> list[HandshakeEvent]:
+        """Return the messages that a record completes, or its alerts."""
         if content_type == HANDSHAKE:
-            for event in self.messages(record, content):
+            messages = self.messages(record, content)
+            for event in messages:
                 self.follow(record, event)
-                yield event
-        elif content_type == ALERT:
-            for at in range(0, len(content) - ALERT_SIZE + 1, ALERT_SIZE):
-                alert = content[at : at + ALERT_SIZE]
-                yield new_event(
-                    record.sender, ALERT, None, ALERT_SIZE, alert, record.frame, record.time, record.start, end, False
-                )
-
-    def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
-        """Yield the messages that the content of a record completes."""
+            return messages
+        if content_type != ALERT:
+            return []
         end = record.start + HEADER_SIZE + len(record.body)
-        for message in self._joiners[record.sender].feed(content, record.start):
-            yield new_event(
+        return [
+            new_event(
+                record.sender, ALERT, None, ALERT_SIZE, content[at : at + ALERT_SIZE], record.frame, record.time,
+                record.start, end, False,
+            )
+            for at in range(0, len(content) - ALERT_SIZE + 1, ALERT_SIZE)
+        ]  # fmt: skip
+
+    def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
+        """Return the messages that the content of a record completes."""
+        end = record.start + HEADER_SIZE + len(record.body)
+        return [
+            new_event(
                 record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body, record.frame,
                 record.time, message.start, end, False,
-            )  # fmt: skip
+            )
+            for message in self._joiners[record.sender].feed(content, record.start)
+        ]  # fmt: skip
 
     def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
         """Change the keys as a message demands."""
@@ -147,26 +155,30 @@ class _Epoch:
         self.is_handshake = "HANDSHAKE" in label
         self.opens = False
         """Whether it opened a record."""
+        self.noted = False
+        """Whether that was noted."""
         self._secret = secret
         self._suite = chosen
         self._form = form
         self._aead = Aead(chosen, keys.key)
-        self._iv = keys.iv
+        self._iv = int.from_bytes(keys.iv, "big")
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record; of application data, the content is left out."""
         number = 0 if self.first is None else record.number - self.first
         if number < 0:
             return None
-        nonce = nonce_of(self._iv, number)
+        nonce = (self._iv ^ number).to_bytes(schedule.IV_SIZE, "big")
         if not self.is_handshake:
             kind = self._aead.last_nonzero(nonce, record.body)
             if kind == APPLICATION_DATA:
                 return None if self.first is None else (kind, b"")
             if kind not in (ALERT, HANDSHAKE):
                 return None
-        header = bytes([record.content_type]) + record.version.to_bytes(2, "big") + len(record.body).to_bytes(2, "big")
-        content = self._aead.open(nonce, record.body, header if self._form.authenticates_header else b"")
+        header = b""
+        if self._form.authenticates_header:
+            header = _header13(record.content_type, record.version, len(record.body))
+        content = self._aead.open(nonce, record.body, header)
         content = None if content is None else content.rstrip(b"\0")
         if not content:
             return None
@@ -188,28 +200,12 @@ class Reader13(RecordReader):
         super().__init__(log)
         self._key = random
         self._secrets = keys.find(random)
-        self._epochs: tuple[list[_Epoch], list[_Epoch]] = (self._begin("CLIENT"), self._begin("SERVER"))
+        chosen = suite13(log)
+        self._epochs: tuple[list[_Epoch], list[_Epoch]] = ([], [])
+        if self._secrets is not None and chosen is not None:
+            self._epochs = _begin("CLIENT", self._secrets, chosen, log), _begin("SERVER", self._secrets, chosen, log)
         self._at = [0, 0]
         """The present epoch of client and server."""
-
-    def _begin(self, side: str) -> list[_Epoch]:
-        """Return the epochs of a side for which there are secrets."""
-        chosen = suite13(self.log)
-        if self._secrets is None or chosen is None:
-            return []
-        present, secrets = self._secrets.labels, self._secrets
-        # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
-        numbered = re.compile(f"{side}_TRAFFIC_SECRET_[0-9]+")
-        later = sorted(filter(numbered.fullmatch, present), key=_number)
-        labels = [f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_HANDSHAKE_TRAFFIC_SECRET", *later]
-        # Without early data, the first protected record of a side is the first of the handshake.
-        firsts: list[int | None] = [0, None if labels[0] in present else 0]
-        form, size = _Form.of(self.log.version), chosen.hash_bytes
-        return [
-            _Epoch(label, secret, chosen, form, first)
-            for label, first in zip(labels, [*firsts, *[None] * len(later)], strict=True)
-            if (secret := secrets.get(label, size)) is not None
-        ]
 
     def _side(self, record: SealedRecord) -> int:
         return record.sender ^ self.log.client
@@ -223,7 +219,8 @@ class Reader13(RecordReader):
             found = epoch.open(record)
             if found is not None:
                 self._at[side] = at
-                if epoch.opens:
+                if epoch.opens and not epoch.noted:
+                    epoch.noted = True
                     self.use(epoch.label, self._key, epoch.origin)
                 return found
         return None
@@ -233,18 +230,30 @@ class Reader13(RecordReader):
         side = self._side(record)
         epochs, at = self._epochs[side], self._at[side]
         kind, epoch = event.handshake_type, epochs[at]
-        if kind == HandshakeType.KEY_UPDATE:
+        if kind == _KEY_UPDATE:
             epochs.insert(at + 1, epoch.updated(record.number + 1))
             self._at[side] = at + 1
-        elif kind == HandshakeType.END_OF_EARLY_DATA or (kind == HandshakeType.FINISHED and epoch.is_handshake):
+        elif kind == _END_OF_EARLY_DATA or (kind == _FINISHED and epoch.is_handshake):
             self._at[side] = at + 1
             if at + 1 < len(epochs):
                 epochs[at + 1].first = record.number + 1
 
 
-def _number(label: str) -> int:
-    """Return the number at the end of a label."""
-    return int(label.rpartition("_")[2])
+def _begin(side: str, secrets: Secrets, chosen: Suite, log: LoggedHandshake) -> list[_Epoch]:
+    """Return the epochs of a side for which there are secrets."""
+    early, application = f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_TRAFFIC_SECRET_"
+    present, begin = secrets.labels, len(application)
+    # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
+    numbers = [int(one[begin:]) for one in present if one.startswith(application) and one[begin:].isdecimal()]
+    later = [f"{application}{number}" for number in sorted(numbers)]
+    # Without early data, the first protected record of a side is the first of the handshake.
+    firsts = {early: 0, f"{side}_HANDSHAKE_TRAFFIC_SECRET": None if early in present else 0, **dict.fromkeys(later)}
+    form, size = _Form.of(log.version), chosen.hash_bytes
+    return [
+        _Epoch(label, secret, chosen, form, first)
+        for label, first in firsts.items()
+        if (secret := secrets.get(label, size)) is not None
+    ]
 
 
 class _Negotiated:

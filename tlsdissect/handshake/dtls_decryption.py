@@ -29,8 +29,6 @@ from tlsdissect.tls.dtls import (
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Secret
     from tlsdissect.handshake.logged import LoggedHandshake
@@ -47,8 +45,9 @@ class FragmentJoiner:
         self.numbers: dict[HandshakeEvent, int] = {}
         self._joiners = (MessageJoiner(), MessageJoiner())
 
-    def feed(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
-        """Yield the messages that the content of a record completes."""
+    def feed(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
+        """Return the messages that the content of a record completes."""
+        events = []
         size, end = len(content), record.start + len(record.body)
         fragments, _ = read_fragments(DtlsRecord(HANDSHAKE, record.version, record.epoch, 0, size, 0, 0, content))
         for fragment in fragments:
@@ -59,7 +58,8 @@ class FragmentJoiner:
                     record.time, joined.start, end, False,
                 )  # fmt: skip
                 self.numbers[event] = joined.message_seq
-                yield event
+                events.append(event)
+        return events
 
 
 class DtlsReader12(Reader12):
@@ -88,8 +88,8 @@ class DtlsReader12(Reader12):
         content = opened[1].rstrip(b"\0")
         return content[-1], content[:-1]
 
-    def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
-        """Yield the messages that the content of a record completes."""
+    def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
+        """Return the messages that the content of a record completes."""
         return self._fragments.feed(record, content)
 
 
@@ -179,8 +179,8 @@ class DtlsReader13(RecordReader):
                 return found
         return None
 
-    def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
-        """Yield the messages that the content of a record completes."""
+    def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
+        """Return the messages that the content of a record completes."""
         return self._fragments.feed(record, content)
 
     def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:

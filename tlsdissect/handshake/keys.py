@@ -216,6 +216,8 @@ class CaptureKeys:
         self._blocks = blocks
         self._inside = KeyLog(origin="capture")
         self._taken = 0
+        self._latest: tuple[bytes, Secrets | None] = b"", None
+        """What was found last: several ask for the secrets of one connection, one after the other."""
         self._listener = listener
         self.used: set[bytes] = set()
         """What those secrets of the key logs are found by that opened something."""
@@ -240,6 +242,8 @@ class CaptureKeys:
     def find(self, key: bytes) -> Secrets | None:
         """Return the secrets for a client random, or for the beginning of an encrypted premaster secret."""
         self._take_blocks()
+        if self._latest[0] == key and not (self._keylog is not None and self._keylog.follows):
+            return self._latest[1]
         found: dict[tuple[str, int], Secret] = {}
         for log in (self._inside, self._keylog):
             if log is None:
@@ -248,9 +252,11 @@ class CaptureKeys:
                 with suppress(OSError):
                     log.refresh()
             found |= {name: Secret(value, log.origin) for name, value in (log.find(key) or {}).items()}
-        return Secrets(found) if found else None
+        self._latest = key, Secrets(found) if found else None
+        return self._latest[1]
 
     def _take_blocks(self) -> None:
         while self._taken < len(self._blocks):
             self._inside.add_block(self._blocks[self._taken])
             self._taken += 1
+            self._latest = b"", None

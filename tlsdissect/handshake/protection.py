@@ -137,14 +137,16 @@ class Aead:
 
         Only the key stream of that place is computed, and the tag is not checked: no other byte is decrypted.
         """
-        size = len(sealed) - self._suite.tag
+        end = len(sealed) - self._suite.tag
         block = _CHACHA_BLOCK if self._suite.mode == POLY1305 else _AES_BLOCK
-        for begin in range((size - 1) // block * block, -1, -block):
-            end = min(size, begin + block)
+        while end > 0:
+            begin = (end - 1) // block * block
             stream = self._key_stream(nonce, begin // block, end - begin)
-            for at in range(end - 1, begin - 1, -1):
-                if sealed[at] != stream[at - begin]:
-                    return sealed[at] ^ stream[at - begin]
+            while end > begin:
+                end -= 1
+                found = sealed[end] ^ stream[end - begin]
+                if found:
+                    return found
         return 0
 
     def _key_stream(self, nonce: bytes, block: int, size: int) -> bytes:

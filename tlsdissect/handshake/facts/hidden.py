@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.opening import Opened
     from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple
 
+_CERTIFICATES = (HandshakeType.CERTIFICATE, HandshakeType.COMPRESSED_CERTIFICATE)
 _CLIENT_EXTENSIONS, _SERVER_EXTENSIONS = ExtensionDecoder(FROM_CLIENT), ExtensionDecoder(FROM_SERVER)
 
 
@@ -165,7 +166,9 @@ class _HiddenMessages(MessageDecoder):
         chains = [
             chain
             for event in self._opened.events
-            if event.sender ^ self._handshake.client == side and (chain := self._certificate13(event)) is not None
+            if event.handshake_type in _CERTIFICATES
+            and event.sender ^ self._handshake.client == side
+            and (chain := self._certificate13(event)) is not None
         ]
         shown = [chain for chain in chains if chain.entries]
         if not chains:
@@ -193,8 +196,6 @@ class _HiddenMessages(MessageDecoder):
                 event.sender, event.content_type, HandshakeType.CERTIFICATE, len(body), body, event.frame, event.time,
                 event.start, event.end, event.encrypted,
             )  # fmt: skip
-        if event.handshake_type != HandshakeType.CERTIFICATE:
-            return None
         message = self.read(event, Certificate13.read)
         if message is None:
             return None
@@ -249,7 +250,8 @@ class _HiddenMessages(MessageDecoder):
 
     def _reads_data_of(self, *sides: str) -> bool:
         """Return whether the keys of application data opened something of these sides of TLS 1.3."""
-        return all(any(label.startswith(f"{side}_TRAFFIC_SECRET_") for label in self._opened.labels) for side in sides)
+        found = {label.partition("_TRAFFIC_SECRET_")[0] for label in self._opened.labels}
+        return found.issuperset(sides)
 
     def _alerts(self) -> tuple[Alert, ...] | None:
         """Return the alerts that were sent encrypted; None if there may be some, but not where the keys open."""
