@@ -266,6 +266,8 @@ class Reading:
         self._open: PacketReader | JoinedCaptures | None = None
         self._bytes_before = 0
         self._size: int | None = None
+        self._pending = 0
+        """Connections that were not yielded yet when the capture ended; 0 while its packets are read."""
         self._midstream = 0
         """Connections of this capture whose ClientHello was before it."""
         self._stopped = False
@@ -381,6 +383,11 @@ class Reading:
             self._size = total_size(self._captures)
         return self.position, self._size or None
 
+    def finishing(self) -> tuple[int, int]:
+        """Return how many connections were yielded of those that were left at the capture's end; 0 of 0 before it."""
+        connections, pending = self._connections, self._pending
+        return (pending - connections.pending, pending) if connections is not None and pending else (pending, pending)
+
     def _read(self, names: CaptureNames, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
         self._keys = keys = CaptureKeys(options.keylog, capture.secrets, self._observer)
@@ -392,7 +399,7 @@ class Reading:
             names, flows, datagrams, self._budget, options, capture.damage, evidence, keys, self._observer
         )
         self._connections = connections
-        self._midstream = left_open = 0
+        self._midstream = self._pending = left_open = 0
         try:
             for reader in self._readers(capture):
                 if reader is None:
@@ -405,6 +412,7 @@ class Reading:
             if capture.until != UNTIMED:
                 connections.pass_time(capture.until)
                 yield from connections.results()
+            self._pending = connections.pending
             for due, frame, event in connections.finish():
                 if isinstance(event, Connection):
                     left_open += not _is_closed(event)

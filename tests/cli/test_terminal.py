@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,11 @@ from commands import RESUMED, TLS12, TLS13, on_terminal, run
 from recorded import ROOT
 
 from tlsdissect.cli.status_line import ProgressBar
+from tlsdissect.corpus.parallel import ParallelOutputRows
+from tlsdissect.corpus.query import OutputRows, Query
+from tlsdissect.corpus.selection import Selection
+from tlsdissect.handshake.options import Options
+from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +136,44 @@ def test_the_remaining_time_is_what_the_rate_so_far_says() -> None:
         bar.update()
         told.append((progress.tasks[0].time_remaining, total / 1e9 - clock[0]))
     assert all(said is not None and abs(said - true) <= 1 for said, true in told[2:])
+
+
+def test_connections_that_come_after_the_last_byte_are_a_phase_with_a_time_of_its_own() -> None:
+    """Four seconds of reading, 100 bytes each, then 1,000 connections, 10 each second."""
+    clock = [0.0]
+    bar = ProgressBar(
+        lambda: (min(int(100 * clock[0]), 400), 400), lambda: (int(10 * max(clock[0] - 4, 0)), 1000 * (clock[0] >= 4))
+    )
+    progress = bar.create()
+    progress.get_time = lambda: clock[0]
+    told, named = [], []
+    for tick in range(10, 1000):
+        clock[0] = tick / 10
+        bar.update()
+        told.append((progress.tasks[0].time_remaining, (4 if clock[0] < 4 else 104) - clock[0]))
+        named.append(progress.tasks[0].description)
+    assert named == ["reading"] * 30 + ["finishing"] * 960
+    reading, finishing = told[:30], told[30:]
+    assert all(said is not None and abs(said - true) <= 1 for said, true in [*reading[2:], *finishing[20:]])
+    row = "".join(str(one.render(progress.tasks[0])) for one in bar.columns()[2:])
+    assert row == "959/1,000 connections10/s"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_left_at_the_end_of_a_capture_is_counted(jobs: int) -> None:
+    asked = Query((str(ROOT / "samples/paths-client.pcap.gz"),), Options(), Selection(), Ndjson())
+    with closing(OutputRows(asked) if jobs == 1 else ParallelOutputRows(asked, jobs)) as rows:
+        for _ in rows:
+            done, left = rows.finishing()
+            assert done <= left
+        done, left = rows.finishing()
+    assert done == left > 0
+
+
+@pytest.mark.parametrize("command", ["explain", "ladder", "show"])
+def test_the_closing_line_stands_apart(command: str) -> None:
+    _, shown = on_terminal(80, command, TLS12)
+    assert shown.replace("\r", "").endswith("\n\n1 connection: 1 TLS 1.2\n")
 
 
 def test_no_bar_where_nobody_looks() -> None:

@@ -152,7 +152,7 @@ class Run:
         self._rows = _rows(query, jobs, transport) if live is None else OutputRows(query, live[0])
         self._live = live is not None
         self._prompt = prompt or self._live
-        self._status_line = live[1] if live else ProgressBar(self._rows.progress)
+        self._status_line = live[1] if live else ProgressBar(self._rows.progress, self._rows.finishing)
         self._debug = given["debug"]
         self._quiet = given["quiet"]
         self._end = end

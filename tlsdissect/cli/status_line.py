@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PERIOD = 0.1
 _PRINT_PERIOD = 1.0
 _PAGE_BYTES = 4096
+_FINISHING = "finishing"
+"""The phase after the last byte."""
 
 
 class Hidden:
@@ -147,20 +149,56 @@ class _Bar(StatusLine):
 
 
 class ProgressBar(_Bar):
-    """Bytes read, of the bytes of all captures."""
+    """Bytes read, of the bytes of all captures; after the last byte, connections of those that were left then.
 
-    def __init__(self, position: Callable[[], tuple[int, int | None]]) -> None:
+    Most connections of a short capture are left: they may go on until it ends.
+    """
+
+    def __init__(
+        self,
+        position: Callable[[], tuple[int, int | None]],
+        finishing: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
+        """`finishing` returns the connections that were finished after the last byte, and all of them."""
         super().__init__("reading", position)
+        self._finishing = finishing
+        self._finishes = False
+
+    def update(self) -> None:
+        """Update the bar."""
+        done, total = self._position()
+        finished, pending = self._finishing()
+        if not pending or total is None or done < total:
+            super().update()
+            return
+        if not self._finishes:
+            # The rate is that of connections from here on.
+            self._finishes = True
+            self._bar.reset(self._task, total=pending, description=_FINISHING)
+        self._bar.update(self._task, completed=finished, total=pending)
 
     def columns(self) -> tuple[ProgressColumn, ...]:
         """Return the description, the bar, the bytes and the speed."""
         from rich import progress  # noqa: PLC0415 (as above)
+        from rich.text import Text  # noqa: PLC0415
+
+        class Amount(progress.DownloadColumn):
+            def render(self, task: progress.Task) -> Text:
+                if task.description != _FINISHING:
+                    return super().render(task)
+                return Text(f"{task.completed:,.0f}/{task.total or 0:,.0f} connections", "progress.download")
+
+        class Speed(progress.TransferSpeedColumn):
+            def render(self, task: progress.Task) -> Text:
+                if task.description != _FINISHING or task.speed is None:
+                    return super().render(task)
+                return Text(f"{task.speed:,.0f}/s", "progress.data.speed")
 
         return (
             progress.TextColumn("{task.description}", table_column=_cell()),
             progress.BarColumn(bar_width=30, table_column=_cell()),
-            progress.DownloadColumn(binary_units=False, table_column=_cell()),
-            progress.TransferSpeedColumn(table_column=_cell()),
+            Amount(binary_units=False, table_column=_cell()),
+            Speed(table_column=_cell()),
         )
 
 

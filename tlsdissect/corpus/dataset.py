@@ -210,6 +210,10 @@ class DatasetReading:
         """Return the bytes of the files that were read, and of all files once they are known."""
         return self._done, self._size
 
+    def finishing(self) -> tuple[int, int]:
+        """Return 0 of 0: no connection waits for the end of a capture."""
+        return 0, 0
+
 
 def check_options(options: Options) -> None:
     """Raise DatasetError if options need the packets, which a dataset has not."""

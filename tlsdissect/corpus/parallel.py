@@ -156,6 +156,10 @@ class ParallelOutputRows:
         """Return the bytes that all processes have read, and the total."""
         return self._workers.position, self._all.progress()[1]
 
+    def finishing(self) -> tuple[int, int]:
+        """Return how many connections all processes have sent of those that were left at the capture's end."""
+        return self._workers.finishing
+
     @property
     def summary(self) -> Summary:
         """The merged summary of all workers; empty until they have finished."""

@@ -103,7 +103,7 @@ class OutputRows:
     def __init__(self, query: Query, reading: Reading | DatasetReading) -> None:
         self._query = query
         self._reading = reading
-        self.progress = self._reading.progress
+        self.progress, self.finishing = reading.progress, reading.finishing
 
     def __iter__(self) -> Iterator[OutputRow]:
         """Yield each row as soon as nothing about its connection can change."""

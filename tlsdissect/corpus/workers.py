@@ -41,7 +41,7 @@ BYTES_A_JOB = 16 << 20
 _BATCH_BYTES = 1 << 18
 _POSITION_PERIOD = 0.1
 """Seconds after which a worker writes its position again."""
-_POSITION_BYTES = 8
+_NUMBER_BYTES = 8
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 _ONE_JOB = "--jobs 1 uses a single process and less memory"
 
@@ -126,7 +126,9 @@ class Workers(Generic[Result]):
         self._reading, self._pack, self._result = reading, pack, result
         self.results: list[Result] = []
         # Shared with the workers, each of which writes its own: a shard may have no output for a long time.
-        self._positions = memoryview(mmap(-1, _POSITION_BYTES * jobs)).cast("Q")
+        self._positions = memoryview(mmap(-1, _NUMBER_BYTES * jobs)).cast("Q")
+        self._finished, self._pending = (memoryview(mmap(-1, _NUMBER_BYTES * jobs)).cast("Q") for _ in range(2))
+        """What `Reading.finishing` says in each of them."""
         self._workers = [self._start(Shard(number, jobs)) for number in range(jobs)]
 
     def __iter__(self) -> Iterator[WorkerOutput]:
@@ -140,6 +142,11 @@ class Workers(Generic[Result]):
     def position(self) -> int:
         """Bytes of the captures that all workers have read: the slowest decides how much is left."""
         return min(self._positions)
+
+    @property
+    def finishing(self) -> tuple[int, int]:
+        """Return the sums of what `Reading.finishing` says in the workers."""
+        return sum(self._finished), sum(self._pending)
 
     def finish(self) -> None:
         """Ask the workers to stop reading and to send what they have read."""
@@ -180,7 +187,7 @@ class Workers(Generic[Result]):
                 if content is not None:
                     # Plain tuples are pickled much faster than named ones.
                     sender.add((*place, content))
-            self._positions[shard.number] = reading.position
+            self._write_position(shard, reading)
             end = _WorkerEnd(self._result(reading))
         except (MemoryError, BrokenPipeError):
             raise
@@ -194,8 +201,12 @@ class Workers(Generic[Result]):
     def _report_position(self, shard: Shard, reading: Reading) -> None:
         """Write the position of this process to shared memory, again and again."""
         while True:
-            self._positions[shard.number] = reading.position
+            self._write_position(shard, reading)
             time.sleep(_POSITION_PERIOD)
+
+    def _write_position(self, shard: Shard, reading: Reading) -> None:
+        self._positions[shard.number] = reading.position
+        self._finished[shard.number], self._pending[shard.number] = reading.finishing()
 
     def _outputs(self, worker: Worker) -> Iterator[WorkerOutput]:
         """Yield what a worker sends, until its end."""

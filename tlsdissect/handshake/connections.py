@@ -148,6 +148,11 @@ class Connections:
         return len(self._trackers) if self._early is None else len(self._early)
 
     @property
+    def pending(self) -> int:
+        """Number of connections of TCP that were not returned yet: their flow may go on."""
+        return len(self._trackers) + len(self._waiting)
+
+    @property
     def spill_error(self) -> str | None:
         """The reason why the temporary file of waiting handshakes could not be written; None if it could."""
         return self._waiting.error

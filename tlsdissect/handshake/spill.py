@@ -97,6 +97,10 @@ class WaitingHandshakes:
         restored: LoggedHandshake = pickle.loads(data)  # noqa: S301  # written by this process, in a file without a name
         return restored
 
+    def __len__(self) -> int:
+        """Number of handshakes that wait."""
+        return len(self._plain) + len(self._packed) + len(self._spilled)
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
