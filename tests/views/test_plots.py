@@ -206,7 +206,7 @@ def test_of_many_certificates_those_that_end_first_are_drawn() -> None:
 
 @pytest.mark.parametrize("count", [1, 100_000])
 def test_one_connection_and_many(count: int) -> None:
-    """An hour among milliseconds leaves the others readable, and 100,000 points stay a small picture."""
+    """An hour among milliseconds leaves the others readable, and 100,000 points are drawn as their density."""
     connections = [
         made(
             stream=n, timing=replace(made().timing, handshake_ms=3_600_000.0 if n == 7 else 20.0 + n % 50, tcp_ms=20.0)
@@ -217,6 +217,7 @@ def test_one_connection_and_many(count: int) -> None:
     for kind in ("handshake-times", "handshake-round-trips", "server-bytes", "versions"):
         assert badly_placed(figure(tables, kind)) == []
         assert len(picture(tables, kind, "svg")) < 600_000
+    assert len(drawn(tables, "server-bytes").collections) == 1
     ax = drawn(tables, "handshake-times")
     low, high = ax.get_xlim()
     assert 0 < low < 21

@@ -69,7 +69,7 @@ def inked(*, dark: bool) -> AbstractContextManager[None]:
         "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
         "axes.axisbelow": True,
         "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.8,
-        "xtick.major.size": 0, "xtick.minor.size": 0, "ytick.major.size": 0,
+        "xtick.major.size": 0, "xtick.minor.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0,
         "font.size": 10,
         "legend.frameon": False, "legend.fontsize": 10,
         "svg.hashsalt": "tlsdissect",

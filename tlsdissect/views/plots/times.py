@@ -6,11 +6,12 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from tlsdissect.views.comparison.client_times import LOOPBACK_MS
 from tlsdissect.views.durations import in_ms
-from tlsdissect.views.plots.style import GREY, VERSIONS, version_names
+from tlsdissect.views.plots.style import GREY, VERSIONS, mark_keys, version_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,9 @@ _COUNTS = tuple(number * 10**power for power in range(-3, 7) for number in (1, 2
 _WHOLE = frozenset((*(10**power for power in range(-3, 7)), 60_000, 600_000, 3_600_000, 36_000_000))
 """Of these, the powers of ten and the whole units, which are labelled on any axis."""
 _MANY = 2000
-"""Points beyond which a scatter plot has transparent ones, as pixels."""
+"""Points beyond which a scatter plot would be a blob, so that the density of points is drawn."""
+_GRID, _FAINTEST = 60, 0.25
+"""Of a drawing of density: cells from left to right, and how opaque a cell with a single point is."""
 
 
 def handshake_times(tables: Tables) -> pd.DataFrame:
@@ -168,27 +171,37 @@ def _number(value: float) -> str:
 
 def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     """Draw each handshake's time over the server's bytes, with the initial window, which costs a round trip more."""
-    many = len(data) > _MANY
-    for version, rows in data.groupby("version"):
-        ax.scatter(
-            rows["bytes"], rows["value"], s=14, linewidths=0, alpha=0.25 if many else 0.7, color=VERSIONS[str(version)],
-            label=f"{version}, n = {len(rows):,}", rasterized=many,
-        )  # fmt: skip
+    most = max(data["bytes"].max(), INITIAL_WINDOW * 1.25) * 1.05
+    many, unit = len(data) > _MANY, "bytes of the server's handshake records"
+    groups = {str(version): rows for version, rows in data.groupby("version")}
+    if many:
+        unit += "; the stronger the colour, the more handshakes"
+        for version, rows in groups.items():
+            _density(rows, ax, VERSIONS[version], logarithmic=data["value"].min() > 0)
+    else:
+        for version, rows in groups.items():
+            ax.scatter(rows["bytes"], rows["value"], s=14, linewidths=0, alpha=0.7, color=VERSIONS[version])
     ax.axvline(INITIAL_WINDOW, color=GREY, linewidth=1)
     ax.annotate(
         "initial window\n(RFC 6928)", (INITIAL_WINDOW, 1), xytext=(5, -2), textcoords="offset points",
         xycoords=("data", "axes fraction"), va="top",
     )  # fmt: skip
-    ax.set_xlim(0, max(data["bytes"].max(), INITIAL_WINDOW * 1.25) * 1.05)
+    ax.set_xlim(0, most)
     if data["value"].min() > 0:
         ax.set_yscale("log")
         high = _without_far(data["value"], ax, _number)
         ax.set_ylim(top=high)
         _mark(ax.yaxis, ax.get_ylim()[0], high, _COUNTS, _number)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    ax.set_xlabel("bytes of the server's handshake records")
+    ax.set_xlabel(unit)
     ax.set_ylabel("time, in round trips of TCP")
-    keys = ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handletextpad=0.1)
-    for handle in keys.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
+    mark_keys(ax, {f"{version}, n = {len(rows):,}": VERSIONS[version] for version, rows in groups.items()})
+
+
+def _density(rows: pd.DataFrame, ax: Axes, colour: str, *, logarithmic: bool) -> None:
+    """Draw how many points lie where, on a scale in which one handshake is still seen beside thousands."""
+    ax.hexbin(
+        rows["bytes"], rows["value"], gridsize=_GRID, yscale="log" if logarithmic else "linear", mincnt=1,
+        norm=LogNorm(), cmap=LinearSegmentedColormap.from_list(colour, [to_rgba(colour, _FAINTEST), to_rgba(colour)]),
+        linewidths=0, rasterized=True,
+    )  # fmt: skip
