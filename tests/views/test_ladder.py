@@ -11,9 +11,11 @@ import pytest
 from made import made
 from mangle import cut, duplicated, in_ethernet, pcap, segments
 from matplotlib.patches import FancyArrowPatch
+from msgspec.structs import replace
 from recorded import ROOT, SAMPLES, SHARED, kept
 
 import tlsdissect
+from tlsdissect.model.connection import Endpoint
 from tlsdissect.views.durations import in_ms, short_ms
 from tlsdissect.views.ladder import axis
 from tlsdissect.views.ladder.model import drawn, tenths
@@ -197,6 +199,22 @@ def test_two_connections_tell_their_own_round_trips() -> None:
         lines = Text(width).beside(*paths()).decode().splitlines()
         [line] = [line for line in lines if "server_hello_done" in line]
         assert re.findall(r"(?<= )[0-9.]+(?= |$)", line.replace("│", " "))[1:] == told
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_endpoints_without_room_beside_each_other_stand_below_each_other(width: int) -> None:
+    ends = {
+        "client": Endpoint("2001:db8:1234:5678:9abc:def0:1234:5678", 43923),
+        "server": Endpoint("2001:db8:1234:5678:9abc:def0:1234:8765", 8442),
+    }
+    short = drawn(one("tls12-full"))
+    long = replace(short, **ends)
+    for lines in (list(Text(width).lines(long)), list(Text(width).lines(short, long))):
+        assert max(map(columns, lines)) <= width
+        # Where no line has room for an address, its port is kept.
+        assert all(any(f":{end.port}" in line for line in lines) for end in ends.values())
+    if width >= 80:
+        assert all(any(str(end) in line for line in Text(width).lines(long)) for end in ends.values())
 
 
 def test_a_picture_says_first_what_took_how_long() -> None:

@@ -70,7 +70,9 @@ class Text(TextBlocks):
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
         inner = max(width - sum(widths) - 10 + 2 * (not widths[1]), _LEAST)
         yield from self._titles(one)
-        yield _row(headings, self._heads(one, inner), widths)
+        *above, head = self._heads(one, inner)
+        yield from (_row(_NOTHING, line, widths) for line in above)
+        yield _row(headings, head, widths)
         for arrow, row, wait in zip(one.arrows, rows, _waits([one], one.arrows), strict=True):
             yield from (_row(_NOTHING, self._between(line.center(inner), inner), widths) for line in wait)
             *before, last = self._cells(arrow, inner)
@@ -91,8 +93,11 @@ class Text(TextBlocks):
         inner = max((self._width - time) // 2 - sum(widths) - 2 * sum(map(bool, widths)) - 4, _LEAST)
         for one in (left, right):
             yield from self._titles(one)
-        heads = [_beside(headings, self._heads(one, inner), widths) for one in (left, right)]
-        yield f"{_HEADINGS[0]:>{time}}  {heads[0]}  {heads[1]}"
+        most = max(len(self._heads(one, inner)) for one in (left, right))
+        for number, halves in enumerate(zip(*(self._heads(one, inner, most) for one in (left, right)), strict=True), 1):
+            named = _HEADINGS[0] if number == most else ""
+            left_half, right_half = (_beside(headings if named else _NOTHING, half, widths) for half in halves)
+            yield f"{named:>{time}}  {left_half}  {right_half}"
         empty = _beside(_NOTHING, self._between("", inner), widths)
         lines = _waits([left, right], [arrow for arrow, _ in arrows])
         for (arrow, side), wait in zip(arrows, lines, strict=True):
@@ -114,13 +119,18 @@ class Text(TextBlocks):
         yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
         yield self._styled(shortened(f"{one.result}{told}", self._width), _RED if one.failed else "")
 
-    def _heads(self, one: Ladder, inner: int) -> str:
-        """The endpoints above their lifelines."""
-        half = (inner + 2) // 2
-        client = shortened(str(one.client), half - 1)
-        server = shortened(str(one.server), inner + 2 - half - 1)
-        blank = " " * (inner + 2 - columns(client) - columns(server))
-        return self._styled(f"{client}{blank}{server}", _BOLD)
+    def _heads(self, one: Ladder, inner: int, lines: int = 1) -> list[str]:
+        """The endpoints above their lifelines: below each other if one line, or `lines` of another ladder, is too few.
+
+        Of an endpoint that is longer than a line, the end is kept: its port.
+        """
+        width = inner + 2
+        client, server = (shortened(str(end), width, tail=width // 2) for end in (one.client, one.server))
+        blank = width - columns(client) - columns(server)
+        heads = [f"{client}{' ' * blank}{server}"]
+        if blank < 1 or lines > 1:
+            heads = [f"{client}{' ' * (width - columns(client))}", f"{' ' * (width - columns(server))}{server}"]
+        return [self._styled(head, _BOLD) for head in heads]
 
     def _cells(self, arrow: Arrow, inner: int) -> list[str]:
         """The lines of an arrow: its labels, and a shaft after the last one."""
