@@ -82,7 +82,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     seen = file is None and options.is_terminal(None)
     view, end = _view(form, given["stream"], seen=seen, dark=dark, color=given["color"])
     query = options.query(captures, given, view, judge=options.judge(given), joins_views=True, keep=True)
-    return Run(query, given, end=end).print_all(destination(file))
+    return Run(query, given, end=end).print_all(destination(file), on_terminal=seen)
 
 
 def _view(form: str, streams: Sequence[Stream], *, seen: bool, dark: bool, color: str) -> tuple[View, Any]:

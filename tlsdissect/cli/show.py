@@ -59,7 +59,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     query = options.query(captures, given, view, judge=options.judge(given), keep=True)
     # A connection without such a message is not selected.
     has_it = None if given["message"] is None else _has_text
-    return Run(query, given, keeps=has_it).print_all(destination(file))
+    return Run(query, given, keeps=has_it).print_all(destination(file), on_terminal=seen)
 
 
 def _has_text(row: OutputRow) -> bool:
