@@ -74,6 +74,30 @@ def test_paper_has_all_rows_and_no_controls(browser: Browser, written: Path) -> 
         assert visit.rows().count() < wanted
 
 
+def test_paper_has_a_row_in_few_lines(browser: Browser, written: Path) -> None:
+    """On the wide pages of the tables, at A4's width between margins of 12 mm: outcomes and addresses stay whole."""
+    with Visit(browser, written, viewport={"width": 1032, "height": 700}) as visit:
+        titles = visit.page.locator("#connections-grid thead button").all_inner_texts()
+        visit.page.emulate_media(media="print")
+        visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        lines = """all => all.map((cell) => {
+            const range = document.createRange();
+            range.selectNodeContents(cell);
+            return new Set([...range.getClientRects()].map((one) => Math.round(one.top))).size;
+        })"""
+        for title in ("outcome", "client", "server", "ms"):
+            column = f"#connections-body tr[tabindex] td:nth-child({titles.index(title) + 1})"
+            assert set(visit.page.locator(column).evaluate_all(lines)) == {1}
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 1032
+
+
+def test_a_long_title_leaves_the_navigation_on_one_line(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, viewport={"width": 1280, "height": 900}) as visit:
+        visit.page.evaluate("document.querySelector('h1').textContent = 'a-rather-long-name-of-a-capture '.repeat(4)")
+        tops = visit.page.locator("nav li").evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
+        assert len(set(tops)) == 1
+
+
 def test_paper_has_the_connection_that_is_open(browser: Browser, written: Path) -> None:
     with Visit(browser, written) as visit:
         visit.open_first("tls12-full")
