@@ -84,8 +84,9 @@ def card(c: Connection) -> str:
         if text
     ]
     rows = [Markup("<dt>{}</dt><dd>{}</dd>").format(label, printable(text)) for label, text in _rows(c) if text]
-    inside = Markup('<div class="head"><span>{}</span>{}</div><dl>{}</dl>').format(
-        title, Markup("").join(badges), Markup("").join(rows)
+    # JupyterLab removes the style from outputs of notebooks that it does not trust: spaces keep words apart there.
+    inside = Markup('<div class="head"><strong>{}</strong> {}</div><dl>{}</dl>').format(
+        title, Markup(" ").join(badges), Markup("").join(rows)
     )
     label = f"TLS connection to {title}"
     return str(

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tlsdissect.views.comparison.model import Group
     from tlsdissect.views.dataframes import Tables
 
+_STYLE = """<style>
+.tlsdissect-comparison.tlsdissect-comparison { overflow-x: auto }
+.tlsdissect-comparison.tlsdissect-comparison td { max-width: none; white-space: nowrap }
+</style>"""
+
 
 class Comparison:
     """Comparison of TLS 1.2 and TLS 1.3 over some captures, which are read on first use of a table or figure.
@@ -75,14 +80,14 @@ class Comparison:
         return b"".join(Text().written(self.groups)).decode().rstrip("\n")
 
     def _repr_html_(self) -> str:
-        parts: list[str] = []
+        parts = [_STYLE]
         for group in self.groups:
             if group.key is not None:
                 parts.append(f"<h4>{escape(printable(group.key))}</h4>")
+            parts += [f"<p>{escape(sentence)}</p>" for sentence in conclusions(group.differences)]
             parts.append(_summary(group).to_html(escape=True, border=0))
-            sentences = (*conclusions(group.differences), *caveats(group))
-            parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
-        return "".join(parts)
+            parts += [f"<p>{escape(sentence)}</p>" for sentence in caveats(group)]
+        return f'<div class="tlsdissect-comparison">{"".join(parts)}</div>'
 
 
 def _summary(group: Group) -> pd.DataFrame:

@@ -147,7 +147,11 @@ class Explanation(Struct, frozen=True):
                 yield TOPICS[topic], sentences
 
     def _repr_html_(self) -> str:
-        colour = {"failed": "#b00020", "established": "#1b7f3b"}.get(self.verdict.result, "inherit")
+        # Mixed with the colour of the text, which is that of a light or a dark page.
+        colour = {
+            "failed": "color-mix(in srgb, currentColor 30%, #e5383b)",
+            "established": "color-mix(in srgb, currentColor 45%, #12a150)",
+        }.get(self.verdict.result, "inherit")
         parts = [Markup('<p><strong style="color: {}">{}</strong></p>').format(colour, self.verdict.line)]
         for heading, sentences in self._parts():
             items = Markup("").join(
