@@ -93,6 +93,14 @@ def test_the_page_around_stays_as_it_is(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "normal"
 
 
+def test_words_stand_apart_without_the_styles_that_jupyterlab_removes(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('.jp-OutputArea style').forEach((one) => one.remove())")
+    heads = page.locator(".tlsdissect-card .head").all_inner_texts()
+    assert heads[0] == "localhost:8443 (::1) TLS 1.2 established"
+    lines = page.locator(".tlsdissect-tree summary").all_inner_texts()
+    assert lines[0].startswith("86-324 record handshake")
+
+
 def test_text_can_be_read_in_both_themes(page: Page) -> None:
     page.add_script_tag(path=str(AXE))
     faint, rules_passed = page.evaluate(CONTRAST)
