@@ -27,6 +27,8 @@ TALKS = (
     "tls12-unknown-ca", "tls13-unknown-ca", "tls12-dhe", "tls12-renegotiation", "tls13-early-data", "smtp-starttls",
 )  # fmt: skip
 """The samples that are changed; a program names one by its place, so that new ones come last."""
+ASKED_BY_SERVER = ("tls13-hello-retry", "smtp-starttls")
+"""Those in which it is for the server to say which ClientHello counts, or whether there is one."""
 WITNESS = "tls12-static-rsa"
 """The sample that is left as it is."""
 TURNS = 14

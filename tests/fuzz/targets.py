@@ -71,6 +71,8 @@ TIGHT = Options(
 EARLY = Options(idle=1.0)
 OPENED = frozenset({"hidden", "keys", "transcript"})
 """Keys with what keys add."""
+OF_CLIENT = ("sni", "ja3", "ja4", "client_hello")
+"""Keys with what the ClientHello says."""
 OF_CAPTURE = frozenset({"stream", "transcript"})
 """Keys whose values follow the packets of other connections, or all packets."""
 FRAGMENTED = bytes(range(256)) * 2 + b"and the end"
@@ -423,16 +425,24 @@ def handshakes(data: bytes) -> object:
     found = told(mutator.capture(changed.packets, mutator.witness(), version))
     connections = [msgspec.json.decode(text) for text in found[0][:-1]]
     beside = [one for one in connections if mutator.WITNESS_PORT in (one["client"]["port"], one["server"]["port"])]
+    others = [one for one in connections if one not in beside]
+    expected = unchanged(talk, version)
     if changed.in_time:
-        agree(beside, undisturbed(), "another connection changed")
+        agree(facts(beside), undisturbed(), "another connection changed")
     if changed.harmless:
-        agree([one for one in connections if one not in beside], unchanged(talk, version), "no harm was meant")
+        agree(facts(others), expected, "no harm was meant")
+    if changed.only_server and talk not in mutator.ASKED_BY_SERVER:
+        agree(hellos(facts(others)), hellos(expected), "the server changed what the client says")
     return found
 
 
-def agree(connections: Iterable[dict[str, Any]], expected: list[object], complaint: str) -> None:
-    found = differences(facts(connections), expected)
-    assert found == [], f"{complaint}: {found}"
+def agree(found: list[object], expected: list[object], complaint: str) -> None:
+    differing = differences(found, expected)
+    assert differing == [], f"{complaint}: {differing}"
+
+
+def hellos(connections: list[Any]) -> list[object]:
+    return [{name: one[name] for name in OF_CLIENT} for one in connections]
 
 
 def facts(connections: Iterable[dict[str, Any]]) -> list[object]:
