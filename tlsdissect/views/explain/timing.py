@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, takewhile
+from itertools import pairwise, takewhile, zip_longest
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -285,7 +285,7 @@ def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentenc
     repeated = c.transcript.repeated_frames()
     latest: dict[Side, Packet] = {}
     run: list[Packet] = []
-    for packet, following in zip(packets, [*packets[1:], None], strict=True):
+    for packet, following in zip_longest(packets, packets[1:]):
         if packet.frame in repeated or run:
             run.append(packet)
         if run and (following is None or following.sender != packet.sender):
