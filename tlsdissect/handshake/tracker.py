@@ -128,11 +128,14 @@ class Tracker:
         """
         if self.lookups is not None and self.lookups.has_payload:
             return False
-        if self.recorder is not None:
-            return self.state == _HELLOS
+        return self.state == _HELLOS or (self.recorder is None and self._has_no_data())
+
+    @cython.cfunc
+    def _has_no_data(self) -> cython.bint:
+        """Return whether there was no payload but keep-alives."""
         mine: Direction = self.directions[0]
         other: Direction = self.directions[1]
-        return self.state == _HELLOS or (mine.payload == 0 and other.payload == 0 and not self._segments.has_data())
+        return mine.payload == 0 and other.payload == 0 and not self._segments.has_data()
 
     @cython.ccall
     def feed(self, packet: Packet, sender: cython.longlong) -> cython.longlong:
@@ -141,6 +144,10 @@ class Tracker:
         if self.recorder is not None:
             self.recorder.before_packet(self)
         self._read(captured_segment(packet, sender))
+        if self._segments.kept and self._has_no_data():
+            # With a recorder the tracker stays. Nothing is compared with a keep-alive, as without one.
+            self._segments.drop()
+            self._segments = Segments(self._budget)
         if self.lookups is not None:
             self.lookups.feed(packet, sender)
         if self.recorder is not None and not self.reread:
