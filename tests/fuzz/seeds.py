@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import struct
 import zlib
 from dataclasses import dataclass
@@ -103,7 +105,11 @@ def captures(given: Captures) -> Iterator[bytes]:
 
 
 def pcap(given: Captures) -> Iterator[bytes]:
-    yield from (data for data in captures(given) if data[:4] != b"\x0a\x0d\x0d\x0a")
+    """Classic captures, and the smallest one in each way to compress it."""
+    classic = [data for data in captures(given) if data[:4] != b"\x0a\x0d\x0d\x0a"]
+    smallest = min(classic, key=len)
+    yield from classic
+    yield from (compress(smallest) for compress in (gzip.compress, zstandard.compress, lzma.compress, bz2.compress))
 
 
 def pcapng(given: Captures) -> Iterator[bytes]:
