@@ -11,7 +11,7 @@ from mangle import ETHERNET, IPV4, IPV6, Segment, ethernet, ip4, ip6, pcap, segm
 from recorded import ROOT, facts, kept
 
 import tlsdissect
-from tlsdissect.handshake.problems import MAX_COPY
+from tlsdissect.capture.differences import MAX_COPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,6 +9,8 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.capture.differences import differing
+
 if TYPE_CHECKING:
     from collections import Counter
 
@@ -17,7 +19,7 @@ MAX_BYTES = 8 << 20
 waited longest is dropped, and its fragments are counted."""
 PACKET_BYTES = 1024
 """Bytes counted for each incomplete packet: its key, and the lists of its fragments."""
-FRAGMENT_BYTES = 256
+FRAGMENT_BYTES = 512
 """Bytes counted for each fragment besides its own: an empty one takes memory too."""
 FRAME_BYTES = 40
 """Bytes counted for each frame of a fragment that came in several."""
@@ -52,6 +54,31 @@ class Reassembled(NamedTuple):
     body: bytes
     frames: tuple[int, ...]
     """The frames of all its fragments."""
+    conflict: FragmentConflict | None
+    """Where fragments that overlap differ, if they do."""
+
+
+class FragmentConflict(NamedTuple):
+    """Two fragments with different bytes at the same place of their packet: the first place."""
+
+    used: Fragment
+    """The one whose bytes are used."""
+    other: Fragment
+    start: int
+    """Offset in the packet, without its IP header, of the first byte that differs."""
+    end: int
+    """Offset after the last one, at most MAX_COPY bytes later."""
+
+
+def _conflict(parts: list[Fragment], body: bytes) -> FragmentConflict | None:
+    """Return where fragments differ from the packet that they were joined to; they are sorted by offset."""
+    for other in parts:
+        found = differing(other.body, body[other.offset : other.offset + len(other.body)])
+        if found is not None:
+            start, end = other.offset + found[0], other.offset + found[1]
+            used = next(one for one in parts if one.offset + len(one.body) > start)
+            return FragmentConflict(used, other, start, end)
+    return None
 
 
 class PartialPacket:
@@ -65,8 +92,8 @@ class PartialPacket:
     def __init__(self) -> None:
         self.size = PACKET_BYTES
         """Bytes counted towards MAX_BYTES."""
-        self.parts: list[tuple[int, bytes]] = []
-        """Offset and bytes of each fragment, in order of arrival."""
+        self.parts: list[Fragment] = []
+        """In order of arrival."""
         self._frames: dict[int, tuple[int, ...]] = {}
         """The frames of each fragment, by the identity of the tuple: fragments inside one packet share it."""
         self._first: Fragment | None = None
@@ -81,7 +108,7 @@ class PartialPacket:
         end = fragment.offset + len(fragment.body)
         self.size += FRAGMENT_BYTES + len(fragment.body) + FRAME_BYTES * (len(fragment.frames) - 1)
         self._frames[id(fragment.frames)] = fragment.frames
-        self.parts.append((fragment.offset, fragment.body))
+        self.parts.append(fragment)
         if fragment.offset == 0 and self._first is None:
             self._first = fragment
         if fragment.last and self._total is None:
@@ -103,10 +130,13 @@ class PartialPacket:
         if self._first is None or self._total is None or len(self._ends) > 1 or self._ends[0] < self._total:
             return None
         body = bytearray()
-        for offset, part in sorted(self.parts, key=lambda part: part[0]):
-            body += part[len(body) - offset :]
+        parts = sorted(self.parts, key=lambda part: part.offset)
+        for part in parts:
+            body += part.body[len(body) - part.offset :]
         frames = tuple({frame for some in self._frames.values() for frame in some})
-        return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]), frames)
+        overlaps = sum(len(part.body) for part in parts) > len(body)
+        conflict = _conflict(parts, bytes(body)) if overlaps else None
+        return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]), frames, conflict)
 
 
 class Fragments:
@@ -117,6 +147,8 @@ class Fragments:
         # An OrderedDict, because finding the first key of a plain dict scans the slots of all keys removed before it.
         self._waiting: OrderedDict[bytes, PartialPacket] = OrderedDict()
         self._size = 0
+        self.latest: Reassembled | None = None
+        """The latest packet of which fragments differ."""
 
     def add(self, fragment: Fragment) -> Reassembled | None:
         """Add a fragment; return its packet if it is complete now."""
@@ -130,6 +162,8 @@ class Fragments:
         reassembled = packet.reassemble()
         if reassembled is not None:
             self._remove(fragment.key)
+            if reassembled.conflict is not None:
+                self.latest = reassembled
             return reassembled
         if len(packet.parts) > MAX_FRAGMENTS:
             self._drop(fragment.key)

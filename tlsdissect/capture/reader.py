@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.frames import FrameReader
     from tlsdissect.capture.packet import Packet
     from tlsdissect.capture.window import Window
@@ -135,6 +136,12 @@ class PacketReader:
     def packet_frames(self) -> tuple[int, ...]:
         """The frames of the latest packet: its own, or those of all its fragments."""
         return self._headers.joined_frames or (self._frames.frames,)
+
+    @property
+    def conflict(self) -> FragmentConflict | None:
+        """Where fragments of a packet that this frame completed differ, if they do."""
+        latest = self._headers.fragments.latest
+        return latest.conflict if latest is not None and self._frames.frames in latest.frames else None
 
     @property
     def time(self) -> int:

@@ -45,6 +45,7 @@ cdef class Connections:
     cdef object _waiting
     cdef list _due
     cdef Packet _packet
+    cdef PacketReader _reader
     cdef object _observer
     cpdef bint advance(self, PacketReader reader, long long most)
     cdef bint _observe(self, object observer, Packet packet, PacketReader reader)

@@ -97,6 +97,8 @@ class Connections:
     _waiting: WaitingHandshakes
     _due: list[DueEvent]
     _packet: Packet
+    _reader: PacketReader | None
+    """The reader of the latest packet."""
     _observer: PacketObserver | None
 
     def __init__(
@@ -140,6 +142,7 @@ class Connections:
         self._waiting = WaitingHandshakes()
         self._due = []
         self._packet = Packet()
+        self._reader = None
         self._observer = observer
 
     @property
@@ -162,6 +165,7 @@ class Connections:
         """Read at most `most` packets, until a result is due; return False if the reader has no more for now."""
         packet: Packet = self._packet
         flow: Flow | None
+        self._reader = reader
         for _ in range(most):
             self.waiting = True
             more = reader.next(packet)
@@ -318,6 +322,8 @@ class Connections:
         flow: Flow = tracker.flow
         hello_frame: cython.longlong = tracker.hello_frame
         decided_frame: cython.longlong = tracker.decided_frame
+        if packet.place < 0 and self._reader is not None and self._reader.conflict is not None:
+            tracker.add_fragments(packet, sender, self._reader.conflict)
         state: cython.longlong = tracker.feed(packet, sender)
         decision = None if self._early is None else self._early.decide(tracker, packet, self._flows.clock)
         if self._linked:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tlsdissect.model.connection import DataCopy, Problem
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.fragments import Fragment, FragmentConflict
 
 MAX_PROBLEMS = 64
 """Maximum problems reported of one direction."""
-MAX_COPY = 64
-"""Maximum bytes reported of each copy of conflicting data."""
 
 
 class ProblemList(list[Problem]):
@@ -21,14 +24,12 @@ class ProblemList(list[Problem]):
             self.append(Problem(code, detail, frame or None, offset, None, copies))
 
 
-def differing(one: bytes, other: bytes) -> tuple[int, int] | None:
-    """Return where two runs of bytes that begin at the same place differ, up to the end of the shorter one.
+def fragment_copies(conflict: FragmentConflict) -> tuple[DataCopy, DataCopy]:
+    """Return both copies of bytes in which IP fragments differ."""
+    return (_fragment_copy(conflict, conflict.used, used=True), _fragment_copy(conflict, conflict.other, used=False))
 
-    The range reaches from the first byte that differs to the last, as far as MAX_COPY bytes; None if they agree.
-    """
-    size = min(len(one), len(other))
-    if one[:size] == other[:size]:
-        return None
-    first = next(at for at in range(size) if one[at] != other[at])
-    last = next(at for at in range(size - 1, -1, -1) if one[at] != other[at])
-    return first, min(last + 1, first + MAX_COPY)
+
+def _fragment_copy(conflict: FragmentConflict, one: Fragment, *, used: bool) -> DataCopy:
+    hops = one.header[8] if one.header[0] >> 4 == 4 else one.header[7]
+    data = one.body[conflict.start - one.offset : conflict.end - one.offset]
+    return DataCopy(one.frames[-1], data.hex(), used, hops)

@@ -47,6 +47,7 @@ cdef class Segments:
     cdef readonly long long comparisons
     cdef Budget _budget
     cdef tuple _wrong
+    cdef tuple _distrusted
     cdef SentSegments _one
     cdef SentSegments _other
     cdef bint _back

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cython
 
+from tlsdissect.capture.differences import differing
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
 from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
-from tlsdissect.handshake.problems import differing
 from tlsdissect.handshake.record_cursor import PADDING
 from tlsdissect.model.connection import DataCopy
 
@@ -194,6 +194,8 @@ class Segments:
     _budget: Budget
     _wrong: tuple[int, ...]
     """Frames with a wrong checksum."""
+    _distrusted: tuple[int, ...]
+    """Frames that complete IP fragments which overlap with different bytes."""
     _one: SentSegments
     """Those of side 0."""
     _other: SentSegments
@@ -215,6 +217,7 @@ class Segments:
         self.comparisons = 0
         self._budget = budget
         self._wrong = ()
+        self._distrusted = ()
         self._one = SentSegments()
         self._other = SentSegments()
         self._back = False
@@ -298,6 +301,14 @@ class Segments:
         sent.compared.append(one)
         sent.reached = add(one.sequence, len(one.payload))
 
+    def distrust(self, frame: cython.longlong) -> None:
+        """Distrust a segment whose IP fragments differ: receivers may drop it (RFC 8200 section 4.5)."""
+        self._distrusted = (*self._distrusted, frame)
+
+    def distrusts(self, frame: cython.longlong) -> bool:
+        """Return whether the IP fragments of a segment differ."""
+        return frame in self._distrusted
+
     @cython.ccall
     def drop(self) -> cython.bint:
         """Discard all segments, and keep no more."""
@@ -318,7 +329,8 @@ class Segments:
         """Return the frames of conflicting segments that the receiver dropped.
 
         A receiver drops a segment with a wrong checksum (RFC 9293 section 3.1). This is evidence only if the other
-        segment and another one of the sender have valid checksums: else a network card may compute them later.
+        segment and another one of the sender have valid checksums: else a network card may compute them later. It drops
+        IP fragments that overlap, too (RFC 8200 section 4.5, RFC 5722), and so does Linux in IPv4.
         """
         disputed = {one.frame for conflict in self.conflicts for one in conflict[:2]}
         found: set[int] = set()
@@ -327,6 +339,8 @@ class Segments:
             right = [part.frame not in self._wrong and part.checksum(endpoints) for part in (one, other)]
             if set(right) == {True, False} and self._computes(one.sender, disputed, endpoints):
                 found.add(other.frame if right[0] else one.frame)
+            elif self.distrusts(one.frame) != self.distrusts(other.frame):
+                found.add(one.frame if self.distrusts(one.frame) else other.frame)
         return found
 
     def read(self, conflict: Conflict, begin: cython.longlong, order: Sequence[Segment]) -> bytes | None:

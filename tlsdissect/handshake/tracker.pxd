@@ -39,6 +39,7 @@ cdef class Tracker:
     cdef Budget _budget
     cdef object _keys
     cdef Segments _segments
+    cdef tuple _fragments
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
     cdef bint _has_no_data(self)

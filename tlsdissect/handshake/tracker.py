@@ -28,14 +28,22 @@ from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
+from tlsdissect.handshake.problems import fragment_copies
 from tlsdissect.handshake.record_cursor import starts_with_hello
-from tlsdissect.handshake.segments import Segment, Segments, captured_segment, new_segment
+from tlsdissect.handshake.segments import (
+    MAX_CONFLICTS,
+    Segment,
+    Segments,
+    captured_segment,
+    new_segment,
+)
 from tlsdissect.handshake.starttls import may_upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow, TcpHandshake
@@ -92,6 +100,8 @@ class Tracker:
     _budget: Budget
     _keys: MayOpen | None
     _segments: Segments
+    _fragments: tuple[tuple[int, int, FragmentConflict], ...]
+    """Segments in IP fragments that differ: their sides, frames, and where."""
 
     def __init__(
         self,
@@ -117,6 +127,7 @@ class Tracker:
         self._budget = budget
         self._keys = keys
         self._segments = Segments(budget)
+        self._fragments = ()
         budget.used += TRACKER_BYTES
         self._start()
 
@@ -155,6 +166,12 @@ class Tracker:
         if self.state == _HELLOS and self.lookups is not None and self.lookups.is_active:
             return _PACKETS
         return self.state
+
+    def add_fragments(self, packet: Packet, sender: cython.longlong, conflict: FragmentConflict) -> None:
+        """Note that the next packet came in IP fragments that overlap with different bytes."""
+        if self.state == Interest.PACKETS and len(self._fragments) < MAX_CONFLICTS:
+            self._fragments = (*self._fragments, (sender, packet.frame, conflict))
+            self._segments.distrust(packet.frame)
 
     @cython.cfunc
     def _read(self, segment: Segment) -> cython.bint:
@@ -281,7 +298,8 @@ class Tracker:
                 frame, other = other, frame
             detail = f"other bytes than in frame {other}"
             if wrong:
-                detail += ", and a wrong TCP checksum: this segment is left out"
+                why = "IP fragments that differ" if self._segments.distrusts(wrong[0]) else "a wrong TCP checksum"
+                detail += f", and {why}: this segment is left out"
             elif copies[0].used or copies[1].used:
                 detail += ", which counts"
             direction.problems.report(
@@ -290,6 +308,18 @@ class Tracker:
                 given.get(frame, frame),
                 direction.assembler.offset(conflict.sequence),
                 tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in copies]),
+            )
+
+    def _report_fragments(self) -> None:
+        """Report IP fragments with different bytes at the same place."""
+        given = {frame: number for number, frame in self.frames.items()}
+        for sender, frame, conflict in self._fragments:
+            self.directions[sender].problems.report(
+                "conflicting_data",
+                f"IP fragments differ at byte {conflict.start} of their packet",
+                given.get(frame, frame),
+                None,
+                tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in fragment_copies(conflict)]),
             )
 
     @cython.cfunc
@@ -400,6 +430,7 @@ class Tracker:
             if direction.alert is not None:
                 log.break_off_alert(direction)
         log.sort()
+        self._report_fragments()
         return True
 
     @cython.ccall
