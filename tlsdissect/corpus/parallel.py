@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
 
+from tlsdissect.corpus.confinement import confine
 from tlsdissect.corpus.query import OutputRow
 from tlsdissect.corpus.workers import Workers
 from tlsdissect.handshake.links import NONE, Linker, Trace, linked
@@ -22,11 +23,13 @@ from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.views.ndjson import Ndjson, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tlsdissect.capture.inputs import Inputs
     from tlsdissect.corpus.query import Query
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.corpus.workers import WorkerOutput
+    from tlsdissect.flows.table import Shard
     from tlsdissect.handshake.connections import ReadingEvent
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Connection
@@ -139,7 +142,7 @@ class ParallelOutputRows:
         self._transport = transport or LinkingTransport(query)
         self._all = query.reading()
         # Found once: files that come or go meanwhile must not be read by some processes only.
-        reading = partial(query.reading, inputs=self._all.inputs)
+        reading = partial(_confined, partial(query.reading, inputs=self._all.inputs), self._all.inputs)
         self._workers = Workers(jobs, reading, self._transport.pack, _summary)
         self._received = 0
         self._received_before = 0
@@ -179,6 +182,12 @@ class ParallelOutputRows:
     def close(self) -> None:
         """Terminate the workers that still run."""
         self._workers.stop()
+
+
+def _confined(reading: Callable[[Shard], Reading], inputs: Inputs, shard: Shard) -> Reading:
+    """Begin the reading of a worker, which may do nothing else from now on."""
+    confine(one.path for one in inputs.files)
+    return reading(shard)
 
 
 def _summary(reading: Reading) -> Summary:

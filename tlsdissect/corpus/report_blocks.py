@@ -15,7 +15,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked
+from tlsdissect.corpus.confinement import confine
+from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked, unpickled
 from tlsdissect.views.report.details import Blocks
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ParallelBlocks:
             if self._error is None:
                 try:
                     worker.pipe.send_bytes(batch.connections)
-                    packed: _Packed = pickle.loads(worker.pipe.recv_bytes())  # noqa: S301  # from our own process
+                    packed: _Packed = unpickled(worker.pipe.recv_bytes())
                 except (EOFError, OSError):
                     self._error = WorkerLostError(f"a process of this command {worker.cause_of_death()}")
                 else:
@@ -97,6 +98,7 @@ class ParallelBlocks:
 def _pack(theirs: Pipe, pipe: Pipe) -> None:
     """Pack batches in a worker process, until there are no more."""
     theirs.close()
+    confine(())
     blocks = Blocks()
     try:
         while True:

@@ -5,23 +5,28 @@ assigned to a shard, so all workers number them alike, and the parent merges the
 The output is therefore the same for any number of processes. Splitting the captures instead would not do: a
 connection may continue in the next file, and one large file would keep a single process busy.
 
-A worker pickles its output and sends BATCH_BYTES of it at a time. It waits while the pipe is full, so a worker that is
-ahead of the others takes no more memory than its batch.
+A worker pickles its output, of which this process takes data alone, and sends BATCH_BYTES of it at a time. It waits
+while the pipe is full, so a worker that is ahead of the others takes no more memory than its batch.
 """
 
 from __future__ import annotations
 
+import builtins
 import errno
 import gc
 import heapq
+import io
 import os
 import pickle
 import signal
 import threading
 import time
+from enum import Enum
 from mmap import mmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from tlsdissect.capture.inputs import total_size
 from tlsdissect.flows.table import Shard
@@ -44,6 +49,19 @@ _POSITION_PERIOD = 0.1
 _NUMBER_BYTES = 8
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 _ONE_JOB = "--jobs 1 uses a single process and less memory"
+
+_SENT = {
+    ("collections", "Counter"),
+    ("tlsdissect.corpus.workers", "WorkerError"),
+    ("tlsdissect.pipeline", "Summary"),
+    ("tlsdissect.trust.chain", "_decoded"),
+    *(
+        ("builtins", one.__name__)
+        for one in vars(builtins).values()
+        if isinstance(one, type) and issubclass(one, OSError)
+    ),
+}
+"""What workers send, besides structs, named tuples and enumerations of this package."""
 
 Result = TypeVar("Result")
 
@@ -215,8 +233,8 @@ class Workers(Generic[Result]):
                 batch = worker.pipe.recv_bytes()
             except (EOFError, OSError):
                 raise WorkerLostError(f"a process of this command {worker.cause_of_death()}") from None
-            for data in pickle.loads(batch):  # noqa: S301  # from our own process
-                received = pickle.loads(data)  # noqa: S301
+            for data in unpickled(batch):
+                received = unpickled(data)
                 if not isinstance(received, _WorkerEnd):
                     *place, content = received
                     yield WorkerOutput(Place(*place), content)
@@ -247,6 +265,28 @@ class _Sender:
         """Send the batch."""
         self._pipe.send_bytes(pickle.dumps(self._batch, pickle.HIGHEST_PROTOCOL))
         self._batch, self._size = [], 0
+
+
+def unpickled(data: bytes) -> Any:
+    """Return what a worker sent, which is data; anything else raises UnpicklingError."""
+    return _Unpickler(io.BytesIO(data)).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes data only: a pickle may name any function to call, and whoever took over a worker may write any pickle.
+
+    Nobody else can: the pipe has no name, and only this process and the worker have an end of it.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class of data."""
+        if (module, name) in _SENT:
+            return super().find_class(module, name)
+        if module.startswith("tlsdissect.") and "." not in name:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and (issubclass(found, Struct | Enum) or hasattr(found, "_fields")):
+                return found
+        raise pickle.UnpicklingError(f"a worker sent {module}.{name}, which is no data")
 
 
 class Worker(NamedTuple):

@@ -1,0 +1,179 @@
+"""What a process may still do once it parses captures, which anybody may have written.
+
+A worker process reads captures and sends rows, and needs nothing else of the system. So before it opens the first
+capture it gives up the rest: root, by becoming `nobody` who can merely read; files, by Landlock (landlock(7)), but for
+the captures, the code of Python and temporary files; and networks, other programs and other processes, by Landlock and
+a filter of system calls (seccomp(2)). Nothing of it can be taken back, so only processes of our own call `confine`: the
+workers, and the command `live`, never the process of somebody who imports this package.
+
+All of it is made of system calls: the packages for it on PyPI need libseccomp, or support Landlock's files only. What
+the kernel lacks is left out; TLSDISSECT_CONFINE=0 leaves out everything, which debuggers and tracers need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import pwd
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SWITCH = "TLSDISSECT_CONFINE"
+"""The variable of the environment that turns confinement off."""
+FEW = 1000
+"""Files that are allowed one by one; of more, their folders are."""
+
+_KEEP_CAPABILITIES, _SECCOMP, _NO_NEW_PRIVILEGES = 8, 22, 38
+"""Operations of prctl(2)."""
+_CAPABILITY_VERSION = 0x20080522
+_READ_EVERYTHING = 1 << 2
+"""CAP_DAC_READ_SEARCH: captures and code of root's can be read by nobody else."""
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+"""Landlock's system calls, which have these numbers on all machines."""
+_VERSION = 1
+_PATH_BENEATH = 1
+_READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
+_READ = _READ_FILE | _READ_FOLDER
+_WRITE = _READ | 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
+"""Reading, writing, removing and making regular files, and truncating them."""
+_OF_FILES = _READ_FILE | 1 << 1 | 1 << 14
+_FILES = {1: 13, 2: 14, 3: 15, 5: 16}
+"""The rights about files that exist since a version of Landlock: the first so many bits."""
+_NETWORK_SINCE, _BIND_OR_CONNECT = 4, 0b11
+_SCOPES_SINCE, _SCOPES = 6, 0b11
+"""Abstract sockets and signals of other processes."""
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+"""Where shared libraries are, which Python's modules may load late."""
+_INSTALLED = ("/site-packages", "/dist-packages", "/lib-dynload")
+"""The ends of paths of folders of Python's modules, besides those of the standard library and of this package."""
+
+_FILTER = 2
+"""The mode of seccomp(2) that takes a program."""
+_DENIED = {
+    # socket, connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, io_uring_setup
+    "x86_64": (0xC000003E, (41, 42, 59, 322, 101, 310, 311, 425)),
+    "aarch64": (0xC00000B7, (198, 203, 221, 281, 117, 270, 271, 425)),
+}
+"""By machine: its audit architecture, and system calls that fail: networks, programs, and memory of other processes."""
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001
+"""Allow, and fail with EPERM."""
+_OTHER_NUMBERS = 0x40000000
+"""The first system call of the x32 ABI, which has other numbers."""
+
+
+def confine(captures: Iterable[str]) -> None:
+    """Give up what this process does not need to parse these files; on a system that lacks something, the rest."""
+    if os.environ.get(SWITCH) == "0":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    read = [*_opened(_few(captures)), *_opened((*_modules(), *_LIBRARIES))]
+    written = [*_opened((tempfile.gettempdir(),))] if _has_temporary_folder() else []
+    _become_nobody(libc)
+    _restrict_files(libc, read, written)
+    _filter_calls(libc)
+
+
+def _become_nobody(libc: ctypes.CDLL) -> None:
+    """Give up root, but for reading, if this process is root's; do nothing where that is impossible."""
+    if os.geteuid() != 0:
+        return
+    try:
+        one = pwd.getpwnam("nobody")
+    except KeyError:
+        return
+    with contextlib.suppress(OSError):
+        libc.prctl(_KEEP_CAPABILITIES, 1, 0, 0, 0)
+        os.setgroups([])
+        os.setresgid(one.pw_gid, one.pw_gid, one.pw_gid)
+        os.setresuid(one.pw_uid, one.pw_uid, one.pw_uid)
+        keep_capabilities(libc, _READ_EVERYTHING)
+
+
+def keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
+    """Give up all capabilities of this thread but these (capset(2))."""
+    head = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    libc.capset(head, struct.pack("6I", kept, kept, 0, 0, 0, 0))
+
+
+def _few(captures: Iterable[str]) -> set[str]:
+    """Return paths that contain these files; a rule takes memory of the kernel's."""
+    paths = {os.path.realpath(path) for path in captures}
+    return paths if len(paths) <= FEW else {os.path.dirname(path) for path in paths}  # noqa: PTH120 (text here)
+
+
+def _modules() -> set[str]:
+    """Return where Python imports from, but no folder that is there because the process was started in it."""
+    installed = {path for path in sys.path if path.endswith(_INSTALLED)}
+    return {str(Path(__file__).parents[1]), str(Path(os.__file__).parent), *installed}
+
+
+def _has_temporary_folder() -> bool:
+    try:
+        return bool(tempfile.gettempdir())
+    except OSError:
+        return False
+
+
+def _opened(paths: Iterable[str]) -> Iterable[int]:
+    """Open what exists of these paths, without access to their content."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            yield os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def landlock_version(libc: ctypes.CDLL) -> int:
+    """Return the version of Landlock; 0 if the kernel has none or it is off."""
+    return max(0, int(libc.syscall(_CREATE_RULESET, None, 0, _VERSION)))
+
+
+def _restrict_files(libc: ctypes.CDLL, read: Iterable[int], written: Iterable[int]) -> None:
+    """Allow access to these files and what is below these folders, and close them."""
+    version = landlock_version(libc)
+    handled = (1 << max((bits for since, bits in _FILES.items() if since <= version), default=0)) - 1
+    if version:
+        network = _BIND_OR_CONNECT if version >= _NETWORK_SINCE else 0
+        scopes = _SCOPES if version >= _SCOPES_SINCE else 0
+        rules = struct.pack("QQQ", handled, network, scopes)
+        # A kernel refuses a structure that is longer than its own, unless the rest is 0: older ones have a part of it.
+        size = 24 if scopes else 16 if network else 8
+        ruleset = libc.syscall(_CREATE_RULESET, rules, ctypes.c_size_t(size), 0)
+        if ruleset >= 0:
+            for numbers, rights in ((read, _READ), (written, _WRITE)):
+                for number in numbers:
+                    _allow(libc, ruleset, number, rights & handled)
+            libc.syscall(_RESTRICT_SELF, ruleset, 0)
+            os.close(ruleset)
+    for number in (*read, *written):
+        os.close(number)
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, number: int, rights: int) -> None:
+    """Add a rule; a file that is no folder has fewer rights."""
+    for asked in (rights, rights & _OF_FILES):
+        if libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", asked, number), 0) == 0:
+            return
+
+
+def _filter_calls(libc: ctypes.CDLL) -> None:
+    """Let system calls fail that parsing does not make, on machines whose numbers of them are known."""
+    if platform.machine() not in _DENIED or sys.maxsize < 1 << 32:
+        return
+    architecture, denied = _DENIED[platform.machine()]
+    # Each step: what to do, how many steps to skip if it is so and if it is not, with what. The last two are the ends.
+    checks = [(_AT_LEAST, _OTHER_NUMBERS), *((_EQUAL, number) for number in denied)]
+    steps = [(_LOAD, 0, 0, 4), (_EQUAL, 0, len(checks) + 2, architecture), (_LOAD, 0, 0, 0)]
+    steps += [(kind, len(checks) - at, 0, number) for at, (kind, number) in enumerate(checks)]
+    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    filters = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program))
+    libc.prctl(_SECCOMP, _FILTER, filters, 0, 0)
