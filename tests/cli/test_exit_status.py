@@ -393,6 +393,61 @@ sys.exit(main())
 """
 
 
+FINALIZED = """
+import os, signal, sys
+from tlsdissect import pipeline
+from tlsdissect.cli import main
+
+class Ending:
+    def __del__(self):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+def finalize(self, *arguments):
+    Ending()
+    while True:
+        pass
+    yield
+
+pipeline.Reading._read = finalize
+sys.exit(main())
+"""
+
+
+def test_interrupted_for_good_while_an_object_is_finalized() -> None:
+    """Python drops what is raised there, and would print its traceback."""
+    command = [sys.executable, "-c", FINALIZED, "read", "--jobs", "1", TLS12]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"aborted\n")
+
+
+STOPPED_BETWEEN_FILES = """
+import os, signal, sys
+from tlsdissect.cli import main
+
+link, left = os.link, int(sys.argv.pop(1))
+
+def stop(*given, **options):
+    global left
+    for _ in range(left):
+        os.kill(os.getpid(), signal.SIGTERM)
+    left = 0
+    link(*given, **options)
+
+os.link = stop
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("signals", "files"), [(1, 3), (2, 1)])
+def test_asked_to_end_while_a_file_is_written(signals: int, files: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOPPED_BETWEEN_FILES, str(signals), "certs", "--to", str(tmp_path), TLS12]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 143, done.stderr
+    assert (b"aborted" in done.stderr) == (signals == 2)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pem"] * files
+
+
 def test_interrupted_while_keys_are_compared() -> None:
     command = [sys.executable, "-c", INTERRUPTED_COMPARISON, "certs", "--format", "json", "--jobs", "1", TLS12]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)

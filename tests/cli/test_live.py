@@ -279,6 +279,29 @@ def test_a_full_disk_costs_packets_that_are_counted(server: int) -> None:
     assert process.returncode == 74
 
 
+STOPPED_TWICE = """
+import os, signal, sys
+from tlsdissect import listening
+from tlsdissect.cli import main
+
+def placed(self):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+    yield from ()
+
+listening.Listening.placed = placed
+sys.exit(main())
+"""
+
+
+@rooted
+def test_a_second_interruption_is_no_success(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOPPED_TWICE, "live", "-o", str(tmp_path / "a.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[1]) == (130, b"aborted")
+    assert list(tmp_path.iterdir()) == []
+
+
 @rooted
 def test_becomes_another_user(server: int, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)

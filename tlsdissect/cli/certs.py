@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tlsdissect.cli import completion, options
 from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
-from tlsdissect.cli.run import Collector, Run
+from tlsdissect.cli.run import Collector, Interrupts, Run, Stopped
 from tlsdissect.cli.sink import destination, make_folder, place_new
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.left_out import count
@@ -25,7 +25,7 @@ from tlsdissect.handshake.facts.evidence import Evidence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tlsdissect.cli.run import Interrupts
+    from tlsdissect.cli.run import Hold
     from tlsdissect.cli.sink import Sink
     from tlsdissect.corpus.query import Query
     from tlsdissect.corpus.selection import Selection
@@ -94,11 +94,16 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     write = _writer(form, file, inventory, given, seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given, chosen)
     status = run.print_to(destination(file))
+    # The first signal ends nothing: what was read is written. The second comes between two files.
+    writing, conflicts = Interrupts(lambda: None, lambda: False), 0
     try:
-        conflicts = 0 if folder is None else _write_files(folder, inventory, run.listed)
+        with writing:
+            conflicts = 0 if folder is None else _write_files(folder, inventory, run.listed, writing.held)
+    except Stopped:
+        run.aborted = True
     finally:
         run.print_summary(on_terminal=seen)
-    return status or (NOT_WRITTEN if conflicts else 0)
+    return status or writing.status or (NOT_WRITTEN if conflicts else 0)
 
 
 class CertificateRun(Run):
@@ -193,17 +198,18 @@ def _writer(
     return views.CertificateTable(**options.text_style(given["color"], seen=seen)).table
 
 
-def _write_files(folder: str, inventory: CertificateInventory, listed: list[CertificateSummary]) -> int:
+def _write_files(folder: str, inventory: CertificateInventory, listed: list[CertificateSummary], held: Hold) -> int:
     """Write each certificate as SHA256.pem, and each chain of two or more certificates as chain-SHA256.pem.
 
     An existing file is never overwritten. If its content differs, it is reported; returns the number of such conflicts.
-    Raises NotWrittenError if a file cannot be written.
+    Raises NotWrittenError if a file cannot be written, and Stopped between two files.
     """
     conflicts = 0
     for name, content in _files(inventory, listed):
         path = os.path.join(folder, name)  # noqa: PTH118
         try:
-            has_content = place_new(path, content)
+            with held:
+                has_content = place_new(path, content)
         except OSError as error:
             raise NotWrittenError(f"{path}: {error.strerror}") from error
         if not has_content:

@@ -35,7 +35,7 @@ Examples:
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 _ENDED = frozenset((130, 143))
-"""Exit statuses of Ctrl-C and SIGTERM, which are the usual end of a live capture."""
+"""Exit statuses of Ctrl-C and SIGTERM, which are the usual end of a live capture, unless a second one comes."""
 _UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -152,10 +152,10 @@ def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) 
     listening = Listening(capture, reading, count=given["count"], judge=judge)
     query = Query((capture.interface,), reading, chosen, view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
-    status = Run(query, given, live=(listening, live_status), arrange=arrange).print_all(
-        destination(result.file), on_terminal=result.seen
-    )
-    return _report_losses(capture, 0 if status in _ENDED else status, quiet=given["quiet"])
+    run = Run(query, given, live=(listening, live_status), arrange=arrange)
+    status = run.print_all(destination(result.file), on_terminal=result.seen)
+    usual = status in _ENDED and not run.aborted
+    return _report_losses(capture, 0 if usual else status, quiet=given["quiet"])
 
 
 def _report_losses(capture: LiveCapture, status: int, *, quiet: bool) -> int:

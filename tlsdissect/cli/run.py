@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0
 """Seconds for which a pipe may still deliver data: the process at its other end received Ctrl-C, too."""
+_AGAIN = 0.001
+"""Seconds after which an exception is raised again that Python dropped."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -63,13 +65,17 @@ class Hold:
 class Interrupts:
     """In this context the first signal calls `stop`, and the second raises Stopped, inside `held` at its end.
 
-    A reading that still waits for packets after PATIENCE seconds is interrupted.
+    A reading that still waits for packets after PATIENCE seconds is interrupted. Python drops an exception that a
+    signal's handler raises while a finalizer runs, so Stopped is then raised again.
     """
 
     def __init__(self, stop: Callable[[], None], is_waiting: Callable[[], bool]) -> None:
         self._stop, self._is_waiting = stop, is_waiting
         self.held = Hold()
         self._before: dict[int, object] = {}
+        self._hook = sys.unraisablehook
+        self._dropped = False
+        """Whether Python dropped a Stopped, which is due."""
         self.status = 0
         """Exit status of the process: 0, or 128 plus the number of the first signal."""
 
@@ -81,10 +87,12 @@ class Interrupts:
             for number in self._before:
                 signal.signal(number, self._arrived)
             self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._interrupt_waiting)
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._drop
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -93,13 +101,28 @@ class Interrupts:
             self.status = 128 + number
             self._stop()
             signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
-        elif self.held.is_on and not self.held.stopped:
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self.held.is_on and not self.held.stopped:
             self.held.stopped = True
         else:
             raise Stopped
 
+    def _drop(self, dropped: sys.UnraisableHookArgs) -> None:
+        """Take an exception that cannot propagate; here, nothing may be raised either."""
+        if not isinstance(dropped.exc_value, Stopped | StopReading):
+            self._hook(dropped)
+        elif isinstance(dropped.exc_value, Stopped):
+            self._dropped = True
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN, PATIENCE)
+
     def _interrupt_waiting(self, _: int, __: FrameType | None) -> None:
-        if self._is_waiting():
+        if self._dropped:
+            self._dropped = False
+            self._end()
+        elif self._is_waiting():
             raise StopReading
 
 
@@ -162,7 +185,8 @@ class Run:
         self._arrange = arrange
         self._keeps = keeps
         self._selects = keeps is not None or bool(query.selection)
-        self._aborted = False
+        self.aborted = False
+        """Whether the run ended before its result was complete."""
 
     def print_all(self, place: AbstractContextManager[Sink], *, on_terminal: bool = False) -> int:
         """Do `print_to`, then `print_summary`; return the exit status."""
@@ -181,24 +205,24 @@ class Run:
             with interrupts, closing(self._rows), place as sink, self._status_line:
                 self._print(sink, interrupts)
         except (Stopped, StopReading):
-            self._aborted = True
+            self.aborted = True
             return interrupts.status
         except _NothingReadError:
             return exit_status.BAD_INPUT
         except (BrokenPipeError, exit_status.NotWrittenError, click.ClickException):
             raise
         except WorkerLostError as error:
-            self._aborted = True
+            self.aborted = True
             exit_status.warn(f"{self._where}{error}")
             return exit_status.OUT_OF_RESOURCES
         except MemoryError:
-            self._aborted = True
+            self.aborted = True
             if self._debug:
                 exit_status.print_traceback()
             exit_status.warn(f"{self._where}out of memory after {self._rows.summary.frames:,} frames")
             return exit_status.OUT_OF_RESOURCES
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
-            self._aborted = True
+            self.aborted = True
             return self._report_error(error)
         summary = self._rows.summary
         unwritten = exit_status.NOT_WRITTEN if summary.spill_error else 0
@@ -220,7 +244,7 @@ class Run:
         if self._quiet:
             return
         lines = sentences(self._tally, summary, selected=self._selects)
-        if self._aborted:
+        if self.aborted:
             # Before the first row, the counts say nothing about the captures.
             lines = ["aborted", *lines] if self._tally.printed else ["aborted"]
         if on_terminal:
