@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PROGRAM = ROOT / "tests" / "faults"
 CONTEXT = click.Context(commands.tlsdissect)
-NAMES = commands.tlsdissect.list_commands(CONTEXT)
 GROUPS = 3
 """Processes that share the commands."""
 
@@ -38,15 +37,16 @@ def paths(name: str) -> Iterator[str]:
 
 
 def test_every_command_is_there_with_every_option_that_writes(faults: Any) -> None:
-    assert list(faults.WAYS) == NAMES
-    for name in NAMES:
+    assert {*faults.WAYS, *faults.ELSEWHERE} == {*commands.tlsdissect.list_commands(CONTEXT)}
+    assert all((ROOT / path).is_file() for path in faults.ELSEWHERE.values())
+    for name in faults.WAYS:
         given = {faults.Way(name, words).place.partition(" ")[0] for words in faults.WAYS[name]}
         assert given - {"standard"} == set(paths(name)) - faults.READ, name
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_nothing_is_left_but_what_is_whole(group: int) -> None:
-    command = [sys.executable, str(PROGRAM), "--runs", "1", *NAMES[group::GROUPS]]
+def test_nothing_is_left_but_what_is_whole(faults: Any, group: int) -> None:
+    command = [sys.executable, str(PROGRAM), "--runs", "1", *[*faults.WAYS][group::GROUPS]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n0 of " in done.stdout
