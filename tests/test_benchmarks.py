@@ -51,6 +51,15 @@ def test_stages_measures_each_stage() -> None:
         assert stage in done.stdout
 
 
+def test_scan_measures_workers_beside_other_commands() -> None:
+    few = ("--captures", "3", "--connections", "2", "--handshakes", "2", "--bulk", "2", "--jobs", "1")
+    done = run("scan", *few)
+    assert done.returncode == 0, done.stderr
+    runs = ["read --jobs 1", "export --format parquet", "scan --jobs 1", "again"]
+    told = [line.strip().partition(":")[0] for line in done.stdout.splitlines() if "wrote" not in line]
+    assert told == [one for kind in ("start", "small", "handshakes", "bulk") for one in (kind, *runs)]
+
+
 def test_query_measures_memory_and_what_is_spilled() -> None:
     done = run("query", "--connections", "20")
     assert done.returncode == 0, done.stderr

@@ -287,12 +287,12 @@ def start_pcap(file: BinaryIO) -> None:
     file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
 
 
-def short(handshakes: int, hosts: int = HOSTS) -> Iterator[list[tuple[Template, Block]]]:
+def short(handshakes: int, hosts: int = HOSTS, together: int = TOGETHER) -> Iterator[list[tuple[Template, Block]]]:
     """Make short connections with so many hosts, in groups of those that are open at a time."""
     rng = np.random.default_rng(2)
     mix = [(template(recorded(sample, stream)), share) for sample, stream, share in MIX]
-    for first in range(0, handshakes, TOGETHER):
-        count, group, taken = min(TOGETHER, handshakes - first), [], 0
+    for first in range(0, handshakes, together):
+        count, group, taken = min(together, handshakes - first), [], 0
         for made, share in mix:
             rows = -(-count * share // 100) if made is not mix[-1][0] else count - taken
             group.append((made, copies(made, first + taken, min(rows, count - taken), rng, hosts)))

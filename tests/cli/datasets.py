@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
-from commands import run
+from commands import PROGRAM, run
 from pyarrow import concat_tables, parquet
+from recorded import ROOT
 
 from tlsdissect.corpus.scan import in_order
 from tlsdissect.corpus.scanning import SCANNED_TABLES
@@ -15,7 +17,15 @@ from tlsdissect.corpus.store import MANIFESTS, Manifest, Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+SECONDS = 300
+"""What a scan may take, with the start of its workers."""
 TABLES = [table.name for table in SCANNED_TABLES]
+
+
+def run_scan(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run `scan` as a process."""
+    command = [*PROGRAM, "scan", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, cwd=ROOT, timeout=SECONDS, check=False)
 
 
 def ordered(dataset: Path) -> list[tuple[str, Manifest]]:

@@ -6,22 +6,32 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
-from commands import PROGRAM, run, run_process
-from datasets import check_like_serial, documents, ordered
+from commands import PROGRAM, run
+from datasets import SECONDS, check_like_serial, documents, ordered, run_scan
 from msgspec import json
+from pyarrow import parquet
 from recorded import ROOT
 
 from tlsdissect.capture.inputs import find_inputs
 from tlsdissect.corpus import scan
 from tlsdissect.corpus.dataset import MANIFESTS
+from tlsdissect.corpus.scanning import Plan, scan_capture
+from tlsdissect.corpus.selection import Selection
+from tlsdissect.corpus.sources import find_sources
 from tlsdissect.corpus.store import PARTS, Store
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+sys.path.append(str(ROOT / "tests" / "benchmarks"))
+import captures as benchmark
 
 SAMPLES = ROOT / "samples"
 NAMES = ("tls12-full", "tls12-resumed-ticket", "tls13-resumed", "tls13-early-data", "network/network-failures")
@@ -43,7 +53,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `captures` and their `dataset`."""
     folder = tmp_path_factory.mktemp("scanned")
     captures(folder / "captures")
-    done = run_process("scan", folder / "captures", "--to", folder / "dataset", "--jobs", "2")
+    done = run_scan(folder / "captures", "--to", folder / "dataset", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     assert done.stderr == b"6 captures read, 20 connections; 1 file without a capture\n"
     return folder
@@ -127,7 +137,7 @@ def test_connections_are_selected_and_linked_to_others(tmp_path: Path) -> None:
     """A connection that was not selected set up the session, and one that was not selected failed before a retry."""
     captures(tmp_path / "captures")
     chosen = ("--where", 'resumption != "none"')
-    done = run_process("scan", tmp_path / "captures", "--to", tmp_path / "dataset", "--jobs", "1", *chosen)
+    done = run_scan(tmp_path / "captures", "--to", tmp_path / "dataset", "--jobs", "1", *chosen)
     assert done.returncode == 0, done.stderr
     told = run("read", "--format", "json", tmp_path / "captures", *chosen)
     assert documents(tmp_path / "dataset") == [json.decode(line) for line in told.stdout.splitlines()] != []
@@ -139,7 +149,7 @@ def test_links_are_made_again_when_captures_come_before(tmp_path: Path) -> None:
         shutil.copy(SAMPLES / "tls12-resumed-ticket.pcap", tmp_path / f"{name}.pcap")
     both = [str(tmp_path / f"{name}.pcap") for name in ("first", "second")]
     for path in reversed(both):
-        done = run_process("scan", path, "--to", tmp_path / "dataset", "--jobs", "1")
+        done = run_scan(path, "--to", tmp_path / "dataset", "--jobs", "1")
         assert done.returncode == 0, done.stderr
     check_like_serial(tmp_path / "dataset", both, tmp_path / "tables")
     assert {one["resumes"]["source"] for one in documents(tmp_path / "dataset") if one["resumes"]} == {both[0]}
@@ -152,7 +162,7 @@ def test_a_broken_capture_is_listed_and_a_damaged_one_read(tmp_path: Path, monke
     for path, content in zip(paths, files.values(), strict=True):
         path.write_bytes(content)
     for told in (b"4 captures read, 2 connections; 2 captures refused", b"0 captures read, 0 connections; 4 files as"):
-        done = run_process("scan", *paths, tmp_path / "none", "--to", tmp_path / "dataset", "--jobs", "1")
+        done = run_scan(*paths, tmp_path / "none", "--to", tmp_path / "dataset", "--jobs", "1")
         assert done.returncode == 2
         lines = done.stderr.splitlines()
         assert lines[0] == f"tlsdissect: {tmp_path}/none: No such file or directory".encode()
@@ -165,12 +175,12 @@ def test_a_broken_capture_is_listed_and_a_damaged_one_read(tmp_path: Path, monke
 def test_a_changed_capture_is_read_again_and_nothing_of_the_old_one_stays(tmp_path: Path) -> None:
     capture, dataset = tmp_path / "capture.pcap", tmp_path / "dataset"
     shutil.copy(SAMPLES / "tls12-full.pcap", capture)
-    run_process("scan", capture, "--to", dataset, "--jobs", "1")
+    run_scan(capture, "--to", dataset, "--jobs", "1")
     shutil.copy(SAMPLES / "network" / "network-failures.pcap", capture)
     stray = dataset / "connections" / "day=2000-01-01" / "left.parquet"
     stray.parent.mkdir()
     stray.write_bytes(b"of a killed worker")
-    done = run_process("scan", capture, "--to", dataset, "--jobs", "1")
+    done = run_scan(capture, "--to", dataset, "--jobs", "1")
     assert done.returncode == 0, done.stderr
     check_like_serial(dataset, [str(capture)], tmp_path / "tables")
     ((_, manifest),) = ordered(dataset)
@@ -188,13 +198,13 @@ def test_a_signal_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
     assert told.startswith(b"tlsdissect: stopped: the same command goes on from here\n")
     left = 60 - len(list(dataset.glob(f"{MANIFESTS}/*.json")))
     assert left > 0
     assert not (dataset / PARTS).exists()
-    done = run_process("scan", folder, "--to", dataset, "--jobs", "1")
+    done = run_scan(folder, "--to", dataset, "--jobs", "1")
     assert done.stderr.startswith(f"{left} capture".encode())
     check_like_serial(dataset, [str(folder / f"{number}.pcap") for number in range(60)], tmp_path / "tables")
 
@@ -204,3 +214,36 @@ def test_a_second_scan_at_the_same_time_is_refused(tmp_path: Path) -> None:
         done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path)
     assert done.returncode == 2
     assert b"another scan writes to it" in done.stderr
+
+
+def test_rows_are_written_while_a_capture_is_read(tmp_path: Path) -> None:
+    """No more than a group of rows is kept in memory."""
+    benchmark.write_handshakes(tmp_path / "capture.pcap", 1500)
+    store = Store(str(tmp_path / "dataset"))
+    ((source,), _) = find_sources([str(tmp_path / "capture.pcap")])
+    manifest = scan_capture(Plan(store, Options(), Selection()), source)
+    assert manifest is not None
+    assert manifest.connections == 1500
+    for name, most in (("documents", 1024), ("messages", 10_000)):
+        (file,) = (tmp_path / "dataset" / name).glob("*/*.parquet")
+        found = parquet.ParquetFile(file).metadata
+        rows = [found.row_group(at).num_rows for at in range(found.num_row_groups)]
+        assert len(rows) > 1
+        assert max(rows) <= most
+
+
+def test_nobody_else_can_use_the_workers_of_this_machine() -> None:
+    """They listen on loopback alone, and speak TLS with keys that are in memory only."""
+    with scan.connected(None, 1, None) as client:
+        workers = client.scheduler_info()["workers"]
+        assert len(workers) == 1
+        assert all(address.startswith("tls://127.0.0.1:") for address in (*workers, client.scheduler.address))
+        process = psutil.Process()
+        listening = [
+            one.laddr
+            for it in (process, *process.children(recursive=True))
+            for one in it.net_connections()
+            if one.status == "LISTEN"
+        ]
+        assert {one.ip for one in listening} == {"127.0.0.1"}
+        assert 8787 not in {one.port for one in listening}

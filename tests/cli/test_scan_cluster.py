@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from commands import PROGRAM, run_process
+from commands import PROGRAM
 from conversing import CLIENT, SERVER, Talk, said, write
-from datasets import check_like_serial, ordered
+from datasets import SECONDS, check_like_serial, ordered, run_scan
 from msgspec import json
 from recorded import ROOT
 
@@ -36,7 +36,8 @@ SETTINGS = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
 }
 """What docs/scan.md recommends."""
-SECONDS = 120
+MEMORY = 300 * 10**6
+"""Bytes that a worker may take."""
 
 
 @dataclass
@@ -139,23 +140,28 @@ def write_large(path: Path) -> None:
 
 
 def test_a_capture_that_takes_too_much_memory_is_listed_and_the_others_go_on(tmp_path: Path) -> None:
+    """One that is larger than the memory of a worker takes no more than others."""
     folder, dataset = tmp_path / "captures", tmp_path / "dataset"
     folder.mkdir()
     write_large(folder / "large.pcap.gz")
+    benchmark.write_bulk(folder / "bulk.pcap", 240)
+    assert (folder / "bulk.pcap").stat().st_size > MEMORY
     for number in range(6):
         shutil.copy(ROOT / "samples" / "tls12-full.pcap", folder / f"{number}.pcap")
     with cluster(tmp_path) as made:
-        made.add("--memory-limit", "300MB")
-        done = run_process("scan", folder, "--to", dataset, "--scheduler", made.address)
+        made.add("--memory-limit", str(MEMORY))
+        done = run_scan(folder, "--to", dataset, "--scheduler", made.address)
     assert done.returncode == 2
+    (folder / "bulk.pcap").unlink()
     first, last = done.stderr.decode().splitlines()
     assert first.startswith(f"tlsdissect: {folder}/large.pcap.gz: 2 workers were lost while they read it")
-    assert last == "6 captures read, 6 connections; 1 capture failed"
-    assert [one.source for _, one in ordered(dataset)] == [str(folder / f"{number}.pcap") for number in range(6)]
+    assert last == "7 captures read, 246 connections; 1 capture failed"
+    small = [str(folder / f"{number}.pcap") for number in range(6)]
+    assert {one.source for _, one in ordered(dataset)} == {*small, f"{folder}/bulk.pcap"}
     (failure,) = Store(str(dataset)).manifests(FAILURES).values()
     assert failure.source == f"{folder}/large.pcap.gz"
     # With more memory, the next scan reads it.
-    done = run_process("scan", folder, "--to", dataset, "--jobs", "1", "--memory", "2G")
+    done = run_scan(folder, "--to", dataset, "--jobs", "1", "--memory", "2G")
     assert done.returncode == 0, done.stderr
     assert done.stderr.decode() == "1 capture read, 240 connections; 6 files as an earlier scan left them\n"
     assert Store(str(dataset)).manifests(FAILURES) == {}
@@ -163,7 +169,7 @@ def test_a_capture_that_takes_too_much_memory_is_listed_and_the_others_go_on(tmp
 
 def test_no_scheduler_or_no_worker_is_said(tmp_path: Path) -> None:
     sample = ROOT / "samples" / "tls12-full.pcap"
-    done = run_process("scan", sample, "--to", tmp_path / "dataset", "--scheduler", "tcp://127.0.0.1:1")
+    done = run_scan(sample, "--to", tmp_path / "dataset", "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     assert b"--scheduler tcp://127.0.0.1:1: " in done.stderr
     assert b"Traceback" not in done.stderr

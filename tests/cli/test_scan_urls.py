@@ -7,16 +7,20 @@ import json
 import logging
 import shutil
 import threading
+from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import s3fs
-from commands import run, run_process
-from datasets import documents, ordered
+from commands import run
+from datasets import documents, ordered, run_scan
 from moto.server import ThreadedMotoServer
 from recorded import ROOT
+
+from tlsdissect.corpus.scan import RETRIES
+from tlsdissect.corpus.store import FAILURES, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +55,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
 
 
 def scan(*arguments: str | Path) -> str:
-    done = run_process("scan", *arguments, "--jobs", "1")
+    done = run_scan(*arguments, "--jobs", "1")
     assert done.returncode == 0, done.stderr
     return done.stderr.decode()
 
@@ -88,7 +92,7 @@ def test_a_changed_object_is_read_again(storage: s3fs.S3FileSystem, tmp_path: Pa
 
 
 def test_a_bucket_that_is_not_there_is_said(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
-    done = run_process("scan", "s3://bucket/day=3/*", "s3://none/a.pcap", "--to", tmp_path / "dataset")
+    done = run_scan("s3://bucket/day=3/*", "s3://none/a.pcap", "--to", tmp_path / "dataset")
     assert done.returncode == 2
     first, second = done.stderr.decode().splitlines()
     assert first == "tlsdissect: s3://bucket/day=3/*: no file matches"
@@ -96,17 +100,33 @@ def test_a_bucket_that_is_not_there_is_said(storage: s3fs.S3FileSystem, tmp_path
     assert not (tmp_path / "dataset").exists()
 
 
+class Handler(SimpleHTTPRequestHandler):
+    """A web server without ranges, which fails as often as the query of a URL says."""
+
+    failed: ClassVar[Counter[str]] = Counter()
+
+    def do_GET(self) -> None:
+        failures = int(self.path.partition("?")[2] or 0)
+        if self.failed[self.path] < failures:
+            self.failed[self.path] += 1
+            self.send_error(500)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    """A web server without ranges, with a capture."""
+    """The address of a web server with a capture."""
     folder = tmp_path / "web"
     folder.mkdir()
     shutil.copy(SAMPLES / "tls12-full.pcap", folder)
     (folder / "page.html").write_text("<html>no capture</html>")
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    Handler.failed.clear()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
@@ -114,7 +134,7 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 def test_a_web_server_is_read(web: str, tmp_path: Path) -> None:
     urls = [f"{web}/{name}" for name in ("tls12-full.pcap", "page.html", "missing.pcap")]
-    done = run_process("scan", *urls, "--to", tmp_path / "dataset", "--jobs", "1")
+    done = run_scan(*urls, "--to", tmp_path / "dataset", "--jobs", "1")
     assert done.returncode == 2
     assert [line.partition(": ")[2] for line in done.stderr.decode().splitlines()[:-1]] == [
         f"{urls[2]}: {urls[2]}",
@@ -122,3 +142,16 @@ def test_a_web_server_is_read(web: str, tmp_path: Path) -> None:
     ]
     assert done.stderr.endswith(b"\n2 captures read, 1 connection; 1 capture refused\n")
     assert [one["source"] for one in documents(tmp_path / "dataset")] == [urls[0]]
+
+
+def test_what_fails_is_tried_again_and_what_is_broken_is_not(web: str, tmp_path: Path) -> None:
+    capture = f"{web}/tls12-full.pcap"
+    done = run_scan(f"{capture}?2", f"{capture}?99", "--to", tmp_path / "dataset", "--jobs", "1")
+    assert done.returncode == 2
+    failed, last = done.stderr.decode().splitlines()
+    assert failed.startswith(f"tlsdissect: {capture}?99: ")
+    assert last == "1 capture read, 1 connection; 1 capture failed"
+    assert Handler.failed == {"/tls12-full.pcap?2": 2, "/tls12-full.pcap?99": 1 + RETRIES}
+    ((_, failure),) = Store(str(tmp_path / "dataset")).manifests(FAILURES).items()
+    assert failure.source == f"{capture}?99"
+    assert [one["source"] for one in documents(tmp_path / "dataset")] == [f"{capture}?2"]

@@ -310,6 +310,8 @@ _LOCAL = {
     # No pages for others on this machine.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    # Dask would look at the stack of each worker a hundred times a second.
+    "distributed.worker.profile.enabled": False,
     # Workers keep no results, so there is nothing to write to disk or to wait for.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

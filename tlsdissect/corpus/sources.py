@@ -105,7 +105,8 @@ def _file(path: str, *, named: bool) -> Source:
 def _remote(url: str) -> Iterator[Source]:
     try:
         system, path = file_system(url)
-        if has_magic(path):
+        # Web servers have no folders to look for a pattern in, and ? begins a query.
+        if has_magic(path) and "http" not in system.protocol:
             listed, named = system.glob(path, detail=True), True
         else:
             about = system.info(path)
