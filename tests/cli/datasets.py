@@ -10,9 +10,10 @@ from commands import PROGRAM, run
 from pyarrow import concat_tables, parquet
 from recorded import ROOT
 
+from tlsdissect.corpus.dataset import MANIFESTS, Manifest
 from tlsdissect.corpus.scan import in_order
 from tlsdissect.corpus.scanning import SCANNED_TABLES
-from tlsdissect.corpus.store import MANIFESTS, Manifest, Store
+from tlsdissect.corpus.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

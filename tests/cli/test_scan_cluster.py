@@ -19,7 +19,8 @@ from datasets import SECONDS, check_like_serial, ordered, run_scan
 from msgspec import json
 from recorded import ROOT
 
-from tlsdissect.corpus.store import FAILURES, MANIFESTS, PARTS, Store
+from tlsdissect.corpus.dataset import MANIFESTS
+from tlsdissect.corpus.store import FAILURES, PARTS, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
