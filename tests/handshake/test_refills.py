@@ -33,6 +33,14 @@ def outer(fill: int) -> bytes:
     return b"\0\0\1\0\1" + bytes([fill]) + sized(bytes([fill]) * 32) + sized(bytes([fill]) * 144)
 
 
+def parameters(client_id: bytes, limit: int, *, old: bool = False) -> bytes:
+    """initial_max_data, initial_source_connection_id, disable_active_migration, and one without a known structure."""
+    listed = [(4, limit.to_bytes(4, "big")), (15, client_id), (12, b""), (0x1B, client_id)]
+    if old:
+        return sized(b"".join(number.to_bytes(2, "big") + sized(value) for number, value in listed))
+    return b"".join(bytes([number, len(value)]) + value for number, value in listed)
+
+
 def decode(decoder: ExtensionDecoder, number: int, *bodies: bytes) -> Extensions:
     for body in bodies:
         found = decode_extensions(decoder, (Extension(number, body),))
@@ -52,6 +60,26 @@ CASES = {
     "no ticket": (Type.SESSION_TICKET, b"", b""),
     "identities": (Type.PRE_SHARED_KEY, offered(1, 7), offered(2, 0)),
     "an encrypted hello": (Type.ENCRYPTED_CLIENT_HELLO, outer(1), outer(2)),
+    "transport parameters": (
+        Type.QUIC_TRANSPORT_PARAMETERS,
+        parameters(b"12345678", 1 << 31),
+        parameters(b"abcdefgh", 1 << 31),
+    ),
+    "transport parameters with another number": (
+        Type.QUIC_TRANSPORT_PARAMETERS,
+        parameters(b"12345678", 1 << 31 | 5),
+        parameters(b"12345678", 3 << 30 | 6),
+    ),
+    "transport parameters with other lengths": (
+        Type.QUIC_TRANSPORT_PARAMETERS,
+        b"\x0f\2ab\x1b\1c",
+        b"\x0f\1a\x1b\2bc",
+    ),
+    "transport parameters of a draft": (
+        Type.QUIC_TRANSPORT_PARAMETERS,
+        parameters(b"12345678", 1 << 31, old=True),
+        parameters(b"abcdefgh", 1 << 31, old=True),
+    ),
     "an encrypted inner hello": (Type.ENCRYPTED_CLIENT_HELLO, b"\1", b"\1"),
     "an encrypted hello of an unknown type": (Type.ENCRYPTED_CLIENT_HELLO, b"\1", b"\2"),
 }
@@ -62,11 +90,13 @@ def test_a_known_structure_gives_what_decoding_gives(case: str) -> None:
     number, known, body = CASES[case]
     made, anew = (decode(ExtensionDecoder(FROM_CLIENT), number, *bodies) for bodies in ((known, body), (body,)))
     assert (made.facts, made.problems, made.codes) == (anew.facts, anew.problems, anew.codes)
-    fields = ("server_name_list", "client_shares", "data", "identities", "enc")
+    fields = ("server_name_list", "client_shares", "data", "identities", "enc", "parameters")
     assert [made.shown(number, field) for field in fields] == [anew.shown(number, field) for field in fields]
 
 
-@pytest.mark.parametrize("case", ["a name", "shares", "a ticket", "no ticket", "identities", "an encrypted hello"])
+@pytest.mark.parametrize(
+    "case", ["a name", "shares", "a ticket", "no ticket", "identities", "an encrypted hello", "transport parameters"]
+)
 def test_it_is_not_decoded(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     number, known, body = CASES[case]
     decoder = ExtensionDecoder(FROM_CLIENT)

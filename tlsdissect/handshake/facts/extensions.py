@@ -25,8 +25,8 @@ from tlsdissect.handshake.facts.refill import (
 )
 from tlsdissect.handshake.facts.text import text
 from tlsdissect.model.connection import Extension
-from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.extension_ech import TransportParameters
 from tlsdissect.tls.extension_names import ServerNameList
 from tlsdissect.tls.extensions import (
     FROM_CERTIFICATE_ENTRY,
@@ -53,9 +53,6 @@ FACT_CACHE_BYTES = 1 << 20
 """Bytes of cached extensions of one type of message."""
 MAX_CACHED = 256
 """Bytes of the longest extension body that is cached."""
-
-REFILLED = NEVER_REPEATED - {Type.QUIC_TRANSPORT_PARAMETERS}
-"""Extensions that vary, but mostly in bytes without inner structure and in numbers that nothing else depends on."""
 
 MALFORMED = "malformed_message"
 _NAMES = Registry.EXTENSIONS.names
@@ -95,10 +92,10 @@ class ExtensionDecoder:
 
     def decode(self, number: int, data: bytes, *, keep: bool = True) -> Decoded:
         """Decode an extension; with `keep`, cache the result."""
-        if keep and not (data and number in NEVER_REPEATED) and number not in REFILLED and len(data) <= MAX_CACHED:
+        if keep and number not in NEVER_REPEATED and len(data) <= MAX_CACHED:
             return self._decode_cached(number, data)
         decoded = self.decode_anew(number, data)
-        if keep and number in REFILLED and decoded.problem is None and self.refills.wants(number, data):
+        if keep and number in NEVER_REPEATED and decoded.problem is None and self.refills.wants(number, data):
             self.refills.add(number, data, refill(data, decoded))
         return decoded
 
@@ -124,9 +121,11 @@ def refill(data: bytes, decoded: Decoded) -> Refill:
     fact, body = decoded.fact, decoded.body
     places: list[tuple[int, int]] = []
     fields = () if body is None else survey(cast("type[WireStruct]", type(body)), data).fields
+    # Those of QUIC are lengths of what follows, or have lengths of their own (RFC 9000 section 16).
+    numbers_vary = not isinstance(body, TransportParameters)
     steps = [Step(CONSTANT, one) for one in (fact.type, fact.code, fact.bytes)]
     for one in fields:
-        steps += _steps(getattr(fact, _RENAMED.get(one.name, one.name)), one, one.name, places)
+        steps += _steps(getattr(fact, _RENAMED.get(one.name, one.name)), one, one.name, places, numbers_vary)
     steps.append(Step(CALL, type(fact), count=len(fields) + 3))
     return Refill(data, places, steps if places else [Step(CONSTANT, fact)])
 
@@ -142,7 +141,7 @@ def unchanged(value: object, struct: type[WireStruct], data: bytes, **given: Any
     return Refill(data, places, [Step(CONSTANT, value)])
 
 
-def _steps(value: Any, field: Field, name: str, places: list[tuple[int, int]]) -> list[Step]:
+def _steps(value: Any, field: Field, name: str, places: list[tuple[int, int]], numbers_vary: bool) -> list[Step]:
     """Return the steps that make the fact `value` of other bytes than the field's, and add the places that they read.
 
     `name` is that of the field, or if it is an item of a list, of the list.
@@ -154,13 +153,15 @@ def _steps(value: Any, field: Field, name: str, places: list[tuple[int, int]]) -
             inner, last = [(value[one], one) for one in names], Step(DICT, names, count=len(parts))
         else:
             inner, last = [(one, name) for one in value], Step(TUPLE, count=len(parts))
-        steps = [_steps(one, part, as_name, places) for (one, as_name), part in zip(inner, parts, strict=True)]
+        steps = [
+            _steps(one, part, as_name, places, numbers_vary) for (one, as_name), part in zip(inner, parts, strict=True)
+        ]
         return [*chain.from_iterable(steps), last]
     if isinstance(field.value, bytes) and field.value:
         start = end - len(field.value)
         places.append((start, end))
         return [Step(TEXT if name in _TEXTS else HEX, None, start, end)]
-    if isinstance(field.value, int) and field.registry is None:
+    if numbers_vary and isinstance(field.value, int) and field.registry is None:
         places.append((start, end))
         return [Step(NUMBER, None, start, end)]
     return [Step(CONSTANT, value)]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.handshake.facts.extensions import MALFORMED, REFILLED, ExtensionDecoder
-from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
+from tlsdissect.handshake.facts.extensions import MALFORMED, ExtensionDecoder
+from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER, NEVER_REPEATED
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Extensions:
     problems: tuple[tuple[str, str], ...]
     """Code and detail of each problem."""
     bodies: dict[int, Any]
-    """The body by type; None if it was not decoded, or is one of those that are REFILLED."""
+    """The body by type; None if it was not decoded, or is one of those that are NEVER_REPEATED."""
     facts: tuple[Extension, ...]
     """The facts of all extensions, in order."""
 
@@ -55,7 +55,7 @@ class Extensions:
 
     @cython.ccall
     def get(self, number: Any, field: str) -> Any:
-        """Return a field of an extension's body; None if the extension is absent, malformed or REFILLED."""
+        """Return a field of an extension's body; None if the extension is absent, malformed or NEVER_REPEATED."""
         body = self.bodies.get(number)
         return None if body is None else getattr(body, field, None)
 
@@ -83,7 +83,7 @@ class Extensions:
             facts[index] = one.fact
             if one.problem is not None:
                 problems = (*problems, one.problem)
-            if number not in REFILLED:
+            if number not in NEVER_REPEATED:
                 bodies = {**bodies, number: one.body}
         return Extensions(self.codes, tuple(facts), bodies, problems)
 
@@ -146,6 +146,6 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
         if number in bodies:
             # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
             problems.append((MALFORMED, f"extension {decoded.fact.type}: repeated"))
-        bodies.setdefault(number, None if number in REFILLED else decoded.body)
+        bodies.setdefault(number, None if number in NEVER_REPEATED else decoded.body)
     codes = tuple([one.extension_type for one in sent])
     return Extensions(codes, tuple(facts), bodies, tuple(problems))
