@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import quicwriting
 from conversing import CLIENT, SERVER, Talk, said, write
 from recorded import HEADER, SAMPLES, begun
 from tlswriting import extension, message, record, sized
@@ -12,6 +13,7 @@ from tlswriting import extension, message, record, sized
 import tlsdissect
 from tlsdissect import Limits
 from tlsdissect.flows.limits import LEAST, MOST
+from tlsdissect.handshake.datagrams import FOLLOWER_BYTES
 from tlsdissect.handshake.facts.hello_extensions import MAX_REPORTED
 from tlsdissect.handshake.options import Options
 from tlsdissect.handshake.tracker import TRACKER_BYTES
@@ -38,6 +40,16 @@ def test_what_follows_a_handshake_counts_towards_the_bytes_of_all(tmp_path: Path
     reading = Reading([path], Options(limits=Limits(total_bytes=11 * TRACKER_BYTES), batch=1))
     assert len(list(reading)) == 20
     assert reading.summary.given_up == 10
+
+
+def test_what_follows_a_udp_flow_counts_towards_the_bytes_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "many.pcap"
+    sent = quicwriting.header(quicwriting.INITIAL, quicwriting.V1, b"unopened", b"") + b"\0\x40\x64" + bytes(100)
+    path.write_bytes(quicwriting.pcap([quicwriting.Sent(sent, port=2000 + number) for number in range(20)]))
+    reading = Reading([path], Options(limits=Limits(total_bytes=11 * FOLLOWER_BYTES), batch=1))
+    assert list(reading) == []
+    assert reading.summary.given_up >= 10
+    assert reading._budget.used == 0
 
 
 def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     """The clock at which a session or a connection is due, the frame that caused it (NEVER if none did), and it."""
 
 
+FOLLOWER_BYTES = 2048
+"""Estimated bytes that a follower takes besides what it keeps."""
+
+
 class Follower(Protocol):
     """Follows the TLS connections of one UDP flow."""
 
@@ -175,8 +179,12 @@ class DatagramConnections:
             self.counted.add_data(flow.endpoints)
             return False
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
-        self._followed[flow] = None
+        self._follow(flow)
         return True
+
+    def _follow(self, flow: UdpFlow | EapConversation) -> None:
+        self._followed[flow] = None
+        self._budget.used += FOLLOWER_BYTES
 
     def _feed_eap(self, packet: Packet) -> None:
         """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
@@ -189,7 +197,7 @@ class DatagramConnections:
             conversation.is_followed = True
             recorder = EapRecorder() if self._options.keep else None
             conversation.follower = EapTracker(conversation, self._budget, recorder, self._keys)
-            self._followed[conversation] = None
+            self._follow(conversation)
         if conversation.follower is not None:
             conversation.follower.feed(eap, packet, self._eap.spans)
             if conversation.follower.sessions and self._options.linked:
@@ -261,7 +269,9 @@ class DatagramConnections:
 
     def _end(self, flow: UdpFlow | EapConversation, clock: int, *, is_open: bool = False) -> Iterator[DueResult]:
         """Yield the connections of a flow that is over at this clock."""
-        self._followed.pop(flow, None)
+        if flow in self._followed:
+            del self._followed[flow]
+            self._budget.used -= FOLLOWER_BYTES
         if isinstance(flow, UdpFlow):
             yield from self._end_udp(flow, clock, is_open=is_open)
             return
