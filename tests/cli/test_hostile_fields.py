@@ -210,6 +210,19 @@ def test_a_terminal_is_told_colours_and_nothing_else(words: tuple[str, ...], fol
     assert not re.search(rf"^\W*{planted.FORGED}", shown, re.MULTILINE)
 
 
+def test_a_dataset_has_the_words(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Its files have names of ours, and those who read it are told what those are told who read the captures."""
+    done = run("scan", folders["hostile"], "--to", tmp_path / "dataset", "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    assert obeyed(done.stderr.decode()) == set()
+    names = {part for path in (tmp_path / "dataset").rglob("*") for part in path.relative_to(tmp_path).parts}
+    assert [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.=-]+", name)] == []
+    read = run("read", "--format", "json", tmp_path / "dataset")
+    assert read.returncode == 0, read.stderr
+    assert obeyed(read.stdout.decode()) == set()
+    assert documents(read.stdout) <= documents(run("read", "--format", "json", folders["plain"]).stdout)
+
+
 CONVERSATIONS = 12
 """Conversations of each text over TCP."""
 

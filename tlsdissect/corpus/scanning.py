@@ -13,7 +13,6 @@ from importlib.metadata import version
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from msgspec import json
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
@@ -30,6 +29,7 @@ from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 from tlsdissect.model.connection import Connection
 from tlsdissect.pipeline import Reading
+from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.parquet import ParquetRows
 from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tables import TABLES
@@ -217,7 +217,7 @@ class LinksDigest:
         """Add the links of a connection."""
         if links is not NONE:
             self._any = True
-            self._hash.update(json.encode((row, links)))
+            self._hash.update(json_line((row, links)))
 
     @property
     def text(self) -> str | None:

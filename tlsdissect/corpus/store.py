@@ -18,6 +18,7 @@ from msgspec import MsgspecError, Struct, json
 
 from tlsdissect.corpus.dataset import FORMAT, MARK, VERSION, Manifest, Mark
 from tlsdissect.corpus.sources import as_os_error, file_system, is_url
+from tlsdissect.views.ndjson import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ class Store:
         """Write a JSON file, which appears as a whole."""
         with self.folder_for_parts() as folder:
             part = folder / "part.json"
-            part.write_bytes(json.encode(value))
+            part.write_bytes(json_line(value))
             self.place(part, name)
 
     def remove(self, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, UnsetType, structs
 from msgspec.json import Decoder, Encoder
 
 from tlsdissect.model.connection import ClientHello, Connection, Endpoint, Hidden, ServerHello
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _encode_lines = Encoder().encode_lines
 
 
-def json_line(value: Struct | dict[str, Any]) -> bytes:
+def json_line(value: Struct | dict[str, Any] | tuple[Any, ...]) -> bytes:
     """Encode a value as one line; surrogates in it, which come from names of captures (PEP 383), are escaped."""
     try:
         return printable_json(_encode_lines((value,)))
     except UnicodeEncodeError:
-        return printable_json(_encode_lines((_with_text(to_builtins(value)),)))
+        return printable_json(_encode_lines((_with_text(value),)))
 
 
 def _with_text(value: Any) -> Any:
@@ -31,6 +31,8 @@ def _with_text(value: Any) -> Any:
         return without_surrogates(value)
     if isinstance(value, dict):
         return {name: _with_text(one) for name, one in value.items()}
+    if isinstance(value, Struct):
+        return structs.replace(value, **{name: _with_text(one) for name, one in structs.asdict(value).items()})
     return [_with_text(one) for one in value] if isinstance(value, list | tuple) else value
 
 
