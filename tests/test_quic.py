@@ -329,6 +329,11 @@ def test_other_bytes_at_the_same_offset_are_a_problem(path: Path) -> None:
     assert [problem["code"] for problem in one["problems"]] == ["inferred"]  # the handshake is over
     [one] = read(path, [first, *rest[:2], other, *rest[2:]])
     assert [(problem["code"], problem["frame"]) for problem in one["problems"]][:1] == [("conflicting_data", 4)]
+    assert one["problems"][0]["offset"] == 150
+    assert one["problems"][0]["copies"] == [
+        {"frame": None, "bytes": HELLO[150:155].hex(), "used": True, "hop_limit": None},
+        {"frame": 4, "bytes": b"other".hex(), "used": False, "hop_limit": None},
+    ]
     assert (one["outcome"], one["sni"]) == ("established", "example.com")
 
 

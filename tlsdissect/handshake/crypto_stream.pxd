@@ -4,7 +4,7 @@ cdef long long _FRAME_BYTES
 
 
 cdef class CryptoStream:
-    cdef readonly bint conflicts
+    cdef readonly object conflict
     cdef readonly long long news
     cdef readonly long long position
     cdef dict _spans
@@ -15,4 +15,5 @@ cdef class CryptoStream:
     cpdef long long held_bytes(self)
     cpdef bint has_gap(self)
     cpdef bytes add(self, long long offset, bytes data)
-    cdef bint _join(self, long long offset, bytes data)
+    cdef bint _join(self, long long offset, bytes data, bint is_latest)
+    cdef bint _compare(self, long long offset, bytes known, bytes data, bint is_latest)

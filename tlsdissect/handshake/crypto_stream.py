@@ -9,8 +9,12 @@ those count that came first in the order of the stream, which a sender must not 
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import cython
+
+from tlsdissect.capture.differences import differing
+from tlsdissect.model.connection import DataCopy
 
 MAX_CRYPTO_BYTES = 1 << 17
 """Maximum bytes read of the CRYPTO frames of one side; a frame that ends beyond it is not read. Endpoints have room for
@@ -25,12 +29,30 @@ FRAME_BYTES = 160
 _MAX_BYTES, _MAX_HELD, _FRAME_BYTES = MAX_CRYPTO_BYTES, MAX_CRYPTO_HELD, FRAME_BYTES
 
 
+class CryptoConflict(NamedTuple):
+    """Different bytes at the same offset."""
+
+    offset: int
+    known: bytes
+    other: bytes
+    is_latest: bool
+    """Whether the frame that was added last has the other bytes, and not one that waited."""
+
+    def copies(self, position: int, frame: int) -> tuple[DataCopy, DataCopy]:
+        """Return both copies; `position` is that of the stream, and `frame` has the frame that was added last."""
+        used = self.offset < position
+        return (
+            DataCopy(None, self.known.hex(), True if used else None, None),
+            DataCopy(frame if self.is_latest else None, self.other.hex(), False if used else None, None),
+        )
+
+
 @cython.cclass
 class CryptoStream:
     """One side's CRYPTO frames at one level of encryption."""
 
-    conflicts: cython.bint
-    """Whether other bytes were sent at an offset for which bytes were known."""
+    conflict: CryptoConflict | None
+    """The first place at which other bytes were sent than were known."""
     news: cython.longlong
     """Number of frames with bytes that were not known before."""
     position: cython.longlong
@@ -44,7 +66,7 @@ class CryptoStream:
     _arrivals: cython.longlong
 
     def __init__(self) -> None:
-        self.conflicts = False
+        self.conflict = None
         self.news = 0
         self.position = 0
         self._spans = {}
@@ -79,7 +101,7 @@ class CryptoStream:
                 self.news += size > 0
                 return data
         elif (offset, size) in self._spans:
-            self.conflicts = self.conflicts or self._spans[offset, size] != data
+            self._compare(offset, self._spans[offset, size], data, True)
             return b""
         if offset > before:
             if self._waiting_bytes + size + _FRAME_BYTES > _MAX_HELD:
@@ -90,21 +112,30 @@ class CryptoStream:
             self._spans[offset, size] = data
             self.news += 1
             return b""
-        self._join(offset, data)
+        self._join(offset, data, True)
         self.news += self.position > before
         while self._waiting and self._waiting[0][0] <= self.position:
             start, _, later = heappop(self._waiting)
             del self._spans[start, len(later)]
             self._waiting_bytes -= len(later) + _FRAME_BYTES
-            self._join(start, later)
+            self._join(start, later, False)
         return bytes(read[before:])
 
     @cython.cfunc
-    def _join(self, offset: cython.longlong, data: bytes) -> cython.bint:
+    def _join(self, offset: cython.longlong, data: bytes, is_latest: cython.bint) -> cython.bint:
         """Append what is new in a frame that begins in the bytes that are known, or right behind them."""
         read: bytearray = self._read
-        known = read[offset : offset + len(data)]
-        self.conflicts = self.conflicts or known != data[: len(known)]
+        known = bytes(read[offset : offset + len(data)])
+        self._compare(offset, known, data, is_latest)
         read += data[len(known) :]
         self.position = len(read)
+        return True
+
+    @cython.cfunc
+    def _compare(self, offset: cython.longlong, known: bytes, data: bytes, is_latest: cython.bint) -> cython.bint:
+        """Note the first conflict."""
+        found = None if self.conflict is not None else differing(known, data)
+        if found is not None:
+            start, end = found
+            self.conflict = CryptoConflict(offset + start, known[start:end], data[start:end], is_latest)
         return True

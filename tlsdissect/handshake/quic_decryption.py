@@ -84,11 +84,11 @@ class QuicReader(KeyedReader):
         """Return the messages that a frame completes, or the alert that it stands for."""
         end, events = record.start + len(record.body), list[HandshakeEvent]()
         if isinstance(frame, Crypto):
-            conflicted = sent.crypto.conflicts
+            conflicted = sent.crypto.conflict is not None
             data = sent.crypto.add(frame.offset, frame.crypto_data)
             if data is None:
                 self.wrong.append(("limit", "more bytes of CRYPTO frames were sent than are kept", record))
-            if sent.crypto.conflicts and not conflicted:
+            if sent.crypto.conflict is not None and not conflicted:
                 self.wrong.append(("conflicting_data", CONFLICT, record))
             for message in sent.joiner.feed(data, record.start) if data else ():
                 events.append(

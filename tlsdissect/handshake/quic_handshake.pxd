@@ -50,6 +50,7 @@ cdef class QuicHandshake:
     cpdef bint conflicts(self, long long sender)
     cpdef bint report(self, long long sender, str code, str detail, long long frame)
     cpdef bint add_crypto(self, long long offset, bytes data, Datagram datagram)
+    cdef bint _report_conflict(self, _Side side, object conflict, long long frame)
     cdef bint _add_message(self, long long sender, long long kind, bytes body, long long size, long long frame, long long time)
     cpdef bint add_alert(self, long long description, Datagram datagram)
     cpdef bint add_encrypted(self, long long size, Datagram datagram)

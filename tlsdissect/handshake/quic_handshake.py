@@ -10,7 +10,7 @@ import cython
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
-from tlsdissect.handshake.crypto_stream import CryptoStream
+from tlsdissect.handshake.crypto_stream import CryptoConflict, CryptoStream
 from tlsdissect.handshake.events import HandshakeEvent, SealedRecord, new_event
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
@@ -129,7 +129,7 @@ class QuicHandshake:
     @cython.ccall
     def conflicts(self, sender: cython.longlong) -> cython.bint:
         """Return whether a side sent different bytes at the same offset."""
-        return self._side(sender).crypto.conflicts
+        return self._side(sender).crypto.conflict is not None
 
     @cython.ccall
     def report(self, sender: cython.longlong, code: str, detail: str, frame: cython.longlong) -> cython.bint:
@@ -158,9 +158,8 @@ class QuicHandshake:
         if joined is None:
             self.report(datagram.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", datagram.frame)
             return False
-        if crypto.conflicts:
-            # A sender must not change them (RFC 9000 section 2.2).
-            self.report(datagram.sender, "conflicting_data", CONFLICT, datagram.frame)
+        if crypto.conflict is not None:
+            self._report_conflict(side, crypto.conflict, datagram.frame)
         if len(joined) > 0:
             for message in joiner.feed(joined, 0):
                 size: cython.longlong = len(message.body)
@@ -173,6 +172,17 @@ class QuicHandshake:
             joiner.malformed = None
         self.log.account(crypto.held_bytes() + joiner.waiting - before)
         return crypto.news == known
+
+    @cython.cfunc
+    def _report_conflict(self, side: _Side, conflict: CryptoConflict, frame: cython.longlong) -> cython.bint:
+        """Report that a side changed bytes, which it must not (RFC 9000 section 2.2); once."""
+        problems: ProblemList = side.problems
+        for problem in problems:
+            if problem.detail == CONFLICT:
+                return False
+        copies = conflict.copies(side.crypto.position, frame)
+        problems.report("conflicting_data", CONFLICT, frame, conflict.offset, copies)
+        return True
 
     @cython.cfunc
     def _add_message(
