@@ -43,6 +43,7 @@ cdef class Tracker:
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
     cdef bint _has_no_data(self)
+    cdef bint _begin_anew(self)
     cdef bint _read(self, Segment segment)
     cdef bint _start(self)
     cdef bint _process(self, Segment segment)

@@ -155,10 +155,8 @@ class Tracker:
         if self.recorder is not None:
             self.recorder.before_packet(self)
         self._read(captured_segment(packet, sender))
-        if self._segments.kept and self._has_no_data():
-            # With a recorder the tracker stays. Nothing is compared with a keep-alive, as without one.
-            self._segments.drop()
-            self._segments = Segments(self._budget)
+        if self.recorder is not None and self._has_no_data():
+            self._begin_anew()
         if self.lookups is not None:
             self.lookups.feed(packet, sender)
         if self.recorder is not None and not self.reread:
@@ -172,6 +170,18 @@ class Tracker:
         if self.state == Interest.PACKETS and len(self._fragments) < MAX_CONFLICTS:
             self._fragments = (*self._fragments, (sender, packet.frame, conflict))
             self._segments.distrust(packet.frame)
+
+    @cython.cfunc
+    def _begin_anew(self) -> cython.bint:
+        """Forget what packets without data left, as is forgotten with the whole tracker where there is no recorder."""
+        mine: Direction = self.directions[0]
+        other: Direction = self.directions[1]
+        self._budget.used -= mine.held_bytes + other.held_bytes
+        self._segments.drop()
+        self.directions = (Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other))
+        self._segments = Segments(self._budget)
+        self.before = _NOT_KEPT if self.flow.passed else None
+        return self._start()
 
     @cython.cfunc
     def _read(self, segment: Segment) -> cython.bint:
