@@ -309,15 +309,48 @@ def test_becomes_another_user(server: int, tmp_path: Path) -> None:
         above.chmod(above.stat().st_mode | 0o011)
     saved = tmp_path / "seen.pcapng"
     process = listening("-p", str(server), "--user", "nobody", "-w", str(saved), "--format", "json")
-    status = dict(
-        line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line
-    )
+    status = of_process(process.pid)
     ask(server)
     out, _ = ended(process)
     assert set(status["Uid"].split()) == {str(pwd.getpwnam("nobody").pw_uid)}
     assert int(status["CapEff"], 16) == 0
     assert saved.owner() == "nobody"
     assert len(connections(out)) == 1
+
+
+@rooted
+@pytest.mark.parametrize(
+    ("words", "user", "capabilities"),
+    [((), "nobody", 0b100), (("-o", "TO/a.json"), "root", 0b110), (("--user", "root"), "root", 0b110),
+     (("-w", "TO/a.pcapng"), "nobody", 0b100), (("-w", "TO/b.pcapng", "--rotate", "1h"), "root", 0b110),
+     (("--keylog", "TO/keys"), "nobody", 0b100)],
+    ids=["output", "file", "user", "saved", "rotated", "keys"],
+)  # fmt: skip
+def test_root_is_given_up_before_the_first_packet(
+    words: tuple[str, ...], user: str, capabilities: int, server: int, tmp_path: Path
+) -> None:
+    (tmp_path / "keys").touch(0o600)
+    words = tuple(word.replace("TO", str(tmp_path)) for word in words)
+    process = listening("-p", str(server), "--format", "json", *words)
+    deadline = time.monotonic() + 20
+    while (status := of_process(process.pid))["Seccomp"] != "2" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ask(server)
+    out, _ = ended(process)
+    assert set(status["Uid"].split()) == {str(pwd.getpwnam(user).pw_uid)}
+    assert (int(status["CapEff"], 16), int(status["CapPrm"], 16)) == (capabilities, capabilities)
+    assert status["NoNewPrivs"] == "1"
+    assert len(connections(out or (tmp_path / "a.json").read_bytes())) == 1
+    assert all(
+        path.owner() == "root" and path.stat().st_size
+        for path in tmp_path.iterdir()
+        if path.suffix != ".pem" and path.name != "keys"
+    )
+
+
+def of_process(number: int) -> dict[str, str]:
+    lines = Path(f"/proc/{number}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 @rooted

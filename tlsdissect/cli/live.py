@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,15 @@ from tlsdissect.cli.arranging import as_they_come
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import LiveStatus
+from tlsdissect.corpus.confinement import confine
 from tlsdissect.corpus.query import Query
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.options import Options
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tlsdissect.capture.live import LiveCapture
     from tlsdissect.capture.saving import Rotation
     from tlsdissect.cli.arranging import Arrange
@@ -102,8 +106,8 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
 
     A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; `open` is true if the
     connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. Needs root or
-    CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Under sudo, the program switches to the calling
-    user before it decodes the first packet.
+    CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Before it decodes the first packet, the program
+    gives up root: under sudo it switches to the calling user, else to nobody, unless it has to make files later.
     """
     if listing:
         return _list()
@@ -151,11 +155,21 @@ def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) 
     )
     listening = Listening(capture, reading, count=given["count"], judge=judge)
     query = Query((capture.interface,), reading, chosen, view)
+    confine(_folders(given["keylogs"]), _written(result.file, given), stays=given["user"] is not None)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
     run = Run(query, given, live=(listening, live_status), arrange=arrange)
     status = run.print_all(destination(result.file), on_terminal=result.seen)
     usual = status in _ENDED and not run.aborted
     return _report_losses(capture, 0 if usual else status, quiet=given["quiet"])
+
+
+def _written(file: str | None, given: dict[str, Any]) -> list[str]:
+    """Return the folders of files that are made later: of the result, and of a rotation after its first."""
+    return _folders([*([] if file is None else [file]), *([given["save"]] if given["rotation"] else [])])
+
+
+def _folders(files: Iterable[str]) -> list[str]:
+    return [os.path.dirname(os.path.realpath(file)) for file in files]  # noqa: PTH120 (paths are text here)
 
 
 def _report_losses(capture: LiveCapture, status: int, *, quiet: bool) -> int:

@@ -31,11 +31,13 @@ SWITCH = "TLSDISSECT_CONFINE"
 FEW = 1000
 """Files that are allowed one by one; of more, their folders are."""
 
-_KEEP_CAPABILITIES, _SECCOMP, _NO_NEW_PRIVILEGES = 8, 22, 38
+_KEEP_PERMITTED, _SECCOMP, _NO_NEW_PRIVILEGES = 8, 22, 38
 """Operations of prctl(2)."""
 _CAPABILITY_VERSION = 0x20080522
 _READ_EVERYTHING = 1 << 2
 """CAP_DAC_READ_SEARCH: captures and code of root's can be read by nobody else."""
+_WRITE_EVERYTHING = 1 << 1
+"""CAP_DAC_OVERRIDE: root needs it for files of others."""
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """Landlock's system calls, which have these numbers on all machines."""
 _VERSION = 1
@@ -52,6 +54,8 @@ _SCOPES_SINCE, _SCOPES = 6, 0b11
 """Abstract sockets and signals of other processes."""
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 """Where shared libraries are, which Python's modules may load late."""
+_OWN_MEMORY = "/proc/self/statm"
+"""How much memory this process has, which `live` shows."""
 _INSTALLED = ("/site-packages", "/dist-packages", "/lib-dynload")
 """The ends of paths of folders of Python's modules, besides those of the standard library and of this package."""
 
@@ -70,44 +74,51 @@ _OTHER_NUMBERS = 0x40000000
 """The first system call of the x32 ABI, which has other numbers."""
 
 
-def confine(captures: Iterable[str]) -> None:
-    """Give up what this process does not need to parse these files; on a system that lacks something, the rest."""
+def confine(read: Iterable[str], written: Iterable[str] = (), *, stays: bool = False) -> None:
+    """Give up what this process does not need to parse captures; on a system that lacks something, the rest.
+
+    It goes on to read these files and folders and to make files in those that are `written`. Whoever has to make files
+    that belong to root, or was told to stay who they are (`stays`), stays root, without the rest of root's privileges.
+    """
     if os.environ.get(SWITCH) == "0":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    read = [*_opened(_few(captures)), *_opened((*_modules(), *_LIBRARIES))]
-    written = [*_opened((tempfile.gettempdir(),))] if _has_temporary_folder() else []
-    _become_nobody(libc)
-    _restrict_files(libc, read, written)
+    folders = set(written)
+    allowed = [*_opened(_few(read)), *_opened((*_modules(), *_LIBRARIES, _OWN_MEMORY))]
+    writable = [*_opened(folders), *(_opened((tempfile.gettempdir(),)) if _has_temporary_folder() else ())]
+    if os.geteuid() == 0:
+        if folders or stays:
+            _keep_capabilities(libc, _READ_EVERYTHING | _WRITE_EVERYTHING)
+        else:
+            _become_nobody(libc)
+    _restrict_files(libc, allowed, writable)
     _filter_calls(libc)
 
 
 def _become_nobody(libc: ctypes.CDLL) -> None:
-    """Give up root, but for reading, if this process is root's; do nothing where that is impossible."""
-    if os.geteuid() != 0:
-        return
+    """Give up root, but for reading; do nothing where that is impossible."""
     try:
         one = pwd.getpwnam("nobody")
     except KeyError:
         return
     with contextlib.suppress(OSError):
-        libc.prctl(_KEEP_CAPABILITIES, 1, 0, 0, 0)
+        libc.prctl(_KEEP_PERMITTED, 1, 0, 0, 0)
         os.setgroups([])
         os.setresgid(one.pw_gid, one.pw_gid, one.pw_gid)
         os.setresuid(one.pw_uid, one.pw_uid, one.pw_uid)
-        keep_capabilities(libc, _READ_EVERYTHING)
+        _keep_capabilities(libc, _READ_EVERYTHING)
 
 
-def keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
+def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
     """Give up all capabilities of this thread but these (capset(2))."""
     head = struct.pack("Ii", _CAPABILITY_VERSION, 0)
     libc.capset(head, struct.pack("6I", kept, kept, 0, 0, 0, 0))
 
 
-def _few(captures: Iterable[str]) -> set[str]:
+def _few(read: Iterable[str]) -> set[str]:
     """Return paths that contain these files; a rule takes memory of the kernel's."""
-    paths = {os.path.realpath(path) for path in captures}
+    paths = {os.path.realpath(path) for path in read}
     return paths if len(paths) <= FEW else {os.path.dirname(path) for path in paths}  # noqa: PTH120 (text here)
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked
+from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked, unpickled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def _share(rows: FigureRows, share: int, counts: memoryview[int]) -> list[Drawn 
 
 def _received(worker: Worker) -> list[Drawn | None]:
     try:
-        received: _Figures = pickle.loads(worker.pipe.recv_bytes())  # noqa: S301  # from our own process
+        received: _Figures = unpickled(worker.pipe.recv_bytes())
     except (EOFError, OSError):
         raise WorkerLostError(f"a process of this command {worker.cause_of_death()}") from None
     if received.error is not None:

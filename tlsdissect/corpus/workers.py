@@ -52,6 +52,7 @@ _ONE_JOB = "--jobs 1 uses a single process and less memory"
 
 _SENT = {
     ("collections", "Counter"),
+    ("markupsafe", "Markup"),
     ("tlsdissect.corpus.workers", "WorkerError"),
     ("tlsdissect.pipeline", "Summary"),
     ("tlsdissect.trust.chain", "_decoded"),
