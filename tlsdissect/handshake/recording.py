@@ -153,15 +153,18 @@ class TcpRecorder(Recorder):
         start = _start(tracker, packet, sender)
         if follows and start is not None:
             self._reached[sender] = max(self._reached[sender], start + packet.length)
-        brings = (
-            (packet.length and start is not None and start < self._reached[sender])
+        keeps = follows or (tracker.state != Interest.HELLOS and self._brings(tracker, packet, sender, start))
+        if keeps and not self._copies.has(packet, sender) and self._keep(tracker, packet, sender, start):
+            self._copies.note(packet, sender)
+
+    def _brings(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> bool:
+        """Return whether a later packet completed a message, ended its direction, or sent the handshake again."""
+        return (
+            (packet.length > 0 and start is not None and start < self._reached[sender])
             or len(tracker.log.events) > self._events
-            or (packet.length and _is_in_record(tracker.directions[sender]))
+            or (packet.length > 0 and _is_in_record(tracker.directions[sender]))
             or _ends(tracker.directions[sender], packet.frame)
         )
-        keeps = follows or (brings and tracker.state != Interest.HELLOS)
-        if keeps and not self._copies.has(packet, sender) and self._keep(tracker, packet, sender):
-            self._copies.note(packet, sender)
 
     def before_end(self, tracker: Tracker) -> None:
         """Prepare for the end of the flow, when segments after a hole are read."""
@@ -181,7 +184,7 @@ class TcpRecorder(Recorder):
     def after_reading_again(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> None:
         """Keep a packet that was read again if it was kept before."""
         if tracker.frames.get(packet.frame, packet.frame) in self._again:
-            self._keep(tracker, packet, sender)
+            self._keep(tracker, packet, sender, _start(tracker, packet, sender))
 
     def forget(self) -> None:
         """Forget all packets: TLS begins with the next one."""
@@ -193,15 +196,15 @@ class TcpRecorder(Recorder):
         fins = [direction.fin.frame for direction in tracker.directions if direction.fin is not None]
         return self.recording(tracker.log, max(fins) if len(fins) == 2 else None)
 
-    def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> bool:
-        """Keep a packet if the limits allow; return whether they do."""
+    def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> bool:
+        """Keep a packet if the limits allow, and return whether they do; its payload begins at the offset `start`."""
         other = tracker.directions[1 - sender].assembler
         kept = Packet(
             packet.frame,
             time_or_none(packet.time),
             "client",
             packet.flags,
-            _start(tracker, packet, sender),
+            start,
             other.offset(packet.acknowledgement) if packet.flags & ACK and other.started else None,
             packet.length,
             packet.captured_payload(),
@@ -239,6 +242,8 @@ def _ends(direction: Direction, frame: int) -> bool:
 
 def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:
     """Return the blocks of a SACK option among TCP's options (RFC 9293 section 3.1, RFC 2018 section 3)."""
+    if _SACK not in options:
+        return ()
     at, end = 0, len(options)
     while at < end and options[at] != _END_OF_OPTIONS:
         if options[at] == _NO_OPERATION:
