@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +47,32 @@ def test_everything_is_in_the_table(visit: Visit, captures: list[Path]) -> None:
     visit.page.locator("#connections-scroll").evaluate("one => { one.scrollTop = one.scrollHeight; }")
     visit.page.wait_for_selector(f"#connections-body [aria-rowindex='{total + 1}']")
     assert visit.page.locator("#connections-grid").get_attribute("aria-rowcount") == str(total + 1)
+
+
+def test_the_tables_can_be_used_before_the_details_have_arrived(browser: Browser, written: Path) -> None:
+    page, goes_on = written.read_bytes(), Event()
+    cut = page.index(b'id="connections-details-0">') + 1000
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page[:cut])
+            goes_on.wait(60)
+            self.wfile.write(page[cut:])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server, closing(browser.new_context()) as context:
+        Thread(target=server.serve_forever, daemon=True).start()
+        visited = context.new_page()
+        visited.goto(f"http://127.0.0.1:{server.server_port}/", wait_until="commit")
+        visited.wait_for_selector("html[data-ready]", timeout=60_000)
+        visited.click("#connections-body tr[tabindex] td:nth-child(2)")
+        assert visited.evaluate("document.readyState") == "loading"
+        assert visited.locator("#connections-detail").is_hidden()
+        goes_on.set()
+        visited.wait_for_selector("#connections-detail .tree", timeout=60_000)
+        server.shutdown()
 
 
 def test_numbers_sort_as_numbers_and_what_is_empty_comes_last(visit: Visit) -> None:

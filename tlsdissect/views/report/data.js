@@ -3,6 +3,7 @@
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const KEPT = 16; // unpacked blocks of details that are cached
 const blocks = new Map();
+const loaded = new Promise((done) => document.addEventListener("DOMContentLoaded", done));
 
 async function unpack(id) {
   const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (char) => char.charCodeAt(0));
@@ -13,6 +14,8 @@ async function unpack(id) {
 // Returns the details of a row, which are packed in blocks; null if the page has none.
 async function details(name, number) {
   const id = `${name}-details-${Math.floor(number / settings.together)}`;
+  // Details come after this script; before something follows them, a part of them may be missing.
+  if (!document.getElementById(id)?.nextSibling) await loaded;
   if (!blocks.has(id) && document.getElementById(id)) {
     if (blocks.size >= KEPT) blocks.delete(blocks.keys().next().value);
     blocks.set(id, await unpack(id));

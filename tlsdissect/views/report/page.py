@@ -282,15 +282,16 @@ class Report:
         summaries = list(self._inventory)
         shown = [certificate_row(one) for one in summaries[: self._detailed]]
         yield self._summary(notes, summaries, shown)
+        # The tables can be used while the details, which are most of the page, are still read by the browser.
         yield _data("connections-rows", packed(self._rows))
+        yield _data("certificates-rows", packed(shown))
+        yield f"<script>{_script()}</script>\n"
         for number, block in enumerate(self._packer.finish()):
             yield _data(f"connections-details-{number}", block)
-        yield _data("certificates-rows", packed(shown))
         for at in range(0, len(shown), TOGETHER):
             those = summaries[at : min(at + TOGETHER, len(shown))]
             entries = [certificate_details(one, self._shown[one.sha256][1]) for one in those]
             yield _data(f"certificates-details-{at // TOGETHER}", packed({"entries": entries}))
-        yield f"<script>{_script()}</script>\n"
 
     def _summary(self, notes: Sequence[str], summaries: list[CertificateSummary], shown: list[list[str]]) -> str:
         """Return the part of the page that needs no script."""
