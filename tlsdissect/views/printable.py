@@ -59,7 +59,7 @@ def without_surrogates(text: str) -> str:
     >>> without_surrogates("caf\udce9.pcap")
     'caf\\udce9.pcap'
     """
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def columns(text: str) -> int:
