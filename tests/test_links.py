@@ -36,7 +36,9 @@ def linked(path: Path, key: str) -> list[int | None]:
 def printed(paths: list[Path], jobs: int, batch: int = 65_536, limits: Limits = DEFAULTS) -> tuple[list[bytes], int]:
     """The lines that so many processes write, and how many sessions they forgot."""
     query = Query(tuple(map(str, paths)), Options(batch=batch, limits=limits), Selection(), Ndjson())
-    rows: OutputRows | ParallelOutputRows = OutputRows(query) if jobs == 1 else ParallelOutputRows(query, jobs)
+    rows: OutputRows | ParallelOutputRows = (
+        OutputRows(query, query.reading()) if jobs == 1 else ParallelOutputRows(query, jobs)
+    )
     try:
         return [row.text for row in rows], rows.summary.evicted_sessions
     finally:
@@ -201,7 +203,7 @@ def test_sessions_beyond_the_limit_are_forgotten_and_counted(tmp_path: Path) -> 
 def test_what_is_not_printed_links_all_the_same(tmp_path: Path) -> None:
     path = write(tmp_path / "some.pcap", Talk(FAILED, 0, 1, 50_000), Talk(LOWER, 2, 3, 50_001))
     query = Query((str(path),), Options(), Selection(tls=("1.2",)), Ndjson())
-    for rows in (OutputRows(query), ParallelOutputRows(query, 2)):
+    for rows in (OutputRows(query, query.reading()), ParallelOutputRows(query, 2)):
         (row,) = rows
         rows.close()
         assert json.loads(row.text)["retry_of"] == {"source": str(path), "stream": 0}
