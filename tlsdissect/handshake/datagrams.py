@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 
 FOLLOWER_BYTES = 2048
-"""Estimated bytes that a follower takes besides what it keeps."""
+"""Estimated bytes that the follower of a UDP flow takes besides what it keeps."""
+CONVERSATION_BYTES = 8192
+"""Estimated bytes that the follower of an EAP conversation takes besides what it keeps."""
 
 
 class Follower(Protocol):
@@ -124,8 +126,8 @@ class DatagramConnections:
         self._keys = keys
         self._returned: set[int] = set()
         """The followed flows with a connection that was returned when its handshake was decided."""
-        self._followed: OrderedDict[UdpFlow | EapConversation, None] = OrderedDict()
-        """The flow that has been followed for longest first."""
+        self._followed: OrderedDict[UdpFlow | EapConversation, int] = OrderedDict()
+        """What each followed flow counts in the budget, the one that has been followed for longest first."""
         self._idle = None if options.idle is None else nanoseconds(options.idle)
         """Nanoseconds of silence that decide a handshake, if connections are returned once that is decided."""
         self._undecided: OrderedDict[EapConversation, None] = OrderedDict()
@@ -179,12 +181,12 @@ class DatagramConnections:
             self.counted.add_data(flow.endpoints)
             return False
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
-        self._follow(flow)
+        self._follow(flow, FOLLOWER_BYTES)
         return True
 
-    def _follow(self, flow: UdpFlow | EapConversation) -> None:
-        self._followed[flow] = None
-        self._budget.used += FOLLOWER_BYTES
+    def _follow(self, flow: UdpFlow | EapConversation, size: int) -> None:
+        self._followed[flow] = size
+        self._budget.used += size
 
     def _feed_eap(self, packet: Packet) -> None:
         """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
@@ -197,7 +199,7 @@ class DatagramConnections:
             conversation.is_followed = True
             recorder = EapRecorder() if self._options.keep else None
             conversation.follower = EapTracker(conversation, self._budget, recorder, self._keys)
-            self._follow(conversation)
+            self._follow(conversation, CONVERSATION_BYTES)
         if conversation.follower is not None:
             conversation.follower.feed(eap, packet, self._eap.spans)
             if conversation.follower.sessions and self._options.linked:
@@ -269,9 +271,7 @@ class DatagramConnections:
 
     def _end(self, flow: UdpFlow | EapConversation, clock: int, *, is_open: bool = False) -> Iterator[DueResult]:
         """Yield the connections of a flow that is over at this clock."""
-        if flow in self._followed:
-            del self._followed[flow]
-            self._budget.used -= FOLLOWER_BYTES
+        self._budget.used -= self._followed.pop(flow, 0)
         if isinstance(flow, UdpFlow):
             yield from self._end_udp(flow, clock, is_open=is_open)
             return
