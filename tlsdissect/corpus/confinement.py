@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import pwd
 import struct
 import sys
@@ -177,9 +176,9 @@ def _allow(libc: ctypes.CDLL, ruleset: int, number: int, rights: int) -> None:
 
 def _filter_calls(libc: ctypes.CDLL) -> None:
     """Let system calls fail that parsing does not make, on machines whose numbers of them are known."""
-    if platform.machine() not in _DENIED or sys.maxsize < 1 << 32:
+    if os.uname().machine not in _DENIED or sys.maxsize < 1 << 32:
         return
-    architecture, denied = _DENIED[platform.machine()]
+    architecture, denied = _DENIED[os.uname().machine]
     # Each step: what to do, how many steps to skip if it is so and if it is not, with what. The last two are the ends.
     checks = [(_AT_LEAST, _OTHER_NUMBERS), *((_EQUAL, number) for number in denied)]
     steps = [(_LOAD, 0, 0, 4), (_EQUAL, 0, len(checks) + 2, architecture), (_LOAD, 0, 0, 0)]
