@@ -6,6 +6,7 @@ so that a scan that was ended goes on where it was.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
@@ -274,6 +275,9 @@ def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> It
     A worker of that cluster that takes more than `memory` bytes is killed. Its connections, on loopback, are encrypted
     with keys of their own: whoever could speak to it could run code.
     """
+    # What becomes of a capture is said by the command.
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
             client = _dask.Client(scheduler, timeout=_SECONDS_TO_CONNECT)
