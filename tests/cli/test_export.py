@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -293,3 +295,24 @@ def test_names_of_other_tools(tmp_path: Path, names: str, files: set[str]) -> No
         assert told
         assert tlsdissect.load_csv(tmp_path / "csv" / f"{name}.csv") == told
         assert len(pd.read_parquet(tmp_path / "parquet" / f"{name}.parquet")) == len(told)
+
+
+def test_a_table_without_an_end_is_abandoned(capfd: pytest.CaptureFixture[str]) -> None:
+    script = """
+import pyarrow
+from tlsdissect.views.parquet import ParquetFile
+
+written = []
+
+def write(data):
+    if written is None:
+        raise ValueError("closed")
+    written.append(data)
+
+file = ParquetFile(pyarrow.schema({"a": pyarrow.int64()}), write)
+file.add(pyarrow.table({"a": [1]}))
+written = None
+del file
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)
+    assert capfd.readouterr() == ("", "")

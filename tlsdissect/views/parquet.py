@@ -60,6 +60,11 @@ class ParquetFile:
     def __init__(self, schema: Any, write: Write) -> None:
         self._writer = parquet.ParquetWriter(pa.PythonFile(_File(write), mode="w"), schema)
 
+    def __del__(self) -> None:
+        """Abandon a file that has no end: pyarrow would write one, to a destination that is closed."""
+        if hasattr(self, "_writer"):
+            self._writer.is_open = False
+
     def add(self, rows: Any) -> None:
         """Write rows."""
         self._writer.write(rows)
