@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 PACKAGE = ROOT / "tlsdissect"
 
 SIZED_BY_US = {
+    "capture/device.py _handle": "no argument: one socket",
+    "handshake/key_schedule.py _traffic_infos": "a suite of ours",
+    "handshake/quic_keys.py _packet_infos": "labels and sizes of ours",
     "tls/codepoints.py _hexadecimals": "no argument: a table of 65,536 names",
     "tls/key_exchange.py key_exchange": "512 names of cipher suites, each from a registry or six characters",
     "tls/remarks.py _alerts": "no argument: a file of ours",

@@ -10,8 +10,7 @@ from commands import PROGRAM, run
 from pyarrow import concat_tables, parquet
 from recorded import ROOT
 
-from tlsdissect.corpus.dataset import MANIFESTS, Manifest
-from tlsdissect.corpus.scan import in_order
+from tlsdissect.corpus.dataset import MANIFESTS, Manifest, in_order
 from tlsdissect.corpus.scanning import SCANNED_TABLES
 from tlsdissect.corpus.store import Store
 

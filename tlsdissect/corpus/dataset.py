@@ -10,7 +10,7 @@ from msgspec import Meta, MsgspecError, Raw, Struct, json
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
-from tlsdissect.capture.inputs import natural
+from tlsdissect.capture.inputs import walked
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
@@ -32,6 +32,8 @@ MARK = "dataset.json"
 FORMAT = "tlsdissect-dataset"
 VERSION = 1
 """The version of the layout that is written, and the highest that is read."""
+LINKED = "linked.json"
+"""The file that is written when the links between connections were made over all captures."""
 MANIFESTS, DOCUMENTS = "manifest", "documents"
 """The folders of the manifest of each capture, and of its connections as they are read again."""
 _NOTHING = Raw(b"{}")
@@ -80,6 +82,16 @@ class Manifest(Struct, frozen=True, kw_only=True):
     def is_of(self, source: Source) -> bool:
         """Return whether the capture is still the one that was read."""
         return (self.size, self.etag, self.modified) == (source.size, source.etag, source.modified)
+
+
+class Linked(Struct, frozen=True):
+    """The content of linked.json."""
+
+    captures: int
+    digest: str
+    """Of the captures, their versions and their links."""
+    evicted_sessions: int
+    """Sessions and failures that were evicted, so that later connections could not be linked to them."""
 
 
 class _Entry(NamedTuple):
@@ -141,12 +153,14 @@ class DatasetReading:
     def __iter__(self) -> Iterator[Connection]:
         """Yield the connections, with the links that were made over the whole dataset."""
         entries = [one for path in self._paths for one in self._entries(path)]
+        evicted = sum(_evicted_sessions(path) for path in self._paths)
         self._size = sum(_size(one.documents) for one in entries)
         for one in entries:
             if self._stopped:
                 return
             yield from self._connections(one)
             self._done += _size(one.documents)
+        self.summary.evicted_sessions = evicted
         if not (self.summary.captures or self.summary.refused or self._stopped):
             self.summary.refused += [(path, "has no capture in it") for path in self._paths]
 
@@ -167,7 +181,7 @@ class DatasetReading:
                 self.summary.refused.append((str(file), str(error)))
             else:
                 found.append(_Entry(manifest, Path(path, DOCUMENTS, f"day={manifest.day}", f"{file.stem}.parquet")))
-        return sorted(found, key=_in_order)
+        return sorted(found, key=lambda one: in_order((one.documents.stem, one.manifest)))
 
     def _connections(self, entry: _Entry) -> Iterator[Connection]:
         from tlsdissect.corpus.documents import read_documents, summary_from_json  # noqa: PLC0415 (an extra)
@@ -237,9 +251,10 @@ def _check_mark(mark: Mark, options: Options) -> None:
         raise CaptureError("has no unhashed fingerprints: it was written without --raw-fingerprints")
 
 
-def _in_order(one: _Entry) -> tuple[bool, int, list[str | int]]:
-    manifest = one.manifest
-    return manifest.first is None, manifest.first or 0, natural(manifest.source)
+def in_order(entry: tuple[str, Manifest]) -> tuple[bool, int, list[tuple[bool, list[str | int]]]]:
+    """Return the key of the order in which `read` would read the captures of a folder, by their ids and manifests."""
+    manifest = entry[1]
+    return manifest.first is None, manifest.first or 0, walked(manifest.source)
 
 
 def _decoded(file: Path, of: type[T]) -> T:
@@ -250,6 +265,14 @@ def _decoded(file: Path, of: type[T]) -> T:
         raise CaptureError(error.strerror or str(error)) from error
     except (MsgspecError, UnicodeDecodeError) as error:
         raise CaptureError(f"damaged: {error}") from error
+
+
+def _evicted_sessions(path: str) -> int:
+    """Return the sessions of a dataset that later connections could not be linked to; 0 if its links were not made."""
+    try:
+        return _decoded(Path(path, LINKED), Linked).evicted_sessions
+    except CaptureError:
+        return 0
 
 
 def _size(file: Path) -> int:

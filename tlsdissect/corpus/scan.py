@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import dask
 from dask import distributed
-from msgspec import Struct, json
+from msgspec import json
 from msgspec.structs import asdict
 
-from tlsdissect.capture.inputs import walked
-from tlsdissect.corpus.dataset import DOCUMENTS, MANIFESTS, Manifest
+from tlsdissect.corpus.dataset import DOCUMENTS, LINKED, MANIFESTS, Linked, Manifest, in_order
 from tlsdissect.corpus.scanning import TRACES, LinksDigest, Plan, relink_capture, scan_capture
 from tlsdissect.corpus.store import FAILURES, OTHERS
 from tlsdissect.corpus.traces import DocumentRows, read_traces
@@ -44,20 +43,9 @@ RETRIES = 2
 """How often Dask tries a capture again that could not be read or written for an error of the system."""
 MAX_SUBMITTED = 1000
 """Captures that the scheduler knows of at a time."""
-LINKED = "linked.json"
 """The file that says for which captures links were made."""
 _SECONDS_TO_CONNECT = 10
 _SECONDS_FOR_WORKERS = 30
-
-
-class Linked(Struct, frozen=True):
-    """The content of linked.json."""
-
-    captures: int
-    digest: str
-    """Of the captures, their versions and their links."""
-    evicted_sessions: int
-    """Sessions and failures that were evicted, so that later connections could not be linked to them."""
 
 
 class Failure(NamedTuple):
@@ -225,12 +213,6 @@ class _Documents:
             self._rows = DocumentRows(self._store.open(self._name))
         line: bytes = self._rows.json(row)
         return line
-
-
-def in_order(entry: tuple[str, Manifest]) -> tuple[bool, int, list[tuple[bool, list[str | int]]]]:
-    """Return the key of the order in which `read` would read the captures of a folder."""
-    manifest = entry[1]
-    return manifest.first is None, manifest.first or 0, walked(manifest.source)
 
 
 def _itself(plan: Plan) -> Plan:
