@@ -9,12 +9,11 @@ those count that came first in the order of the stream, which a sender must not 
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import NamedTuple
 
 import cython
 
 from tlsdissect.capture.differences import differing
-from tlsdissect.model.connection import DataCopy
+from tlsdissect.handshake.problems import CryptoConflict
 
 MAX_CRYPTO_BYTES = 1 << 17
 """Maximum bytes read of the CRYPTO frames of one side; a frame that ends beyond it is not read. Endpoints have room for
@@ -27,24 +26,6 @@ FRAME_BYTES = 160
 
 # C integers, by the .pxd.
 _MAX_BYTES, _MAX_HELD, _FRAME_BYTES = MAX_CRYPTO_BYTES, MAX_CRYPTO_HELD, FRAME_BYTES
-
-
-class CryptoConflict(NamedTuple):
-    """Different bytes at the same offset."""
-
-    offset: int
-    known: bytes
-    other: bytes
-    is_latest: bool
-    """Whether the frame that was added last has the other bytes, and not one that waited."""
-
-    def copies(self, position: int, frame: int) -> tuple[DataCopy, DataCopy]:
-        """Return both copies; `position` is that of the stream, and `frame` has the frame that was added last."""
-        used = self.offset < position
-        return (
-            DataCopy(None, self.known.hex(), True if used else None, None),
-            DataCopy(frame if self.is_latest else None, self.other.hex(), False if used else None, None),
-        )
 
 
 @cython.cclass

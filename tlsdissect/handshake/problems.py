@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import DataCopy, Problem
 
@@ -33,3 +33,21 @@ def _fragment_copy(conflict: FragmentConflict, one: Fragment, *, used: bool) -> 
     hops = one.header[8] if one.header[0] >> 4 == 4 else one.header[7]
     data = one.body[conflict.start - one.offset : conflict.end - one.offset]
     return DataCopy(one.frames[-1], data.hex(), used, hops)
+
+
+class CryptoConflict(NamedTuple):
+    """Different bytes at the same offset."""
+
+    offset: int
+    known: bytes
+    other: bytes
+    is_latest: bool
+    """Whether the frame that was added last has the other bytes, and not one that waited."""
+
+    def copies(self, position: int, frame: int) -> tuple[DataCopy, DataCopy]:
+        """Return both copies; `position` is that of the stream, and `frame` has the frame that was added last."""
+        used = self.offset < position
+        return (
+            DataCopy(None, self.known.hex(), True if used else None, None),
+            DataCopy(frame if self.is_latest else None, self.other.hex(), False if used else None, None),
+        )

@@ -10,11 +10,11 @@ import cython
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
-from tlsdissect.handshake.crypto_stream import CryptoConflict, CryptoStream
+from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.events import HandshakeEvent, SealedRecord, new_event
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
-from tlsdissect.handshake.problems import ProblemList
+from tlsdissect.handshake.problems import CryptoConflict, ProblemList
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.quic_packets import LongPacket, long_packets
 from tlsdissect.tls.record import ALERT, HANDSHAKE, Message, MessageJoiner
