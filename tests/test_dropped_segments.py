@@ -184,6 +184,42 @@ def test_text_in_a_rst_is_no_stream_data(tmp_path: Path, wrap: Any, side: int) -
     assert connection["problems"][0]["detail"] == r'a RST carries a text: "no such host \xff"'
 
 
+# ---------------------------------------------------------------- FIN
+
+
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_fin_outside_the_window_ends_nothing(
+    tmp_path: Path, wrap: Any, sample: str, first: tuple[int, int], side: int
+) -> None:
+    """RFC 9293 section 3.10.7.4; after the pause behind it, packets of an ended connection would be late."""
+    course = Course(first, wrap)
+    course.open()
+    for number, (sender, data) in enumerate(said(sample)):
+        course.send(sender, ACK, data)
+        course.send(1 - sender)
+        if number == 0:
+            course.send(side, FIN | ACK, ahead=1_234_567)
+            course.time += 61 * SECOND
+    (connection,) = course.read(tmp_path / "fin.pcap")
+    assert facts(connection) == facts(plain(sample, tmp_path / "plain.pcap", close=False))
+
+
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_fin_behind_a_hole_ends_its_side_once_it_is_acknowledged(
+    tmp_path: Path, wrap: Any, first: tuple[int, int], side: int
+) -> None:
+    """The capture lacks what opened the window for it."""
+    course = Course(first, wrap)
+    course.open()
+    course.send(CLIENT, ACK, said("tls12-full")[0][1])
+    course.send(SERVER)
+    course.sent[side] += 1_234_567
+    course.send(side, FIN | ACK)
+    course.send(1 - side)
+    (connection,) = course.read(tmp_path / "fin.pcap")
+    assert connection["closure"] == {"client": None, "server": None, ("client", "server")[side]: "fin"}
+
+
 # ---------------------------------------------------------------- earlier connections of the same endpoints
 
 

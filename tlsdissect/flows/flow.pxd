@@ -29,6 +29,7 @@ cdef class TcpSide:
     cdef readonly long long fin_clock
     cdef readonly bint seen
     cdef readonly object fin
+    cdef readonly object far_fin
     cdef readonly object rst
     cdef readonly object challenged
     cdef readonly long long next
@@ -74,7 +75,8 @@ cdef class Flow(Totals):
     cpdef TcpSide side(self, long long number)
     cpdef long long closed(self)
     cpdef bint count(self, Packet packet, long long clock, long long sender)
-    cdef long long _signal(self, TcpSide me, Packet packet, long long clock, long long sender)
+    cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
+    cdef object _end(self, TcpSide me, object fin, long long clock)
     cdef object _forget_resets(self)
     cdef object _drop(self, Packet packet)
     cdef bint _reset(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)

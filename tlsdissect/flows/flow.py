@@ -94,6 +94,9 @@ class TcpSide:
     """The clock at its first FIN; NEVER before that."""
     fin: Signal | None
     """Its first FIN."""
+    far_fin: Signal | None
+    """Its first FIN beyond the other side's window, until that acknowledges it: TCP drops one that was not sent by it
+    (RFC 9293 section 3.10.7.4), and packets that the capture lacks may have opened the window for one that was."""
     rst: Signal | None
     """Its first RST that reset the connection."""
     challenged: Signal | None
@@ -112,7 +115,7 @@ class TcpSide:
         self.window = self.shift = self.challenged_next = self.challenged_peer_next = UNKNOWN
         self.seen = False
         self.fin_clock = NEVER
-        self.fin = self.rst = self.challenged = None
+        self.fin = self.far_fin = self.rst = self.challenged = None
 
     @cython.ccall
     def begin(self, sequence: cython.longlong) -> None:
@@ -121,7 +124,7 @@ class TcpSide:
         self.sent = 0
         if self.isn != add(sequence, -1):
             self.fin_clock = NEVER
-            self.fin = self.rst = self.challenged = None
+            self.fin = self.far_fin = self.rst = self.challenged = None
 
     @cython.ccall
     def offset(self, sequence: cython.longlong) -> cython.longlong:
@@ -317,11 +320,14 @@ class Flow(Totals):
         me.seen = True
         end: cython.longlong = add(packet.sequence, packet.length)
         if flags & (_SYN | _FIN):
-            end = self._signal(me, packet, clock, sender)
+            end = self._signal(me, peer, packet, clock, sender)
         me.reach(end)
         me.window = packet.window
         if flags & _ACK:
             peer.acknowledged = packet.acknowledgement
+            fin: Signal | None = peer.far_fin
+            if fin is not None and difference(packet.acknowledgement, fin.end) == 1:
+                self._end(peer, fin, clock)
             if self.handshake.ack == _NO_TIME and not flags & _SYN:
                 of_syn: cython.bint = packet.acknowledgement == peer.first
                 self.handshake.acknowledge(sender, packet.time, of_syn, packet.acknowledgement)
@@ -330,8 +336,9 @@ class Flow(Totals):
         return True
 
     @cython.cfunc
-    def _signal(self, me: TcpSide, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.longlong:
-        """Process a SYN or FIN; return the sequence number after it."""
+    def _signal(self, me: TcpSide, peer: TcpSide, packet: Packet, clock: cython.longlong,
+                sender: cython.longlong) -> cython.longlong:  # fmt: skip
+        """Process a SYN or FIN; return the sequence number that its side has reached."""
         sequence: cython.longlong = packet.sequence
         end: cython.longlong = add(sequence, packet.length)
         if packet.flags & _SYN:
@@ -346,12 +353,23 @@ class Flow(Totals):
                 me.shift = window_shift(packet)
             self.handshake.add_syn(sender, packet.flags, packet.time, sequence)
         if packet.flags & _FIN:
-            me.fin_clock = min(me.fin_clock, clock)
-            # The end of an earlier exchange that was not TLS is not the end of TLS that may begin later.
-            if me.fin is None and self.interest != _HELLOS:
-                me.fin = Signal(packet.frame, end)
+            fin = Signal(packet.frame, end)
+            if me.next != _UNKNOWN and difference(sequence, me.next) > peer.open_window(me):
+                if me.far_fin is None:
+                    me.far_fin = fin
+                return me.next
+            self._end(me, fin, clock)
             end = add(end, 1)
         return end
+
+    @cython.cfunc
+    def _end(self, me: TcpSide, fin: Signal, clock: cython.longlong) -> None:
+        """End the stream of a side with its FIN."""
+        me.fin_clock = min(me.fin_clock, clock)
+        me.far_fin = None
+        # The end of an earlier exchange that was not TLS is not the end of TLS that may begin later.
+        if me.fin is None and self.interest != _HELLOS:
+            me.fin = fin
 
     @cython.cfunc
     def _forget_resets(self) -> None:
