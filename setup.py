@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
 from pathlib import Path
@@ -28,6 +29,11 @@ class CleanBuild(build):
 
 class BuildKernel(build_ext):
     """Compile the kernel, and note from which sources: an installation that has others refuses to run."""
+
+    def finalize_options(self) -> None:
+        """Compile as many modules at a time as there are processors, unless the command says how many."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
         """Compile, and write the digests of the sources of what was compiled."""
