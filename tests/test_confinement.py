@@ -17,7 +17,7 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.corpus import confinement
-from tlsdissect.corpus.workers import WorkerError, WorkerOutput, Workers, _WorkerEnd, forked, unpickled
+from tlsdissect.corpus.workers import WorkerError, WorkerOutput, Workers, _Failure, _WorkerEnd, forked, unpickled
 from tlsdissect.pipeline import Place, Reading, Summary
 
 if TYPE_CHECKING:
@@ -193,9 +193,20 @@ def test_the_process_that_imports_the_package_stays_as_it_is() -> None:
 
 
 def test_what_workers_send_is_read() -> None:
-    sent = [(0, 1, b"row"), Place(1, 2, 3, "tcp", 4), Summary(), _WorkerEnd(None, FileNotFoundError(2, "gone")), {1, 2}]
-    for one in (*sent, WorkerError("damaged")):
+    failure = _Failure.of(FileNotFoundError(2, "gone", "a.pcap"))
+    for one in ((0, 1, b"row"), Place(1, 2, 3, "tcp", 4), Summary(), _WorkerEnd(None, failure), {1, 2}):
         assert type(unpickled(pickle.dumps(one))) is type(one)
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "gone", "a.pcap"), OSError(28, "full"), OSError("odd"), KeyError("a")]
+)
+def test_what_ended_a_worker_is_raised_again(error: Exception) -> None:
+    raised = unpickled(pickle.dumps(_Failure.of(error))).exception()
+    if isinstance(error, OSError) and error.errno is not None:
+        assert (type(raised), str(raised)) == (type(error), str(error))
+    else:
+        assert (type(raised), str(raised)) == (WorkerError, f"{type(error).__name__}: {error}")
 
 
 class Call:

@@ -70,7 +70,7 @@ STORIES: dict[str, list[dict[str, object]]] = {
     ],
 }
 INFERRED = {"code": "inferred", "detail": "the end of the handshake is inferred from the epochs of records"}
-INFERRED |= {"frame": None, "offset": None, "from": None}
+INFERRED |= {"frame": None, "offset": None, "from": None, "copies": None}
 STORIES["dtls13-full"] = [
     FULL
     | {"version": "DTLS 1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768"}

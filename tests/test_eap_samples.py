@@ -92,6 +92,7 @@ INFERRED = [
         "detail": "EAP-Failure is the server's only answer to the client's flight",
         "frame": None,
         "offset": None,
+        "copies": None,
         "from": None,
     }
 ]

@@ -327,6 +327,10 @@ class HalfRead:
     def __init__(self, position: int, seen: Event) -> None:
         self.position, self._seen = position, seen
 
+    def finishing(self) -> tuple[int, int]:
+        """Nothing is left."""
+        return 0, 0
+
     def placed(self) -> Iterator[Never]:
         """Wait, then be at the end."""
         assert self._seen.wait(60)

@@ -21,7 +21,7 @@ from tlsdissect.cli import main
 def fail(self, told):
     raise {error}
 
-pipeline.Reading._with_findings = fail
+pipeline.Summary.count = fail
 sys.exit(main())
 """
 

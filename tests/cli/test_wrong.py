@@ -33,14 +33,14 @@ import sys
 from tlsdissect import pipeline
 from tlsdissect.cli import main
 
-whole = pipeline.Reading._with_findings
+whole = pipeline.Summary.count
 
 def fail(self, told):
-    if self.summary.connections > 1:
+    whole(self, told)
+    if self.connections > 1:
         raise KeyError("spoilt")
-    return whole(self, told)
 
-pipeline.Reading._with_findings = fail
+pipeline.Summary.count = fail
 sys.exit(main())
 """
 

@@ -11,7 +11,6 @@ while the pipe is full, so a worker that is ahead of the others takes no more me
 
 from __future__ import annotations
 
-import builtins
 import errno
 import gc
 import heapq
@@ -53,14 +52,8 @@ _ONE_JOB = "--jobs 1 uses a single process and less memory"
 _SENT = {
     ("collections", "Counter"),
     ("markupsafe", "Markup"),
-    ("tlsdissect.corpus.workers", "WorkerError"),
     ("tlsdissect.pipeline", "Summary"),
     ("tlsdissect.trust.chain", "_decoded"),
-    *(
-        ("builtins", one.__name__)
-        for one in vars(builtins).values()
-        if isinstance(one, type) and issubclass(one, OSError)
-    ),
 }
 """What workers send, besides structs, named tuples and enumerations of this package."""
 
@@ -74,15 +67,38 @@ class WorkerOutput(NamedTuple):
     content: Any
 
 
-class _WorkerEnd(NamedTuple):
-    """The last thing that a worker sends: its result, or the exception that ended it."""
-
-    result: Any
-    error: Exception | None = None
-
-
 class WorkerError(Exception):
     """An exception in a worker; the text names it."""
+
+
+class _Failure(NamedTuple):
+    """The exception that ended a worker, as data: the pickle of an exception may name functions."""
+
+    text: str
+    number: int | None = None
+    """The `errno` of an OSError."""
+    file: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        """Describe an exception."""
+        if isinstance(error, OSError) and error.errno is not None:
+            return cls(error.strerror or "", error.errno, None if error.filename is None else str(error.filename))
+        return cls(f"{type(error).__name__}: {error}")
+
+    def exception(self) -> Exception:
+        """Return the OSError, or a WorkerError that names what was raised."""
+        if self.number is None:
+            return WorkerError(self.text)
+        named = () if self.file is None else (self.file,)
+        return OSError(self.number, self.text, *named)
+
+
+class _WorkerEnd(NamedTuple):
+    """The last thing that a worker sends: its result, or what ended it."""
+
+    result: Any
+    failure: _Failure | None = None
 
 
 class WorkerLostError(Exception):
@@ -210,10 +226,8 @@ class Workers(Generic[Result]):
             end = _WorkerEnd(self._result(reading))
         except (MemoryError, BrokenPipeError):
             raise
-        except OSError as error:
-            end = _WorkerEnd(None, error)
         except Exception as error:  # noqa: BLE001  # the parent reports it
-            end = _WorkerEnd(None, WorkerError(f"{type(error).__name__}: {error}"))
+            end = _WorkerEnd(None, _Failure.of(error))
         sender.add(end)
         sender.flush()
 
@@ -239,8 +253,8 @@ class Workers(Generic[Result]):
                 if not isinstance(received, _WorkerEnd):
                     *place, content = received
                     yield WorkerOutput(Place(*place), content)
-                elif received.error is not None:
-                    raise received.error
+                elif received.failure is not None:
+                    raise received.failure.exception()
                 else:
                     self.results.append(received.result)
                     return

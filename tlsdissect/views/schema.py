@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ _PLACE = "#/$defs/{name}"
 def schema() -> dict[str, Any]:
     """Return the schema. Objects may have further keys: extensions have those of their type, and versions add some."""
     (root,), parts = json.schema_components((connection.Connection,), schema_hook=_anything, ref_template=_PLACE)
+    for part in parts.values():
+        if "description" in part:
+            # Whether msgspec does so depends on its version.
+            part["description"] = cleandoc(part["description"])
     for name, text in descriptions():
         kind, _, key = name.partition(".")
         field = parts.get(kind, {}).get("properties", {}).get(key)
