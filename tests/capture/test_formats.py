@@ -13,12 +13,13 @@ import sys
 import threading
 import tracemalloc
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import building as b
 import pytest
 import zstandard
-from rows import rows_of
+from rows import Pieces, rows_of
 
 from tlsdissect.capture import CaptureError, Damage, compressed, open_capture
 from tlsdissect.capture import pcapng as pcapng_file
@@ -208,6 +209,20 @@ def test_xz_that_needs_too_much_memory_is_refused() -> None:
         open_capture(io.BytesIO(packed))
 
 
+@pytest.mark.parametrize("at", [-8, -40, 60])
+def test_damaged_gzip_is_read_up_to_the_damage_whatever_the_pieces(at: int) -> None:
+    packed = bytearray(gzip.compress(PLAIN))
+    packed[at] ^= 0x55
+    read = []
+    for piece in (1, 7, len(packed)):
+        source = compressed.Gzip(FileObject(Pieces(bytes(packed), piece)), b"")
+        data = b"".join(iter(partial(source.read, 1 << 16), b""))
+        read.append((data, source.problem))
+    assert read[0] == read[1] == read[2]
+    assert read[0][1] is not None
+    assert at != -8 or read[0][0] == PLAIN
+
+
 @pytest.mark.parametrize("module", [bz2, lzma])
 def test_many_short_streams_are_read(module: ModuleType) -> None:
     packed = module.compress(PLAIN) + module.compress(b"") * 5000
@@ -228,6 +243,9 @@ class _WithoutMemory:
     """A decompressor of zlib whose allocations fail."""
 
     eof = False
+
+    def copy(self) -> _WithoutMemory:
+        return self
 
     def decompress(self, *_: object) -> bytes:
         raise zlib.error("Error -4 while decompressing data")

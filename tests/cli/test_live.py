@@ -284,12 +284,12 @@ import os, signal, sys
 from tlsdissect import listening
 from tlsdissect.cli import main
 
-def placed(self):
+def numbered(self):
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGINT)
     yield from ()
 
-listening.Listening.placed = placed
+listening.Listening._numbered = numbered
 sys.exit(main())
 """
 

@@ -125,6 +125,10 @@ def target(from_captures: Callable[[seeds.Captures], Iterable[bytes]]) -> Callab
 
 # ---------------------------------------------------------------- captures
 
+COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh")
+"""How Zstandard, xz and bzip2 begin. Their decompressors lose what they had made when they met damage, as much as the
+piece has that they were given: so of damaged data in smaller pieces, more can be read."""
+
 
 def packets_of(data: bytes, piece: int | None = None) -> list[object]:
     """The packets of a capture, and what could not be read."""
@@ -140,7 +144,9 @@ def packets_of(data: bytes, piece: int | None = None) -> list[object]:
 def classic(data: bytes) -> object:
     """A pcap file, whose bytes may come in pieces."""
     found = packets_of(data)
-    assert packets_of(data, 1 + len(data) % 61) == found
+    in_pieces = packets_of(data, 1 + len(data) % 61)
+    if not data.startswith(COMPRESSED):
+        assert in_pieces == found
     return found
 
 

@@ -100,6 +100,8 @@ class Gzip(_Compressed):
         super().__init__(source, head)
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._left = b""
+        self._step = CHUNK
+        """Bytes that are decompressed at a time; half as many after each error, which loses what its call had made."""
 
     def _has_input(self) -> bool:
         return bool(self._left or self._head)
@@ -111,12 +113,17 @@ class Gzip(_Compressed):
             return None
         if self._member.eof and not self._next_member():
             return b""
+        before, step, rest = self._member.copy(), self._left[: self._step], self._left[self._step :]
         try:
-            part = self._member.decompress(self._left, limit)
+            part = self._member.decompress(step, limit)
         except zlib.error as error:
-            self._damaged("gzip", error)
-            return None
-        self._left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if len(step) == 1 or _OUT_OF_MEMORY.search(str(error)):
+                self._damaged("gzip", error)
+                return None
+            # What comes before the error is decompressed again, so that it does not depend on the size of the pieces.
+            self._member, self._step = before, len(step) // 2
+            return b""
+        self._left = (self._member.unused_data if self._member.eof else self._member.unconsumed_tail) + rest
         return part
 
     def _next_member(self) -> bool:
