@@ -64,7 +64,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 @pytest.mark.parametrize("width", [20, 80])
 def test_a_bar_that_comes_again_wipes_no_row(width: int) -> None:
-    status, shown = on_terminal(width, "-c", BARRED, "read", "-q", "--color", "never", "samples")
+    status, shown = on_terminal(width, "-c", BARRED, "read", "-q", "--color", "never", "samples", "samples", "samples")
     bars = BAR.findall(shown)
     assert status == 0
     assert len(bars) > 1
