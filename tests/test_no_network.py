@@ -1,4 +1,4 @@
-"""No function reaches for the network or starts a program. tests/faults does the same for commands."""
+"""The functions of Python open no connection and start no program; `tests/faults` checks the same of commands."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Attack(NamedTuple):
 
 
 def pcap(packets: Iterable[bytes], link: int = _RAW_IP) -> Iterator[bytes]:
-    """A capture of these packets, ten microseconds apart."""
+    """Make a capture of packets whose times are ten microseconds apart."""
     yield struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, link)
     for number, packet in enumerate(packets):
         second, fraction = divmod(number * 10, 1_000_000)
@@ -165,7 +165,7 @@ def half_hellos_over_quic(number: int) -> Iterator[bytes]:
 
 
 def half_hellos_over_dtls(number: int) -> Iterator[bytes]:
-    """Fragments of messages of 16 MiB, of which nothing else comes."""
+    """Send one fragment of each message of 16 MiB, and never the rest."""
     for n in range(number):
         part = dtlswriting.fragment(1, n % 5, bytes(40), length=(1 << 24) - 1, offset=n % 7 * 100)
         yield udp(address(n // 4), 40_000, dtlswriting.record(dtlswriting.HANDSHAKE, part, sequence=n))
@@ -181,7 +181,7 @@ def lonely_fragments(number: int) -> Iterator[bytes]:
 
 
 def small_fragments(number: int) -> Iterator[bytes]:
-    """Packets in fragments of eight bytes, of which every second is missing."""
+    """Send packets in fragments of eight bytes, without every second fragment."""
     for n in range(number):
         packet, at = divmod(n, 4000)
         yield ip4(address(packet), _SERVER, TCP, bytes(8), identification=packet & 0xFFFF, part=0x2000 | at * 2)
@@ -217,7 +217,7 @@ def zstd(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def members(number: int) -> Iterator[bytes]:
-    """A capture of which each packet is a member of its own, and after which empty members follow."""
+    """Compress each packet as a gzip member of its own, and append empty members."""
     for part in pcap(empty(number // 100)):
         yield gzip.compress(part, mtime=0)
     yield from itertools.repeat(gzip.compress(b"", mtime=0), number)

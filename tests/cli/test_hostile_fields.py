@@ -211,7 +211,7 @@ def test_a_terminal_is_told_colours_and_nothing_else(words: tuple[str, ...], fol
 
 
 def test_a_dataset_has_the_words(folders: dict[str, Path], tmp_path: Path) -> None:
-    """Its files have names of ours, and those who read it are told what those are told who read the captures."""
+    """No file is named by a capture, and commands read the same from the dataset as from the captures."""
     done = run("scan", folders["hostile"], "--to", tmp_path / "dataset", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert obeyed(done.stderr.decode()) == set()

@@ -38,7 +38,7 @@ NAMES = ("tls12-full", "tls12-resumed-ticket", "tls13-resumed", "tls13-early-dat
 
 
 def captures(folder: Path) -> Path:
-    """A folder of captures, of which one resumes a session of another, and of files that are none."""
+    """Make a folder with captures, one of which resumes a session of another, and with other files."""
     folder.mkdir()
     for name in NAMES:
         shutil.copy(SAMPLES / f"{name}.pcap", folder)

@@ -1,4 +1,4 @@
-"""`tlsdissect scan` with a scheduler and workers of Dask that are processes of their own, of which some are lost."""
+"""`tlsdissect scan` with a Dask scheduler and Dask workers as separate processes, some of which are killed."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ ASKED_BY_SERVER = ("tls13-hello-retry", "smtp-starttls")
 WITNESS = "tls12-static-rsa"
 """The sample that is left as it is."""
 TURNS = 14
-"""Turns of a conversation that are used, so that application data is mostly left out."""
+"""How many turns of a conversation are used: the first ones, which have little application data."""
 MUTATIONS = 40
 """Mutations of a program; more are not applied."""
 LONGEST = 16_000

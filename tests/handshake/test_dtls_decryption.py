@@ -106,7 +106,7 @@ SECRET_DATA = b"application data"
 
 
 def key_block(size: int) -> bytes:
-    """The pseudorandom function of TLS 1.2 with SHA-256 (RFC 5246 sections 5 and 6.3)."""
+    """Compute the PRF of TLS 1.2 with SHA-256 (RFC 5246 section 5)."""
     seed = b"key expansion" + b"s" * 32 + b"r" * 32
     block, data = seed, b""
     while len(data) < size:

@@ -35,7 +35,7 @@ _FINISHING = "finishing"
 
 
 class Hidden:
-    """A context in which a status line is hidden."""
+    """A context that hides a status line."""
 
     def __init__(self, lock: threading.Lock, hide: Callable[[], None]) -> None:
         self._lock = lock

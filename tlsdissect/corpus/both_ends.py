@@ -90,7 +90,7 @@ class BothEnds:
 
 
 def recognizing(captures: Iterable[str], options: Options) -> Reading:
-    """Return a reading that shows which connections two captures have, and no more."""
+    """Return a reading with the facts by which a connection is recognized in two captures."""
     return Reading(captures, replace(options, keep=False, linked=False, keylog=None))
 
 

@@ -72,8 +72,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     links: str | None = None
     """A digest of the links between its connections and others; None if there are none."""
     summary: Raw = _NOTHING
-    """The totals of its reading, as `documents.summary_to_json` returns them: decoded when they are needed, since there
-    may be many manifests."""
+    """The totals of its reading, as `documents.summary_to_json` makes them. They stay encoded until they are needed, for
+    a dataset may have many manifests."""
     refused: str | None = None
     """Why it could not be read."""
     program: str = ""

@@ -65,7 +65,7 @@ class DocumentWriter:
         self._rows: list[dict[str, Any]] = []
         self._held = 0
         self._written: set[str] = set()
-        """Digests of the encodings that need not be written again."""
+        """SHA-256 digests of the encodings that were written and need not be repeated."""
         self._written_bytes = 0
 
     def connection(self, connection: Connection, evidence: Evidence) -> None:

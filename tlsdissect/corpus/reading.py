@@ -245,7 +245,7 @@ class Settled:
         return b"".join(document.pieces(use))
 
     def both_ends(self) -> Iterator[Connection]:
-        """Yield the selected connections with their transcripts, those that two captures show once."""
+        """Yield the selected connections with their transcripts; one that appears in two captures is yielded once."""
         from tlsdissect.corpus.both_ends import BothEnds, recognizing  # noqa: PLC0415
         from tlsdissect.corpus.extraction import check_readable_twice  # noqa: PLC0415
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _dask: Any = distributed  # most of its functions have no annotations
 RETRIES = 2
-"""How often Dask tries a capture again that could not be read or written for an error of the system."""
+"""How often Dask retries a capture after an error of the system or the network."""
 MAX_SUBMITTED = 1000
 """Captures that the scheduler knows of at a time."""
 """The file that says for which captures links were made."""

@@ -69,7 +69,7 @@ class Store:
             yield Path(folder)
 
     def place(self, part: Path, name: str) -> None:
-        """Move a file that was written to its place, where it appears as a whole."""
+        """Move a finished file to its final name, so that nobody sees a part of it."""
         target = self.path(name)
         if self._local:
             Path(target).parent.mkdir(parents=True, exist_ok=True)
