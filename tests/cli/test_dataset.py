@@ -240,7 +240,7 @@ def test_a_missing_file_is_named(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("mark", "why"),
     [
-        (b"{", "dataset.json: damaged"),
+        (b"{", "dataset.json: is damaged"),
         (b'{"format":"other","version":1,"options":{}}', "dataset.json: names another format"),
         (b'{"format":"tlsdissect-dataset","version":9,"options":{}}', "written by a later tlsdissect: layout 9"),
     ],

@@ -72,8 +72,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     links: str | None = None
     """A digest of the links between its connections and others; None if there are none."""
     summary: Raw = _NOTHING
-    """The totals of its reading, as `documents.summary_to_json` makes them. They stay encoded until they are needed, for
-    a dataset may have many manifests."""
+    """The totals of its reading, as `documents.summary_to_json` makes them. They stay encoded until they are needed,
+    for a dataset may have many manifests."""
     refused: str | None = None
     """Why it could not be read."""
     program: str = ""
@@ -264,7 +264,7 @@ def _decoded(file: Path, of: type[T]) -> T:
     except OSError as error:
         raise CaptureError(error.strerror or str(error)) from error
     except (MsgspecError, UnicodeDecodeError) as error:
-        raise CaptureError(f"damaged: {error}") from error
+        raise CaptureError(f"is damaged: {error}") from error
 
 
 def _evicted_sessions(path: str) -> int:

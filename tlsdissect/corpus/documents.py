@@ -132,7 +132,7 @@ def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connec
             for batch in rows.iter_batches(batch_size=ROWS, columns=columns):
                 yield from _events(batch.to_pylist(), evidence)
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise CaptureError(f"damaged: {_first_line(error)}") from error
+        raise CaptureError(f"is damaged: {_first_line(error)}") from error
 
 
 def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
@@ -206,7 +206,7 @@ def summary_from_json(given: Raw) -> Summary:
     try:
         saved, summary = _summaries.decode(given), Summary()
     except MsgspecError as error:
-        raise CaptureError(f"damaged: the manifest has other totals: {error}") from error
+        raise CaptureError(f"the totals in its manifest are damaged: {error}") from error
     for name in _PLAIN:
         setattr(summary, name, getattr(saved, name))
     summary.versions.update(dict(saved.versions))
