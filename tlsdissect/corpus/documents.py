@@ -20,7 +20,7 @@ from tlsdissect.handshake.facts.timing import HandshakeTimes
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
 from tlsdissect.pipeline import Span, Summary
 from tlsdissect.views.ndjson import Ndjson, parse
-from tlsdissect.views.parquet import ParquetFile
+from tlsdissect.views.parquet import ParquetGroups
 from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ class DocumentWriter:
     """Writes the connections and lookups of one capture in the order of a reading, in bounded memory."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._file = ParquetFile(SCHEMA, write)
+        self._groups = ParquetGroups(SCHEMA, write, ROWS, GROUP_BYTES)
         self._line = Ndjson().row
-        self._rows: list[dict[str, Any]] = []
-        self._held = 0
         self._written: set[str] = set()
         """SHA-256 digests of the encodings that were written and need not be repeated."""
         self._written_bytes = 0
@@ -95,8 +93,7 @@ class DocumentWriter:
 
     def end(self) -> None:
         """Write what is left, and what a Parquet file ends with."""
-        self._flush()
-        self._file.end()
+        self._groups.end()
 
     def _new_encodings(self, connection: Connection, evidence: Evidence) -> Iterator[bytes]:
         for digest in _digests(connection):
@@ -110,15 +107,7 @@ class DocumentWriter:
                 yield encoding
 
     def _add(self, **row: Any) -> None:
-        self._rows.append(row)
-        self._held += len(row["json"]) + sum(len(one) for one in row["encodings"])
-        if len(self._rows) >= ROWS or self._held >= GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._file.add(pa.Table.from_pylist(self._rows, SCHEMA))
-            self._rows, self._held = [], 0
+        self._groups.add(row, len(row["json"]) + sum(len(one) for one in row["encodings"]))
 
 
 def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:

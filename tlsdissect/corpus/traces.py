@@ -18,7 +18,7 @@ from tlsdissect.handshake.links import Trace
 from tlsdissect.handshake.retries import Peers
 from tlsdissect.handshake.sessions import Named, Session
 from tlsdissect.views.ndjson import Ndjson
-from tlsdissect.views.parquet import ParquetFile
+from tlsdissect.views.parquet import ParquetGroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,10 +66,8 @@ class TraceWriter:
     """Writes sessions and connections in the order of a reading."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._file = ParquetFile(SCHEMA, write)
+        self._groups = ParquetGroups(SCHEMA, write, ROWS, GROUP_BYTES)
         self._line = Ndjson().row
-        self._rows: list[dict[str, Any]] = []
-        self._held = 0
 
     def session(self, session: Session) -> None:
         """Write a session."""
@@ -93,19 +91,10 @@ class TraceWriter:
 
     def end(self) -> None:
         """Write what is left, and what a Parquet file ends with."""
-        self._flush()
-        self._file.end()
+        self._groups.end()
 
     def _add(self, **row: Any) -> None:
-        self._rows.append(row)
-        self._held += len(row.get("json") or b"")
-        if len(self._rows) >= ROWS or self._held >= GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._file.add(pa.Table.from_pylist(self._rows, SCHEMA))
-            self._rows, self._held = [], 0
+        self._groups.add(row, len(row.get("json") or b""))
 
 
 def read_traces(file: Any, source: str) -> Iterator[Session | TracedConnection]:

@@ -72,3 +72,31 @@ class ParquetFile:
     def end(self) -> None:
         """Write what a Parquet file ends with."""
         self._writer.close()
+
+
+class ParquetGroups:
+    """Writes rows, given as dicts, in groups of so many rows or estimated bytes, and keeps no more in memory."""
+
+    def __init__(self, schema: Any, write: Write, rows: int, group_bytes: int) -> None:
+        self._file = ParquetFile(schema, write)
+        self._schema = schema
+        self._most, self._most_bytes = rows, group_bytes
+        self._rows: list[dict[str, Any]] = []
+        self._held = 0
+
+    def add(self, row: dict[str, Any], size: int) -> None:
+        """Take a row of an estimated size."""
+        self._rows.append(row)
+        self._held += size
+        if len(self._rows) >= self._most or self._held >= self._most_bytes:
+            self._flush()
+
+    def end(self) -> None:
+        """Write what is left, and what a Parquet file ends with."""
+        self._flush()
+        self._file.end()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._file.add(pa.Table.from_pylist(self._rows, self._schema))
+            self._rows, self._held = [], 0
