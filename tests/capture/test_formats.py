@@ -223,6 +223,15 @@ def test_damaged_gzip_is_read_up_to_the_damage_whatever_the_pieces(at: int) -> N
     assert at != -8 or read[0][0] == PLAIN
 
 
+@pytest.mark.parametrize(("size", "message"), [(300, "is not a capture"), (30, "the gzip data are damaged")])
+def test_damaged_gzip_of_something_else_says_the_same_whatever_the_pieces(size: int, message: str) -> None:
+    packed = bytearray(gzip.compress((bytes(range(1, 251)) * 2)[:size]))
+    packed[-8] ^= 0x55
+    for piece in (1, 7, len(packed)):
+        with pytest.raises(CaptureError, match=message):
+            open_capture(Pieces(bytes(packed), piece))
+
+
 @pytest.mark.parametrize("module", [bz2, lzma])
 def test_many_short_streams_are_read(module: ModuleType) -> None:
     packed = module.compress(PLAIN) + module.compress(b"") * 5000

@@ -309,11 +309,12 @@ def _frame_reader(window: Window) -> FrameReader:
         return pcap.Pcap(window)
     if magic == pcapng.MAGIC:
         return pcapng.Pcapng(window)
-    if window.problem:
+    window.need(LONGEST)
+    if window.problem and window.end - window.start < LONGEST:
+        # Of a problem that comes later, it depends on the size of the pieces whether it is known here.
         raise CaptureError(window.problem)
     if window.start == window.end:
         raise NoCaptureError("is empty")
-    window.need(LONGEST)
     foreign = foreign_format(window.data)
     if foreign is not None:
         raise CaptureError(foreign)
