@@ -26,13 +26,17 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_each_target_is_fuzzed_for_a_second(tmp_path: Path) -> None:
+FUZZED = ("headers", "quic", "pipeline")
+"""Some targets; all of them take more than a minute."""
+
+
+def test_targets_are_fuzzed_for_a_second(tmp_path: Path) -> None:
     """Inputs are different each time: what one of them shows is for those who fuzz, and fails no test of the fuzzer."""
     pytest.importorskip("atheris")
-    done = run("--seconds", 1, "--seeds", tmp_path / "none", "--to", tmp_path / "fuzzed")
+    done = run("--seconds", 1, "--seeds", tmp_path / "none", "--to", tmp_path / "fuzzed", *FUZZED)
     kinds, _, *rows = [line for line in done.stdout.splitlines() if ": see " not in line]
     assert kinds.endswith("pure Python")
-    assert [row.split()[0] for row in rows] == list(TARGETS)
+    assert tuple(row.split()[0] for row in rows) == FUZZED
     numbers = [[int(number.replace(",", "")) for number in row.split()[1:]] for row in rows]
     assert done.returncode == any(found for *_, found in numbers), done.stdout + done.stderr
     for row, (executions, *_, found) in zip(rows, numbers, strict=True):

@@ -456,7 +456,7 @@ def test_a_signal_ends_a_query(sql: str, number: signal.Signals, tmp_path: Path)
         while process.poll() is None:
             process.send_signal(number)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(0.5)
         assert process.stderr is not None
         said = process.stderr.read()
     assert (process.returncode, said.partition(b";")[0].strip()) == (128 + number, b"aborted")
