@@ -181,7 +181,7 @@ def lonely_fragments(number: int) -> Iterator[bytes]:
 
 
 def small_fragments(number: int) -> Iterator[bytes]:
-    """Send packets in fragments of eight bytes, without every second fragment."""
+    """Fragments of eight bytes, between which eight bytes are missing each time."""
     for n in range(number):
         packet, at = divmod(n, 4000)
         yield ip4(address(packet), _SERVER, TCP, bytes(8), identification=packet & 0xFFFF, part=0x2000 | at * 2)
@@ -304,7 +304,7 @@ ATTACKS = (
     Attack("ip", "IP fragments whose packets never become complete", 1_000_000, lambda n: pcap(lonely_fragments(n))),
     Attack(
         "small-ip",
-        "IP fragments of 8 bytes, 4,000 of each packet, of which every second is missing",
+        "IP fragments of 8 bytes that leave 4,000 gaps in each packet",
         1_000_000,
         lambda n: pcap(small_fragments(n)),
     ),
