@@ -75,8 +75,8 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
         artist = None if many == 1 else others.enter_context(closing(ParallelFigures(many)))
         packer = None if many == 1 else others.enter_context(closing(ParallelBlocks(many)))
         report = Report(captures, judge, evidence, detailed, packer, artist)
-        keep = not options.reads_datasets(captures)
-        query = options.query(captures, given, Collector(report.add), judge=judge, evidence=evidence, keep=keep)
+        view = Collector(report.add)
+        query = options.query(captures, given, view, judge=judge, evidence=evidence, prefers_transcripts=True)
         return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
 
 

@@ -313,14 +313,13 @@ class Run:
 
 
 def _rows(query: Query, jobs: int, transport: RowTransport | None) -> OutputRows | ParallelOutputRows:
-    if query.reads_datasets:
-        return OutputRows(query, query.dataset_reading())
     if query.joins_views:
         from tlsdissect.corpus.both_ends import BothEndsRows, can_join  # noqa: PLC0415 (start-up time)
 
-        return BothEndsRows(query) if can_join(query) else OutputRows(query, query.reading())
-    if jobs == 1:
-        return OutputRows(query, query.reading())
-    from tlsdissect.corpus.parallel import ParallelOutputRows  # noqa: PLC0415 (start-up time)
+        if can_join(query):
+            return BothEndsRows(query)
+    elif jobs > 1 and not query.reads_datasets:
+        from tlsdissect.corpus.parallel import ParallelOutputRows  # noqa: PLC0415 (start-up time)
 
-    return ParallelOutputRows(query, jobs, transport)
+        return ParallelOutputRows(query, jobs, transport)
+    return OutputRows(query, query.reading())

@@ -36,6 +36,8 @@ _PACKET_BYTES = 512
 
 def can_join(query: Query) -> bool:
     """Return whether a query reads several captures, each of which can be read twice: regular files."""
+    if query.reads_datasets:
+        return False
     paths = [one.path for one in find_inputs(query.captures).files]
     return not query.options.joined and len(paths) > 1 and all(path != "-" and os.path.isfile(path) for path in paths)  # noqa: PTH113
 
@@ -98,7 +100,7 @@ class BothEndsRows(OutputRows):
     """The rows of a query that keeps transcripts: two views of a connection are one row."""
 
     def __init__(self, query: Query) -> None:
-        reading = query.reading()
+        reading = query.packet_reading()
         super().__init__(query, reading)
         self._first = recognizing(query.captures, query.options)
         self._connections = BothEnds(reading, self._first, query.selection)

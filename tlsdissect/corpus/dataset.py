@@ -14,7 +14,7 @@ from tlsdissect.capture.inputs import walked
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
-from tlsdissect.pipeline import Summary
+from tlsdissect.pipeline import Reading, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,6 +113,25 @@ def are_datasets(inputs: Sequence[str]) -> bool:
     if datasets and len(datasets) < len(inputs):
         raise DatasetError(f"{datasets[0]} is a dataset, which cannot be read together with captures")
     return bool(datasets)
+
+
+def start_reading(
+    inputs: Sequence[str],
+    options: Options,
+    selection: Selection,
+    *,
+    judge: Judge | None = None,
+    evidence: Evidence | None = None,
+) -> Reading | DatasetReading:
+    """Start reading captures, or the datasets in their place; DatasetError if that cannot be done."""
+    if are_datasets(inputs):
+        return DatasetReading(inputs, options, selection, judge=judge, evidence=evidence)
+    return Reading(inputs, options, judge=judge, evidence=evidence)
+
+
+def with_transcripts(options: Options, inputs: Sequence[str]) -> Options:
+    """Return the options with which connections have transcripts, unless datasets are read: those have no packets."""
+    return replace(options, keep=not are_datasets(inputs))
 
 
 class DatasetReading:

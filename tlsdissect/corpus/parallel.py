@@ -140,9 +140,9 @@ class ParallelOutputRows:
 
     def __init__(self, query: Query, jobs: int, transport: RowTransport | None = None) -> None:
         self._transport = transport or LinkingTransport(query)
-        self._all = query.reading()
+        self._all = query.packet_reading()
         # Found once: files that come or go meanwhile must not be read by some processes only.
-        reading = partial(_confined, partial(query.reading, inputs=self._all.inputs), self._all.inputs)
+        reading = partial(_confined, partial(query.packet_reading, inputs=self._all.inputs), self._all.inputs)
         self._workers = Workers(jobs, reading, self._transport.pack, _summary)
         self._received = 0
         self._received_before = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from tlsdissect.corpus.dataset import DatasetReading, are_datasets
+from tlsdissect.corpus.dataset import are_datasets, start_reading
 from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tlsdissect.capture.inputs import Inputs
+    from tlsdissect.corpus.dataset import DatasetReading
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.options import Options
@@ -80,12 +81,12 @@ class Query(NamedTuple):
         """Whether datasets are read in the place of captures."""
         return are_datasets(self.captures)
 
-    def dataset_reading(self) -> DatasetReading:
-        """Start reading datasets."""
-        return DatasetReading(self.captures, self.options, self.selection, judge=self.judge, evidence=self.evidence)
+    def reading(self) -> Reading | DatasetReading:
+        """Start reading the captures, or the datasets in their place."""
+        return start_reading(self.captures, self.options, self.selection, judge=self.judge, evidence=self.evidence)
 
-    def reading(self, shard: Shard = WHOLE, inputs: Inputs | None = None) -> Reading:
-        """Start reading all connections, or those of one shard; `inputs` are the files, if they were found before."""
+    def packet_reading(self, shard: Shard = WHOLE, inputs: Inputs | None = None) -> Reading:
+        """Start reading captures: all connections, or those of one shard; `inputs` are the files, if already found."""
         return Reading(
             self.captures, self.options, judge=self.judge, evidence=self.evidence, shard=shard, inputs=inputs
         )

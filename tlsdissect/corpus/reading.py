@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
-from tlsdissect.corpus.dataset import DatasetReading, are_datasets
+from tlsdissect.corpus.dataset import start_reading, with_transcripts
 from tlsdissect.corpus.selection import Network, Selection, utc
 from tlsdissect.flows.limits import Limits, whole
 from tlsdissect.handshake.facts.evidence import Evidence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from dask.distributed import Client
 
+    from tlsdissect.corpus.dataset import DatasetReading
     from tlsdissect.corpus.sql import Statement
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.inventory import CertificateSummary
@@ -150,9 +151,7 @@ class Settled:
     ) -> Reading | DatasetReading:
         """Start reading the captures, or the datasets in their place."""
         captures = [os.fspath(path) for path in self.captures]
-        if are_datasets(captures):
-            return DatasetReading(captures, options, self.selection, judge=judge, evidence=evidence)
-        return Reading(captures, options, judge=judge, evidence=evidence)
+        return start_reading(captures, options, self.selection, judge=judge, evidence=evidence)
 
     def summarize(self) -> CaptureSummary:
         """Return the summary of the selected connections; inputs that could not be read are among its notes."""
@@ -229,7 +228,7 @@ class Settled:
         judge, evidence = self.judge or make_judge(), Evidence()
         captures = [os.fspath(path) for path in self.captures]
         page = Report(captures, judge, evidence, detailed)
-        reading = self._reading(replace(self.options, keep=not are_datasets(captures)), judge, evidence)
+        reading = self._reading(with_transcripts(self.options, captures), judge, evidence)
         for connection in self._selected(reading):
             page.add(connection)
         return b"".join(page.pieces(report_notes(reading.summary)))
