@@ -198,23 +198,40 @@ class Summary:
 
     def include(self, other: Summary) -> None:
         """Add the totals of other captures."""
+        self._include_connections(other)
         self.captures += other.captures
         self.frames += other.frames
-        self.connections += other.connections
-        self.versions += other.versions
         self.quic += other.quic
         self.dtls += other.dtls
         self.eap += other.eap
-        self.not_tls += other.not_tls
         self.skipped += other.skipped
         self.damage += other.damage
         self.spans += other.spans
+        self.overlaps += other.overlaps
         self.refused += other.refused
+        self.evicted_connections += other.evicted_connections
+        self.evicted_sessions += other.evicted_sessions
+
+    def include_shard(self, other: Summary) -> None:
+        """Add the totals of other connections of the same captures, all of whose packets this one counts already."""
+        self._include_connections(other)
+        self.spans = [
+            one._replace(begun=one.begun + more.begun, left_open=one.left_open + more.left_open)
+            for one, more in zip(self.spans, other.spans, strict=False)
+        ]
+        # Each shard follows all flows, and evicts nearly the same.
+        self.evicted_connections = max(self.evicted_connections, other.evicted_connections)
+
+    def _include_connections(self, other: Summary) -> None:
+        self.connections += other.connections
+        self.versions += other.versions
+        self.not_tls += other.not_tls
         self.late += other.late
         self.given_up += other.given_up
         self.returned_early += other.returned_early
-        self.evicted_connections += other.evicted_connections
-        self.evicted_sessions += other.evicted_sessions
+        self.spill_error = self.spill_error or other.spill_error
+        self.known_keys |= other.known_keys
+        self.used_keys |= other.used_keys
 
     def add(self, names: CaptureNames, capture: PacketSource, flows: FlowTable, datagrams: DatagramConnections) -> None:
         """Add a capture that was read, or several that were read as one."""

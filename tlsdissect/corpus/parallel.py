@@ -166,7 +166,11 @@ class ParallelOutputRows:
     @property
     def summary(self) -> Summary:
         """The merged summary of all workers; empty until they have finished."""
-        summary = _merged(self._workers.results) if self._workers.results else Summary()
+        results = self._workers.results
+        summary = results[0] if results else Summary()
+        for other in results[1:]:
+            summary.include_shard(other)
+        del results[1:]
         summary.evicted_sessions = self._transport.evicted_sessions
         return summary
 
@@ -192,24 +196,3 @@ def _confined(reading: Callable[[Shard], Reading], inputs: Inputs, shard: Shard)
 
 def _summary(reading: Reading) -> Summary:
     return reading.summary
-
-
-def _merged(summaries: list[Summary]) -> Summary:
-    """Merge the workers' summaries: every worker counted all packets, but only the connections of its shard."""
-    whole, *others = summaries
-    for other in others:
-        whole.connections += other.connections
-        whole.versions += other.versions
-        whole.not_tls += other.not_tls
-        whole.spans = [
-            one._replace(begun=one.begun + more.begun, left_open=one.left_open + more.left_open)
-            for one, more in zip(whole.spans, other.spans, strict=False)
-        ]
-        whole.used_keys |= other.used_keys
-        whole.given_up += other.given_up
-        whole.late += other.late
-        whole.returned_early += other.returned_early
-        whole.spill_error = whole.spill_error or other.spill_error
-        whole.evicted_connections = max(whole.evicted_connections, other.evicted_connections)
-    summaries[:] = [whole]
-    return whole
