@@ -8,14 +8,19 @@ import logging
 import shutil
 import threading
 from collections import Counter
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import gcsfs
 import pytest
 import s3fs
 from commands import run
 from datasets import documents, ordered, run_scan
+from gcp_storage_emulator.handlers.buckets import create_bucket
+from gcp_storage_emulator.server import RequestHandler
+from gcp_storage_emulator.storage import Storage
 from moto.server import ThreadedMotoServer
 from recorded import ROOT
 
@@ -25,13 +30,22 @@ from tlsdissect.corpus.store import FAILURES, Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fsspec import AbstractFileSystem
+
 SAMPLES = ROOT / "samples"
 NAMES = ("tls12-full", "tls13-full", "tls12-resumed-ticket")
 
 
-@pytest.fixture
-def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
-    """A bucket with captures in day=1/, and in day=2/ a copy of one of them."""
+class QuietServer(HTTPServer):
+    """A server that does not print that a client closed its connection."""
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def s3_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
+    """S3 as moto has it; all servers of a process have the same buckets."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -45,13 +59,34 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
         monkeypatch.setenv(name, value)
     system = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
     system.mkdir("bucket")
-    for name in NAMES:
-        system.put_file(str(SAMPLES / f"{name}.pcap"), f"bucket/day=1/{name}.pcap")
-    system.put_file(str(SAMPLES / "tls12-resumed-ticket.pcap"), "bucket/day=2/again.pcap")
     yield system
-    # All servers of a process have the same buckets.
     system.rm("bucket", recursive=True)
     server.stop()
+
+
+@contextmanager
+def gs_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[gcsfs.GCSFileSystem]:
+    """Google Cloud Storage as an emulator has it."""
+    stored = Storage(use_memory_fs=True)
+    create_bucket("bucket", stored)
+    server = QuietServer(("127.0.0.1", 0), functools.partial(RequestHandler, stored))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    # Otherwise gcsfs looks for credentials, to ask another server which kind of bucket it is.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    yield gcsfs.core.GCSFileSystem(skip_instance_cache=True, use_listings_cache=False)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(params=[s3_storage, gs_storage], ids=["s3", "gs"])
+def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
+    """A file system with a bucket with captures in day=1/, and in day=2/ a copy of one of them."""
+    with request.param(monkeypatch) as system:
+        for name in NAMES:
+            system.put_file(str(SAMPLES / f"{name}.pcap"), f"bucket/day=1/{name}.pcap")
+        system.put_file(str(SAMPLES / "tls12-resumed-ticket.pcap"), "bucket/day=2/again.pcap")
+        yield system
 
 
 def scan(*arguments: str | Path) -> str:
@@ -60,43 +95,44 @@ def scan(*arguments: str | Path) -> str:
     return done.stderr.decode()
 
 
-def test_object_storage_is_read_and_written(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
-    told = scan("s3://bucket/day=*/*.pcap", "--to", "s3://bucket/dataset/")
+def test_object_storage_is_read_and_written(storage: AbstractFileSystem, tmp_path: Path) -> None:
+    bucket = storage.unstrip_protocol("bucket")
+    told = scan(f"{bucket}/day=*/*.pcap", "--to", f"{bucket}/dataset/")
     assert told == "4 captures read, 6 connections\n"
-    assert scan("s3://bucket/day=1", "--to", "s3://bucket/dataset") == (
+    assert scan(f"{bucket}/day=1", "--to", f"{bucket}/dataset") == (
         "0 captures read, 0 connections; 3 files as an earlier scan left them\n"
     )
     storage.get("bucket/dataset", str(tmp_path / "dataset"), recursive=True)
     sources = [one.source for _, one in ordered(tmp_path / "dataset")]
-    assert sorted(sources) == sorted(
-        ["s3://bucket/day=2/again.pcap", *[f"s3://bucket/day=1/{it}.pcap" for it in NAMES]]
-    )
+    assert sorted(sources) == sorted([f"{bucket}/day=2/again.pcap", *[f"{bucket}/day=1/{it}.pcap" for it in NAMES]])
     resumed = [one["resumes"]["source"] for one in documents(tmp_path / "dataset") if one["resumes"]]
-    assert set(resumed) == {"s3://bucket/day=1/tls12-resumed-ticket.pcap"}
+    assert set(resumed) == {f"{bucket}/day=1/tls12-resumed-ticket.pcap"}
     # The rows are those of the same captures on a disk, but for their names.
     local = tmp_path / "local"
     for source in sources:
-        Path(source.replace("s3://bucket", str(local))).parent.mkdir(parents=True, exist_ok=True)
-        storage.get_file(source, source.replace("s3://bucket", str(local)))
-    serial = run("read", "--format", "json", *(one.replace("s3://bucket", str(local)) for one in sources))
-    lines = serial.stdout.decode().replace(str(local), "s3://bucket").splitlines()
+        Path(source.replace(bucket, str(local))).parent.mkdir(parents=True, exist_ok=True)
+        storage.get_file(source, source.replace(bucket, str(local)))
+    serial = run("read", "--format", "json", *(one.replace(bucket, str(local)) for one in sources))
+    lines = serial.stdout.decode().replace(str(local), bucket).splitlines()
     assert documents(tmp_path / "dataset") == [json.loads(line) for line in lines]
 
 
-def test_a_changed_object_is_read_again(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
-    scan("s3://bucket/day=1", "--to", tmp_path / "dataset")
+def test_a_changed_object_is_read_again(storage: AbstractFileSystem, tmp_path: Path) -> None:
+    folder = storage.unstrip_protocol("bucket/day=1")
+    scan(folder, "--to", tmp_path / "dataset")
     storage.put_file(str(SAMPLES / "tls13-resumed.pcap"), "bucket/day=1/tls13-full.pcap")
-    told = scan("s3://bucket/day=1", "--to", tmp_path / "dataset")
+    told = scan(folder, "--to", tmp_path / "dataset")
     assert told == "1 capture read, 2 connections; 2 files as an earlier scan left them\n"
     assert len(documents(tmp_path / "dataset")) == 5
 
 
-def test_a_bucket_that_is_not_there_is_said(storage: s3fs.S3FileSystem, tmp_path: Path) -> None:
-    done = run_scan("s3://bucket/day=3/*", "s3://none/a.pcap", "--to", tmp_path / "dataset")
+def test_a_bucket_that_is_not_there_is_said(storage: AbstractFileSystem, tmp_path: Path) -> None:
+    pattern, capture = map(storage.unstrip_protocol, ("bucket/day=3/*", "none/a.pcap"))
+    done = run_scan(pattern, capture, "--to", tmp_path / "dataset")
     assert done.returncode == 2
     first, second = done.stderr.decode().splitlines()
-    assert first == "tlsdissect: s3://bucket/day=3/*: no file matches"
-    assert second.startswith("tlsdissect: s3://none/a.pcap: ")
+    assert first == f"tlsdissect: {pattern}: no file matches"
+    assert second.startswith(f"tlsdissect: {capture}: ")
     assert not (tmp_path / "dataset").exists()
 
 
