@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +27,9 @@ from tlsdissect.corpus.scanning import Plan, scan_capture
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.corpus.sources import find_sources
 from tlsdissect.corpus.store import PARTS, Store
+from tlsdissect.handshake import spill
 from tlsdissect.handshake.options import Options
+from tlsdissect.handshake.spill import WaitingHandshakes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,10 +214,64 @@ def test_a_signal_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
 
 
 def test_a_second_scan_at_the_same_time_is_refused(tmp_path: Path) -> None:
-    with Store(str(tmp_path)).locked():
+    with Store(str(tmp_path)).claimed(scan.described(Options(), Selection(), ())):
+        before = state(tmp_path)
         done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path)
     assert done.returncode == 2
     assert b"another scan writes to it" in done.stderr
+    assert state(tmp_path) == before
+
+
+FULL = """
+mount -t tmpfs -o size=2M none {to} && {scan}; echo $? >&2
+find {to} -name .part >&2; ls {to}/manifest | wc -l >&2
+mount -o remount,size=64M {to} && {scan}; echo $? >&2
+cp -r {to} {copy}
+"""
+"""A scan to a disk that becomes full, then has room again."""
+
+
+def test_a_full_disk_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
+    """No capture is blamed for it, and what was finished before stays."""
+    folder, to = tmp_path / "captures", tmp_path / "disk"
+    folder.mkdir()
+    to.mkdir()
+    for number in range(30):
+        shutil.copy(SAMPLES / "network" / "network-failures.pcap", folder / f"{number}.pcap")
+    scan = shlex.join([*PROGRAM, "scan", str(folder), "--to", str(to), "--jobs", "2"])
+    script = FULL.format(scan=scan, to=to, copy=tmp_path / "copy")
+    # A file system that nobody else sees.
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    full, read, status, finished, *others = done.stderr.decode().splitlines()
+    assert full == f"tlsdissect: --to {to}: No space left on device: the same command goes on from here"
+    assert read.startswith(f"{finished} captures read")
+    assert status == "74"
+    assert others[0].startswith(f"{30 - int(finished)} captures read")
+    assert others[1] == "0"
+    assert len(others) == 2
+    assert 0 < int(finished) < 30
+    check_like_serial(tmp_path / "copy", [str(folder / f"{number}.pcap") for number in range(30)], tmp_path / "tables")
+
+
+def test_a_full_disk_for_temporary_files_fails_the_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise connections that could not wait would be written as they were before their end."""
+    benchmark.write_handshakes(tmp_path / "capture.pcap", 40)
+    ((source,), _) = find_sources([str(tmp_path / "capture.pcap")])
+    monkeypatch.setattr(WaitingHandshakes.__init__, "__defaults__", (0, 0, None))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spill, "_write", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        scan_capture(Plan(Store(str(tmp_path / "dataset")), Options(), Selection()), source)
+    assert not (tmp_path / "dataset" / MANIFESTS).exists()
 
 
 def test_rows_are_written_while_a_capture_is_read(tmp_path: Path) -> None:

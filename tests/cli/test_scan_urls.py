@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import shutil
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, ClassVar
 
 import gcsfs
@@ -18,17 +21,22 @@ import pytest
 import s3fs
 from commands import run
 from datasets import documents, ordered, run_scan
+from fsspec import get_filesystem_class
 from gcp_storage_emulator.handlers.buckets import create_bucket
 from gcp_storage_emulator.server import RequestHandler
 from gcp_storage_emulator.storage import Storage
 from moto.server import ThreadedMotoServer
 from recorded import ROOT
 
-from tlsdissect.corpus.scan import RETRIES
-from tlsdissect.corpus.store import FAILURES, Store
+import tlsdissect.corpus.store
+from tlsdissect.corpus.scan import RETRIES, described
+from tlsdissect.corpus.selection import Selection
+from tlsdissect.corpus.store import FAILURES, LOCK, Holder, Store, StoreError
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from fsspec import AbstractFileSystem
 
@@ -79,10 +87,13 @@ def gs_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[gcsfs.GCSFileSystem]
     server.server_close()
 
 
-@pytest.fixture(params=[s3_storage, gs_storage], ids=["s3", "gs"])
+@pytest.fixture(params=[("s3", s3_storage), ("gs", gs_storage)], ids=["s3", "gs"])
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
     """A file system with a bucket with captures in day=1/, and in day=2/ a copy of one of them."""
-    with request.param(monkeypatch) as system:
+    protocol, made = request.param
+    # Instances remember the address of an earlier server.
+    get_filesystem_class(protocol).clear_instance_cache()
+    with made(monkeypatch) as system:
         for name in NAMES:
             system.put_file(str(SAMPLES / f"{name}.pcap"), f"bucket/day=1/{name}.pcap")
         system.put_file(str(SAMPLES / "tls12-resumed-ticket.pcap"), "bucket/day=2/again.pcap")
@@ -124,6 +135,46 @@ def test_a_changed_object_is_read_again(storage: AbstractFileSystem, tmp_path: P
     told = scan(folder, "--to", tmp_path / "dataset")
     assert told == "1 capture read, 2 connections; 2 files as an earlier scan left them\n"
     assert len(documents(tmp_path / "dataset")) == 5
+
+
+def hold(store: Store) -> AbstractContextManager[None]:
+    """Hold a folder as a scan without options does."""
+    return store.claimed(described(Options(), Selection(), ()))
+
+
+def test_a_second_scan_at_the_same_time_is_refused(
+    storage: AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tlsdissect.corpus.store, "SECONDS_TO_RENEW", 0.2)
+    bucket = storage.unstrip_protocol("bucket")
+    with hold(Store(f"{bucket}/dataset")):
+        done = run_scan(f"{bucket}/day=1", "--to", f"{bucket}/dataset")
+        files = storage.find("bucket/dataset")
+    assert done.returncode == 2
+    assert (
+        f"{bucket}/dataset: another scan writes to it: process {os.getpid()} on {gethostname()}".encode() in done.stderr
+    )
+    assert files == ["bucket/dataset/.lock", "bucket/dataset/dataset.json"]
+    assert storage.find("bucket/dataset") == ["bucket/dataset/dataset.json"]
+
+
+def test_a_killed_scan_does_not_hold_the_folder(storage: AbstractFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another scan takes it over, and the one that goes on nevertheless ends, and leaves what is not its own."""
+    monkeypatch.setattr(tlsdissect.corpus.store, "SECONDS_TO_TAKE_OVER", 1)
+    monkeypatch.setattr(tlsdissect.corpus.store, "SECONDS_TO_RENEW", 0.1)
+    killed, other = Holder("1", "one", 1), Holder("2", "two", 2)
+    store = Store(storage.unstrip_protocol("bucket/dataset"))
+    store.write(LOCK, killed)
+
+    def go_on() -> None:
+        while True:
+            store.check_held()
+            store.write(LOCK, other)
+            time.sleep(0.1)
+
+    with hold(store), pytest.raises(StoreError, match="another scan writes to it: process 2 on two"):
+        go_on()
+    assert store.read(LOCK, Holder) == other
 
 
 def test_a_bucket_that_is_not_there_is_said(storage: AbstractFileSystem, tmp_path: Path) -> None:

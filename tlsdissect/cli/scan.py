@@ -101,8 +101,7 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
     except OSError as error:
         raise click.UsageError(f"--to {folder}: {error.strerror or error}") from None
     try:
-        with store.locked():
-            store.claim(described(reading, selection, given["keylogs"]))
+        with store.claimed(described(reading, selection, given["keylogs"])):
             status = _scan(Scan(Plan(store, reading, selection), sources), given)
     except StoreError as error:
         raise click.UsageError(f"--to {folder}: {error}") from None
@@ -120,26 +119,38 @@ def _selection(given: dict[str, Any]) -> Selection:
 
 def _scan(scan: Scan, given: dict[str, Any]) -> int:
     """Scan; return the exit status."""
-    from tlsdissect.corpus.scan import ClusterError, connected  # noqa: PLC0415 (an extra)
-
-    interrupts = Interrupts(_stop, lambda: False)
+    status = 0
     if scan.pending or not scan.is_linked:
-        try:
-            with interrupts, connected(given["scheduler"], given["jobs"], given["memory"]) as client:
-                _run(scan, client)
-        except Stopped:
-            exit_status.warn("stopped: the same command goes on from here")
-        except ClusterError as error:
-            raise click.UsageError(f"--scheduler {error}") from None
-        # The workers of others may still write what they have begun.
-        if not (interrupts.status and given["scheduler"]):
-            scan.remove_leftovers()
+        status = _scan_pending(scan, given)
     lost = [*scan.refused, *scan.failures]
     for failure in lost:
         exit_status.warn(f"{failure.source}: {failure.why}")
     if not given["quiet"]:
         exit_status.print_stderr("; ".join(_sentences(scan)))
-    return interrupts.status or (exit_status.BAD_INPUT if lost else 0)
+    return status or (exit_status.BAD_INPUT if lost else 0)
+
+
+def _scan_pending(scan: Scan, given: dict[str, Any]) -> int:
+    """Scan what an earlier scan left; return the exit status, 0 if nothing ended it."""
+    from tlsdissect.corpus.scan import ClusterError, connected  # noqa: PLC0415 (an extra)
+    from tlsdissect.corpus.store import DestinationError  # noqa: PLC0415
+
+    interrupts, status = Interrupts(_stop, lambda: False), 0
+    try:
+        with interrupts, connected(given["scheduler"], given["jobs"], given["memory"]) as client:
+            _run(scan, client)
+    except Stopped:
+        status = interrupts.status
+        exit_status.warn("stopped: the same command goes on from here")
+    except DestinationError as error:
+        status = exit_status.NOT_WRITTEN
+        exit_status.warn(f"--to {error.filename}: {error.strerror}: the same command goes on from here")
+    except ClusterError as error:
+        raise click.UsageError(f"--scheduler {error}") from None
+    # The workers of others may still write what they have begun.
+    if not (status and given["scheduler"]):
+        scan.remove_leftovers()
+    return status
 
 
 def _stop() -> None:

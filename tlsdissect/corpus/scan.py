@@ -20,7 +20,7 @@ from msgspec.structs import asdict
 
 from tlsdissect.corpus.dataset import DOCUMENTS, LINKED, MANIFESTS, Linked, Manifest, in_order
 from tlsdissect.corpus.scanning import TRACES, LinksDigest, Plan, relink_capture, scan_capture
-from tlsdissect.corpus.store import FAILURES, OTHERS
+from tlsdissect.corpus.store import FAILURES, OTHERS, DestinationError
 from tlsdissect.corpus.traces import DocumentRows, read_traces
 from tlsdissect.handshake.links import NONE, Linker, Links, unlinked
 from tlsdissect.handshake.sessions import Session
@@ -43,7 +43,6 @@ RETRIES = 2
 """How often Dask retries a capture after an error of the system or the network."""
 MAX_SUBMITTED = 1000
 """Captures that the scheduler knows of at a time."""
-"""The file that says for which captures links were made."""
 _SECONDS_TO_CONNECT = 10
 _SECONDS_FOR_WORKERS = 30
 
@@ -84,7 +83,10 @@ class Scan:
         self.failures: list[Failure] = []
 
     def read(self, client: Client) -> None:
-        """Read the captures that are not done."""
+        """Read the captures that are not done.
+
+        DestinationError if their rows cannot be written, StoreError if another scan writes to the folder.
+        """
         plan = self._planned(client)
         waiting = iter(self.pending)
         running = {self._submit(client, plan, one): one for one in islice(waiting, MAX_SUBMITTED)}
@@ -106,6 +108,9 @@ class Scan:
 
     def _finish(self, source: Source, future: Any) -> None:
         error = future.exception()
+        if isinstance(error, DestinationError):
+            raise error
+        self._store.check_held()
         if error is not None:
             why = _reason(error)
             self._write(FAILURES, source, why)
@@ -155,6 +160,7 @@ class Scan:
         linker = Linker(self._plan.options.limits.max_sessions)
         plan, tasks = self._planned(client), []
         for number, (name, manifest) in enumerate(ordered):
+            self._store.check_held()
             links, digest = self._links(linker, number, manifest)
             if digest != manifest.links:
                 task = client.submit(relink_capture, plan, name, manifest, links, digest, retries=RETRIES, pure=False)

@@ -73,7 +73,7 @@ def scan_capture(plan: Plan, source: Source, old: tuple[str, ...] = ()) -> Manif
     )
     store = plan.store
     with store.folder_for_parts() as folder:
-        parts = _Parts(folder)
+        parts = _Parts(store, folder)
         read = _read(plan, source, manifest, parts)
         if read is None:
             return None
@@ -93,8 +93,8 @@ def scan_capture(plan: Plan, source: Source, old: tuple[str, ...] = ()) -> Manif
 class _Parts:
     """The files that are written for one capture."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store, self._folder = store, folder
         self.names: list[str] = []
 
     def path(self, name: str) -> Path:
@@ -104,8 +104,21 @@ class _Parts:
     def open(self, files: ExitStack, name: str) -> Callable[[bytes], object]:
         """Open a file, which `files` closes; what pyarrow writes of a file that was given up is dropped."""
         self.names.append(name)
-        file = files.enter_context(self.path(name).open("wb"))
-        return lambda data: None if file.closed else file.write(data)
+        errors = self._store.part_errors
+        with errors():
+            file = self.path(name).open("wb")
+
+        def close() -> None:
+            with errors():
+                file.close()
+
+        def write(data: bytes) -> None:
+            if not file.closed:
+                with errors():
+                    file.write(data)
+
+        files.callback(close)
+        return write
 
 
 class _RowWriter:
@@ -163,6 +176,8 @@ def _read(plan: Plan, source: Source, manifest: Manifest, parts: _Parts) -> Mani
             else:
                 rows.lookup(event)
         opener.raise_error()
+        if reading.summary.spill_error:
+            raise OSError(reading.summary.spill_error)
         if opener.no_capture and not source.named:
             return None
         rows.end()
@@ -190,7 +205,7 @@ def relink_capture(plan: Plan, name: str, manifest: Manifest, links: dict[int, L
     store, evidence, tables = plan.store, Evidence(), [table for table in SCANNED_TABLES if table.name == "connections"]
     targets = {file.partition("/")[0]: file for file in manifest.files}
     with store.folder_for_parts() as folder:
-        parts = _Parts(folder)
+        parts = _Parts(store, folder)
         with ExitStack() as files, store.open(targets[DOCUMENTS]) as documents:
             rows = _RowWriter(parts, files, evidence, tables)
             for event in read_documents(documents, evidence):

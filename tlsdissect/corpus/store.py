@@ -2,6 +2,10 @@
 
 A capture is in the dataset once its manifest is: that is written last, and removed before its other files are replaced.
 On a disk, each file is written under `.part` and renamed. An object appears only when all of it was sent.
+
+Only one scan writes at a time: another would take files whose manifest is not yet written for leftovers. Files have
+locks for that, which end with their process. Objects have none, so the scan renews an object every few seconds. Another
+scan that finds it waits whether it changes, and takes it over if it does not; no clock of another machine is trusted.
 """
 
 from __future__ import annotations
@@ -10,11 +14,16 @@ import fcntl
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from shutil import rmtree
+from socket import gethostname
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import MsgspecError, Struct, json
+from msgspec.structs import replace
 
 from tlsdissect.corpus.dataset import FORMAT, MARK, VERSION, Manifest, Mark
 from tlsdissect.corpus.sources import as_os_error, file_system, is_url
@@ -28,11 +37,33 @@ FAILURES, OTHERS = "failed", "others"
 capture."""
 PARTS = ".part"
 """The folder of files that are being written."""
+LOCK = ".lock"
+"""The file that only one scan can lock, or the object that it renews."""
+SECONDS_TO_RENEW = 5.0
+"""How often."""
+SECONDS_TO_TAKE_OVER = 20
+"""Seconds after which that object is another's, if it was not renewed."""
 T = TypeVar("T")
 
 
 class StoreError(Exception):
     """The folder cannot be used as that of a dataset; the text says why."""
+
+
+class DestinationError(OSError):
+    """The folder cannot be read or written, whatever capture is next."""
+
+
+class Holder(Struct, frozen=True):
+    """The scan that writes to a folder of object storage."""
+
+    token: str
+    machine: str
+    process: int
+    renewals: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.machine}"
 
 
 class Store:
@@ -50,6 +81,8 @@ class Store:
             raise as_os_error(error) from error
         protocol = self._system.protocol
         self._local = "file" in ([protocol] if isinstance(protocol, str) else protocol)
+        self._lost_to: Holder | None = None
+        """The scan that has taken the folder over."""
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.to,)
@@ -61,19 +94,30 @@ class Store:
     @contextmanager
     def folder_for_parts(self) -> Iterator[Path]:
         """Yield a folder for the files that are being written, removed at the end; that of a killed process stays."""
-        parts = _scratch()
-        if self._local:
-            parts = self.path(PARTS)
-            Path(parts).mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=parts) as folder:
-            yield Path(folder)
+        with self.part_errors():
+            parts = _scratch()
+            if self._local:
+                parts = self.path(PARTS)
+                Path(parts).mkdir(parents=True, exist_ok=True)
+            folder = TemporaryDirectory(dir=parts)
+        with folder:
+            yield Path(folder.name)
+
+    @contextmanager
+    def part_errors(self) -> Iterator[None]:
+        """Name what fails when files are written that are not finished: the folder, or the disk of this worker."""
+        try:
+            yield
+        except OSError as error:
+            raise self._error(error) if self._local else OSError(f"temporary files: {error.strerror}") from error
 
     def place(self, part: Path, name: str) -> None:
         """Move a finished file to its final name, so that nobody sees a part of it."""
         target = self.path(name)
         if self._local:
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
+            with self.part_errors():
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                part.replace(target)
         else:
             self._do("put_file", str(part), target)
 
@@ -81,7 +125,8 @@ class Store:
         """Write a JSON file, which appears as a whole."""
         with self.folder_for_parts() as folder:
             part = folder / "part.json"
-            part.write_bytes(json_line(value))
+            with self.part_errors():
+                part.write_bytes(json_line(value))
             self.place(part, name)
 
     def remove(self, name: str) -> None:
@@ -114,13 +159,25 @@ class Store:
         """Open a file to read it."""
         return self._do("open", self.path(name), "rb")
 
-    def claim(self, options: dict[str, Any]) -> None:
-        """Make the folder that of a dataset with these options; StoreError if it is another's."""
+    @contextmanager
+    def claimed(self, options: dict[str, Any]) -> Iterator[None]:
+        """Hold the folder, which becomes that of a dataset with these options.
+
+        StoreError if it is another's, or another scan writes to it.
+        """
+        self._check(options)
+        with self._lock() if self._local else self._hold():
+            self._check(options)
+            if self.read(MARK, Mark) is None:
+                self.write(MARK, Mark(FORMAT, VERSION, options))
+            yield
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """Raise StoreError unless the folder is empty, or that of a dataset with these options."""
         mark = self.read(MARK, Mark)
         if mark is None:
             if self._do("exists", self.path(MARK)) or (self._do("exists", self._root) and self._names(self._root)):
                 raise StoreError("is not empty, and not the folder of a dataset")
-            self.write(MARK, Mark(FORMAT, VERSION, options))
             return
         if (mark.format, mark.version) != (FORMAT, VERSION):
             raise StoreError(f"is the folder of {mark.format} {mark.version}, not of {FORMAT} {VERSION}")
@@ -130,24 +187,73 @@ class Store:
 
     def _names(self, folder: str) -> list[str]:
         names = [name.rpartition("/")[2] for name in self._do("ls", folder, detail=False)]
-        return [name for name in names if name != PARTS]
+        return [name for name in names if name not in {PARTS, LOCK}]
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder, so that no other scan on this machine writes to it; StoreError if one does."""
-        if not self._local:
-            yield
-            return
-        Path(self._root).mkdir(parents=True, exist_ok=True)
-        number = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _lock(self) -> Iterator[None]:
+        """Hold the lock of a folder on a disk. NFS locks only files that are open for writing."""
+        with self.part_errors():
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+            number = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoreError("another scan writes to it") from None
+            except OSError as error:
+                raise self._error(error) from error
             yield
         finally:
             os.close(number)
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        """Hold a folder in object storage."""
+        own = Holder(token_hex(), gethostname(), os.getpid())
+        found = self.read(LOCK, Holder)
+        for _ in range(SECONDS_TO_TAKE_OVER):
+            if found is None:
+                break
+            sleep(1)
+            before, found = found, self.read(LOCK, Holder)
+            if found not in {before, None}:
+                raise StoreError(f"another scan writes to it: {found}")
+        self.write(LOCK, own)
+        # Of two scans that find nothing at the same time, the first to write finds what the second wrote.
+        sleep(1)
+        self._compare_holder(own)
+        self.check_held()
+        ended = Event()
+        renewal = Thread(target=self._renew, args=(own, ended), daemon=True)
+        renewal.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewal.join()
+            if self._lost_to is None:
+                self.remove(LOCK)
+
+    def _renew(self, own: Holder, ended: Event) -> None:
+        """Renew the object until the scan ends, or find that another scan has taken it over."""
+        while not ended.wait(SECONDS_TO_RENEW):
+            # After a failure, the next time may be early enough.
+            with suppress(OSError):
+                self._compare_holder(own)
+                if self._lost_to is not None:
+                    return
+                own = replace(own, renewals=own.renewals + 1)
+                self.write(LOCK, own)
+
+    def _compare_holder(self, own: Holder) -> None:
+        found = self.read(LOCK, Holder)
+        if found is not None and found.token != own.token:
+            self._lost_to = found
+
+    def check_held(self) -> None:
+        """Raise StoreError if another scan has taken the folder over."""
+        if self._lost_to is not None:
+            raise StoreError(f"another scan writes to it: {self._lost_to}")
 
     def remove_leftovers(self, known: set[str]) -> int:
         """Remove what killed workers left: unfinished files, and files that no manifest names; return how many."""
@@ -161,13 +267,16 @@ class Store:
         return len(strays)
 
     def _do(self, what: str, *given: Any, **named: Any) -> Any:
-        """Call a function of the file system; what fails is an OSError."""
+        """Call a function of the file system; what fails is a DestinationError, or a FileNotFoundError."""
         try:
             return getattr(self._system, what)(*given, **named)
-        except (MemoryError, OSError):
+        except (MemoryError, FileNotFoundError):
             raise
         except Exception as error:
-            raise as_os_error(error) from error
+            raise self._error(as_os_error(error)) from error
+
+    def _error(self, error: OSError) -> DestinationError:
+        return DestinationError(error.errno, error.strerror or str(error), self.to)
 
 
 def _scratch() -> str | None:
