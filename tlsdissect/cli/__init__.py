@@ -19,7 +19,8 @@ GARBAGE = 200_000
 def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> int:
     """Run a command line, by default `sys.argv`, and return its exit status.
 
-    Without `standalone_mode` exceptions propagate, as in click.
+    With that of `sys.argv`, the process is the command's own: a command that reads captures confines it. Without
+    `standalone_mode` exceptions propagate, as in click.
     """
     # numpy's linear algebra is not used; its thread pool would only cost start-up time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -34,13 +35,13 @@ def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> 
 
     given = sys.argv[1:] if args is None else list(args)
     if not standalone_mode:
-        return _invoke(given)
+        return _invoke(given, confines=False)
     replace_closed_standard_output()
-    return run_command(lambda: _invoke(given), debug="--debug" in given)
+    return run_command(lambda: _invoke(given, confines=args is None), debug="--debug" in given)
 
 
-def _invoke(given: list[str]) -> int:
+def _invoke(given: list[str], *, confines: bool) -> int:
     """Run a command line; what cannot be imported fails here."""
     from tlsdissect.cli.commands import invoke  # noqa: PLC0415
 
-    return invoke(given)
+    return invoke(given, confines=confines)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tlsdissect.cli import completion, options
 from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
 from tlsdissect.cli.run import Collector, Interrupts, Run, Stopped
-from tlsdissect.cli.sink import destination, make_folder, place_new
+from tlsdissect.cli.sink import destination, place_new
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.left_out import count
 from tlsdissect.corpus.parallel import CertificateTransport
@@ -73,8 +73,6 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     findings about each certificate, for use in a pipeline.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "table", captures)
-    if folder is not None:
-        make_folder(folder)
     from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415 (start-up time of --help)
 
     evidence, judge = Evidence(), options.required_judge(given)

@@ -107,8 +107,8 @@ def tlsdissect() -> None:
     """
 
 
-def invoke(args: list[str]) -> int:
-    """Run a command line and return its exit status.
+def invoke(args: list[str], *, confines: bool) -> int:
+    """Run a command line and return its exit status; it may confine the process.
 
     click's own `main` is not used, because it exits with status 1 on a closed pipe and on Ctrl-C.
     """
@@ -116,9 +116,9 @@ def invoke(args: list[str]) -> int:
     if asked:
         from click.shell_completion import shell_complete  # noqa: PLC0415 (for shell completion only)
 
-        return shell_complete(tlsdissect, {}, "tlsdissect", "_TLSDISSECT_COMPLETE", asked)
+        return shell_complete(tlsdissect, {"obj": confines}, "tlsdissect", "_TLSDISSECT_COMPLETE", asked)
     try:
-        with tlsdissect.make_context("tlsdissect", args or ["--help"]) as context:
+        with tlsdissect.make_context("tlsdissect", args or ["--help"], obj=confines) as context:
             return int(tlsdissect.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code

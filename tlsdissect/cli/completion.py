@@ -66,13 +66,16 @@ FILE, FOLDER = PathName("file"), PathName("dir")
 
 def streams(ctx: click.Context, _: str) -> Iterator[tuple[str, str | None]]:
     """Yield the streams of the captures before the cursor, as far as a second and MAX_READ_BYTES reach."""
-    from tlsdissect.handshake.options import Options  # noqa: PLC0415 (not needed for other completions)
+    from tlsdissect.corpus.confinement import confine  # noqa: PLC0415 (not needed for other completions)
+    from tlsdissect.handshake.options import Options  # noqa: PLC0415
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
     from tlsdissect.views.printable import printable  # noqa: PLC0415
 
     # Where the value of an option is missing, click leaves the arguments before it in `args`.
     given = (*(ctx.params.get("captures") or ()), *ctx.args)
     captures = [path for path in given if os.path.isfile(path)]  # noqa: PTH113 (reading a pipe would wait, and empty it)
+    if ctx.find_root().obj:
+        confine(captures)
     seen: dict[str, None] = {}
     reading = Reading(captures, Options(batch=_BATCH, linked=False))
     for c in _bounded(reading) if captures else ():

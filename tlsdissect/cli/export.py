@@ -10,7 +10,7 @@ import click
 
 from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
-from tlsdissect.cli.sink import make_folder, standard_output, whole_file
+from tlsdissect.cli.sink import standard_output, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,6 @@ class Exporter:
         there = [path for path in paths if os.path.lexists(path)]
         if there:
             raise click.UsageError(f"--to {self._folder}: {there[0]} already exists")
-        make_folder(self._folder)
         with ExitStack() as files:
             sinks = [files.enter_context(whole_file(path, new=True)) for path in paths]
             self._tables = [

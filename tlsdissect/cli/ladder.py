@@ -53,7 +53,7 @@ class _Pair:
         return next((number for number, stream in streams if stream.matches(connection)), len(self._streams))
 
 
-@options.capture_command(EXAMPLES)
+@options.capture_command(EXAMPLES, draws=True)
 @click.option(
     "-o",
     "--output",

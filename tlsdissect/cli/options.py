@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from tlsdissect.cli import completion
+from tlsdissect.cli.confining import confined
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.dataset import DatasetError, are_datasets, check_options, with_transcripts
 from tlsdissect.corpus.query import Query
@@ -259,10 +260,12 @@ def capture_command(
     *arguments: Decorator,
     captures: tuple[Decorator, ...] = (_CAPTURES,),
     exit_status: Decorator = _EXIT_STATUS,
+    draws: bool = False,
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command that reads selected connections of captures; `arguments` come before the captures.
 
-    `query` reads the options of the selection. `exit_status` is the option --exit-status.
+    `query` reads the options of the selection. `exit_status` is the option --exit-status. The command runs confined,
+    with the fonts if it `draws`.
     """
     joined = click.option(
         "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."
@@ -270,7 +273,7 @@ def capture_command(
     make = click.command(cls=GroupedCommand, epilog=examples)
     return lambda command: make(
         _added(
-            command,
+            confined(command, draws=draws),
             (*arguments, *captures, joined, *_NUMBERS, *_CRITERIA, *_BY_FINDING, exit_status, _KEYLOG, *_FINDINGS),
         )
     )

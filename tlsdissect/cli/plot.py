@@ -42,7 +42,7 @@ _KINDS = (
 _SINGLE = "timeline"
 
 
-@options.capture_command(EXAMPLES, click.argument("kind", type=click.Choice(_KINDS), metavar="KIND"))
+@options.capture_command(EXAMPLES, click.argument("kind", type=click.Choice(_KINDS), metavar="KIND"), draws=True)
 @click.option(
     "-o",
     "--output",

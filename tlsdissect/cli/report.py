@@ -33,7 +33,7 @@ BYTES_A_JOB = 1 << 20
 _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
-@options.capture_command(EXAMPLES)
+@options.capture_command(EXAMPLES, draws=True)
 @click.option(
     "-o",
     "--output",

@@ -1,10 +1,10 @@
 """What a process may still do once it parses captures, which anybody may have written.
 
-A worker process reads captures and sends rows, and needs nothing else of the system. So before it opens the first
-capture it gives up the rest: root, by becoming `nobody` who can merely read; files, by Landlock (landlock(7)), but for
-the captures, the code of Python and temporary files; and networks, other programs and other processes, by Landlock and
-a filter of system calls (seccomp(2)). Nothing of it can be taken back, so only processes of our own call `confine`: the
-workers, and the command `live`, never the process of somebody who imports this package.
+Whoever reads captures needs few things of the system. So before it opens the first file that it was given, a process
+gives up the rest: root, by becoming `nobody` who can merely read; files, by Landlock (landlock(7)), but for what it was
+given, the code of Python and temporary files; and networks, other programs and other processes, by Landlock and a
+filter of system calls (seccomp(2)). Nothing of it can be taken back, so only processes of our own call `confine`: those
+of commands and their workers, never the process of somebody who imports this package.
 
 All of it is made of system calls: the packages for it on PyPI need libseccomp, or support Landlock's files only. What
 the kernel lacks is left out; TLSDISSECT_CONFINE=0 leaves out everything, which debuggers and tracers need.
@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import stat
 import struct
 import sys
 import tempfile
@@ -45,16 +46,24 @@ _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _READ = _READ_FILE | _READ_FOLDER
 _WRITE = _READ | 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
 """Reading, writing, removing and making regular files, and truncating them."""
+_TEMPORARY = _WRITE | 1 << 4 | 1 << 7
+"""Also making folders and removing them."""
 _OF_FILES = _READ_FILE | 1 << 1 | 1 << 14
 _FILES = {1: 13, 2: 14, 3: 15, 5: 16}
 """The rights about files that exist since a version of Landlock: the first so many bits."""
 _NETWORK_SINCE, _BIND_OR_CONNECT = 4, 0b11
 _SCOPES_SINCE, _SCOPES = 6, 0b11
 """Abstract sockets and signals of other processes."""
-_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
-"""Where shared libraries are, which Python's modules may load late."""
-_OWN_MEMORY = "/proc/self/statm"
-"""How much memory this process has, which `live` shows."""
+_LIBRARIES = (
+    "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo",
+    "/etc/ssl/openssl.cnf", "/etc/pki/tls/openssl.cnf", "/etc/crypto-policies",
+)  # fmt: skip
+"""Shared libraries, which Python's modules may load late, with their settings and data."""
+_RESOURCES = (
+    "/proc/self/statm", "/proc/self/cgroup", "/sys/fs/cgroup", "/proc/meminfo", "/proc/sys/vm/overcommit_memory",
+    "/sys/kernel/mm/transparent_hugepage", "/proc/stat", "/sys/devices/system/cpu",
+)  # fmt: skip
+"""How much memory this process has and may have, and how many cores there are, which libraries look for."""
 _INSTALLED = ("/site-packages", "/dist-packages", "/lib-dynload")
 """The ends of paths of folders of Python's modules, besides those of the standard library and of this package."""
 
@@ -76,37 +85,37 @@ _OTHER_NUMBERS = 0x40000000
 def confine(read: Iterable[str], written: Iterable[str] = (), *, stays: bool = False) -> None:
     """Give up what this process does not need to parse captures; on a system that lacks something, the rest.
 
-    It goes on to read these files and folders and to make files in those that are `written`. Whoever has to make files
-    that belong to root, or was told to stay who they are (`stays`), stays root, without the rest of root's privileges.
+    It goes on to read these files and folders, and to make files in folders that are `written` or to write to what else
+    is. Whoever has to make files that belong to root, or was told to stay who they are (`stays`), stays root, without
+    the rest of root's privileges; also if nobody else may make temporary files.
     """
     if os.environ.get(SWITCH) == "0":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    folders = set(written)
-    allowed = [*_opened(_few(read)), *_opened((*_modules(), *_LIBRARIES, _OWN_MEMORY))]
-    writable = [*_opened(folders), *(_opened((tempfile.gettempdir(),)) if _has_temporary_folder() else ())]
+    places = set(written)
+    rules = [(_READ, number) for number in _opened((*_few(read), *_modules(), *_LIBRARIES, *_RESOURCES))]
+    rules += [(_WRITE, number) for number in _opened((*places, os.devnull))]
+    temporary = _temporary_folder()
+    rules += [(_TEMPORARY, number) for number in _opened(temporary)]
     if os.geteuid() == 0:
-        if folders or stays:
+        if places or stays or not all(os.stat(path).st_mode & stat.S_IWOTH for path in temporary):  # noqa: PTH116
             _keep_capabilities(libc, _READ_EVERYTHING | _WRITE_EVERYTHING)
         else:
             _become_nobody(libc)
-    _restrict_files(libc, allowed, writable)
+    _restrict_files(libc, rules)
     _filter_calls(libc)
 
 
 def _become_nobody(libc: ctypes.CDLL) -> None:
-    """Give up root, but for reading; do nothing where that is impossible."""
-    try:
+    """Give up root, but for reading; where that is impossible, root's other privileges."""
+    with contextlib.suppress(KeyError, OSError):
         one = pwd.getpwnam("nobody")
-    except KeyError:
-        return
-    with contextlib.suppress(OSError):
         libc.prctl(_KEEP_PERMITTED, 1, 0, 0, 0)
         os.setgroups([])
         os.setresgid(one.pw_gid, one.pw_gid, one.pw_gid)
         os.setresuid(one.pw_uid, one.pw_uid, one.pw_uid)
-        _keep_capabilities(libc, _READ_EVERYTHING)
+    _keep_capabilities(libc, _READ_EVERYTHING)
 
 
 def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
@@ -117,21 +126,24 @@ def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
 
 def _few(read: Iterable[str]) -> set[str]:
     """Return paths that contain these files; a rule takes memory of the kernel's."""
-    paths = {os.path.realpath(path) for path in read}
-    return paths if len(paths) <= FEW else {os.path.dirname(path) for path in paths}  # noqa: PTH120 (text here)
+    paths = set(read)
+    if len(paths) <= FEW:
+        return paths
+    return {os.path.dirname(os.path.realpath(path)) for path in paths}  # noqa: PTH120 (text here)
 
 
 def _modules() -> set[str]:
     """Return where Python imports from, but no folder that is there because the process was started in it."""
+    named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)}  # noqa: PTH100
     installed = {path for path in sys.path if path.endswith(_INSTALLED)}
-    return {str(Path(__file__).parents[1]), str(Path(os.__file__).parent), *installed}
+    return {str(Path(__file__).parents[1]), str(Path(os.__file__).parent), *installed} | named - {os.getcwd()}  # noqa: PTH109
 
 
-def _has_temporary_folder() -> bool:
+def _temporary_folder() -> tuple[str, ...]:
     try:
-        return bool(tempfile.gettempdir())
+        return (tempfile.gettempdir(),)
     except OSError:
-        return False
+        return ()
 
 
 def _opened(paths: Iterable[str]) -> Iterable[int]:
@@ -146,24 +158,23 @@ def landlock_version(libc: ctypes.CDLL) -> int:
     return max(0, int(libc.syscall(_CREATE_RULESET, None, 0, _VERSION)))
 
 
-def _restrict_files(libc: ctypes.CDLL, read: Iterable[int], written: Iterable[int]) -> None:
-    """Allow access to these files and what is below these folders, and close them."""
+def _restrict_files(libc: ctypes.CDLL, rules: list[tuple[int, int]]) -> None:
+    """Allow access with these rights to these files and what is below these folders, and close them."""
     version = landlock_version(libc)
     handled = (1 << max((bits for since, bits in _FILES.items() if since <= version), default=0)) - 1
     if version:
         network = _BIND_OR_CONNECT if version >= _NETWORK_SINCE else 0
         scopes = _SCOPES if version >= _SCOPES_SINCE else 0
-        rules = struct.pack("QQQ", handled, network, scopes)
+        refused = struct.pack("QQQ", handled, network, scopes)
         # A kernel refuses a structure that is longer than its own, unless the rest is 0: older ones have a part of it.
         size = 24 if scopes else 16 if network else 8
-        ruleset = libc.syscall(_CREATE_RULESET, rules, ctypes.c_size_t(size), 0)
+        ruleset = libc.syscall(_CREATE_RULESET, refused, ctypes.c_size_t(size), 0)
         if ruleset >= 0:
-            for numbers, rights in ((read, _READ), (written, _WRITE)):
-                for number in numbers:
-                    _allow(libc, ruleset, number, rights & handled)
+            for rights, number in rules:
+                _allow(libc, ruleset, number, rights & handled)
             libc.syscall(_RESTRICT_SELF, ruleset, 0)
             os.close(ruleset)
-    for number in (*read, *written):
+    for _, number in rules:
         os.close(number)
 
 
