@@ -120,6 +120,30 @@ def test_secrets_beyond_the_limit_are_counted(path: Path, monkeypatch: pytest.Mo
     assert log.warnings == ["2 secrets are not kept, for lack of room"]
 
 
+def test_of_a_file_without_end_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_BYTES", 3 << 20)
+    damaged, cut = KeyLog(["/dev/zero"]).warnings
+    assert damaged.startswith("/dev/zero: line 1 is no label")
+    assert cut == "/dev/zero: only the first 3 MiB were read"
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_file_of_as_many_bytes_as_are_read_is_whole(path: Path, more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_BYTES", 2 * len(LINE))
+    log = keylog(path, LINE * 2 + "#" * more)
+    assert len(log.warnings) == more
+    assert log.find(bytes.fromhex(RANDOM)) is not None
+
+
+def test_a_file_that_grows_is_read_on_after_as_many_bytes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_BYTES", len(LINE))
+    path.write_text("".join(LINE.replace("ab", f"{number:02x}") for number in range(3)))
+    log = KeyLog([path], follows=True)
+    for number in range(1, 4):
+        assert len(log.keys) == number
+        log.refresh()
+
+
 def test_secrets_of_a_capture_come_after_those_of_files(path: Path) -> None:
     inside, random = [LINE.replace("cd", "ee").encode()], bytes.fromhex(RANDOM)
     alone = CaptureKeys(None, inside)

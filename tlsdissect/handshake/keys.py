@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SECRETS_BYTES = 256 << 20
 """Estimated bytes that the secrets of a key log may take; what follows is not read."""
+LOG_BYTES = 512 << 20
+"""Bytes of a key log that are read, twice the lines of all secrets that can be kept: a device such as /dev/zero never
+ends. Of a file that grows, so many are read at a time."""
 MAX_LINE = 4096
 """Bytes of the longest line of a key log: ECH_CONFIG is the longest known."""
 SECRET_BYTES = 192
@@ -71,14 +74,17 @@ class _Place:
         self.damaged = 0
         self.first = 0
         """Number of the first damaged line."""
+        self.is_cut = False
+        """Whether there is more than was read."""
 
-    def warning(self) -> str | None:
-        """Return a sentence about the damaged lines, if there are any."""
-        if not self.damaged:
-            return None
-        others = self.damaged - 1
-        more = f", nor {'is' if others == 1 else 'are'} {others:,} further" if others else ""
-        return f"{self.name}: line {self.first:,} is no label with two hexadecimal numbers{more}"
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence about the damaged lines, and one about what was not read."""
+        if self.damaged:
+            others = self.damaged - 1
+            more = f", nor {'is' if others == 1 else 'are'} {others:,} further" if others else ""
+            yield f"{self.name}: line {self.first:,} is no label with two hexadecimal numbers{more}"
+        if self.is_cut:
+            yield f"{self.name}: only the first {LOG_BYTES >> 20} MiB were read"
 
 
 class _File(_Place):
@@ -99,7 +105,8 @@ class _File(_Place):
                 if file.read(len(self._latest)) != self._latest:
                     self._read_bytes, self._latest, self._rest, self.line = 0, b"", b"", 0
                     file.seek(0)
-            while data := file.read(AT_A_TIME):
+            end = self._read_bytes + LOG_BYTES
+            while data := file.read(min(AT_A_TIME, end - self._read_bytes)):
                 self._read_bytes += len(data)
                 self._latest = (self._latest + data)[-_COMPARED:]
                 *lines, self._rest = (self._rest + data).split(b"\n")
@@ -108,6 +115,7 @@ class _File(_Place):
                     lines.append(self._rest)
                     self._rest = b""
                 yield lines
+            self.is_cut = whole and self._read_bytes == end and bool(file.read(1))
         if whole and self._rest:
             yield [self._rest]
             self._rest = b""
@@ -144,8 +152,8 @@ class KeyLog:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each file with damaged lines, which names the first of them."""
-        found = [warning for file in self._files if (warning := file.warning())]
+        """Sentences about files with damaged lines or of which only a part was read, and about what is not kept."""
+        found = [warning for file in self._files for warning in file.warnings()]
         return [*found, f"{self.left_out:,} secrets are not kept, for lack of room"] if self.left_out else found
 
     @property
