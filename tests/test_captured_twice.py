@@ -89,7 +89,7 @@ def test_a_retransmission_has_another_identification(tmp_path: Path) -> None:
 def test_a_retransmission_that_is_captured_twice_is_reported_once(tmp_path: Path) -> None:
     path = write(tmp_path / "both.pcap", on_any(RETRANSMITTED, counting(RETRANSMITTED), (0, 64), (9, 63)))
     found = explained(path)
-    assert found["sent_again"].startswith("The client sent a segment again, 300 ms after")
+    assert found["sent_again"].startswith("The client sent a segment again (ClientHello), 300 ms after")
     assert "captured_twice" in found
     assert "sent_again_more" not in found
 

@@ -206,12 +206,20 @@ def test_an_acknowledgement_held_back(tmp_path: Path) -> None:
     assert "initial_window" not in sentences
 
 
+def test_an_authority_whose_own_certificate_was_not_sent() -> None:
+    [connection] = tlsdissect.read(ROOT / "samples/network/network-failures.pcap", stream=4)
+    sentences = {one.code: one for one in tlsdissect.explain(connection).sentences}
+    assert len(connection.certificates or ()) == 1
+    assert "that authority's own certificate" in sentences["issuer_not_sent"].text
+    assert sentences["issuer_not_sent"].guess
+
+
 def test_a_segment_that_was_sent_again(tmp_path: Path) -> None:
     sent = segments(ROOT / "samples/tls12-full.pcap")
     at = next(number for number, one in enumerate(sent) if one.payload)
     again = replace(sent[at], time=sent[at].time + 200_000)
     sentences = written(tmp_path / "again.pcap", [*sent[: at + 1], again, *slowed(sent[at + 1 :], 0, 200_001)])
-    assert sentences["sent_again"].startswith("The client sent a segment again, 200 ms after it was seen first")
+    assert sentences["sent_again"].startswith("The client sent a segment again (ClientHello), 200 ms after it was seen")
 
 
 def test_a_segment_that_came_late(tmp_path: Path) -> None:

@@ -229,7 +229,11 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if chain:
         text = f"The last certificate that the {whose} showed is {described(chain[-1])}: "
         text += f"the {alert.sender} does not know that authority."
-        yield Sentence("end", "unknown_authority", text, message_frame(c, "certificate", whose))
+        frames = message_frame(c, "certificate", whose)
+        yield Sentence("end", "unknown_authority", text, frames)
+        if chain[-1].self_signed is False:
+            text = f"The {whose} did not send that authority's own certificate: if it is an intermediate authority, "
+            yield Sentence("end", "issuer_not_sent", f"{text}that is what is missing.", frames, guess=True)
     elif c.is_tls13:
         text = "Which authority that is cannot be seen: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))

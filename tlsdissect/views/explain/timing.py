@@ -11,7 +11,7 @@ from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, ordinal
+from tlsdissect.views.explain.model import Sentence, counted, listed, named, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         if c.dtls is not None:
             yield from _fragments(c.dtls)
         if c.dtls is None and c.quic is None:
-            yield from _repeated(packets)
+            yield from _repeated(c, packets)
         else:
             yield from _flights_again(c, packets)
 
@@ -252,8 +252,9 @@ def _copied(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "captured_twice", text, seen.copied)
 
 
-def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
+def _repeated(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     found = list(repeats(packets))
+    filling = {repeat.frames[1] for repeat in found if repeat.late}
     for repeat in found[:_MANY]:
         after = "after" if repeat.ms is None else f"{in_ms(repeat.ms)} after"
         if repeat.late:
@@ -261,12 +262,24 @@ def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
             text += "lost before it came here and sent again, or overtaken."
             yield Sentence("time", "late_segment", text, repeat.frames)
             continue
-        text = f"The {repeat.sender} sent a segment again, {after} it was seen first: "
+        # What fills a gap completes messages of which it has only a part.
+        content = "" if repeat.frames[0] in filling else _completed(c, repeat)
+        text = f"The {repeat.sender} sent a segment again{content}, {after} it was seen first: "
         text += "it, or what acknowledged it, was lost or late."
         yield Sentence("time", "sent_again", text, repeat.frames)
     if len(found) > _MANY:
         text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again or late."
         yield Sentence("time", "sent_again_more", text, tuple(repeat.frames[1] for repeat in found[_MANY:])[:8])
+
+
+def _completed(c: Connection, repeat: Repeat) -> str:
+    """Name the messages in the clear that end in the repeated segment."""
+    names = [
+        named(one, c.transport).partition(" of ")[0].removeprefix("the ")
+        for one in c.messages
+        if one.sender == repeat.sender and one.frame == repeat.frames[0] and one.type != "encrypted"
+    ]
+    return f" ({listed(names, most=3)})" if names else ""
 
 
 def _fragments(dtls: Dtls) -> Iterator[Sentence]:
