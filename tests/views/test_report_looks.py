@@ -195,13 +195,14 @@ def test_five_troubles_stand_on_the_first_screen(browser: Browser, tmp_path: Pat
         for line, words in zip(
             texts,
             (
-                ("failed", "1 alert protocol_version by server", "new.example"),
+                ("failed", "1 alert protocol_version by server", "new.example", "The client offered only TLS 1.2"),
                 ("high", "expired: the certificate is no longer valid", "expired.example"),
                 ("high", "name_mismatch: the certificate does not cover the requested name", "shop.example"),
                 ("medium", "static_rsa: RSA key transport", "weak.example"),
                 (
                     "slow",
-                    "1 handshake took 100 ms or more beyond its round trips, 250 ms: The server took about",
+                    "1 handshake took 100 ms or more beyond its round trips, 250 ms: far.example:8443",
+                    "The server took about",
                 ),
             ),
             strict=True,
@@ -212,6 +213,20 @@ def test_five_troubles_stand_on_the_first_screen(browser: Browser, tmp_path: Pat
         assert "Stream 104" in visit.opened().inner_text()
         visit.page.get_by_role("button", name="Show the connections with expired: 1").first.click()
         assert visit.cells("server") == ["expired.example:8443"]
+
+
+def test_the_top_says_when_and_counts_the_peers_that_it_does_not_name(browser: Browser, tmp_path: Path) -> None:
+    path, report = tmp_path / "peers.html", Report(("peers",), Judge(), Evidence(), 0)
+    failed = {"outcome": "alert", "failed_by": "server", "alerts": (Alert("server", "fatal", "internal_error", 6),)}
+    for number in range(5):
+        client = replace(made().client, ip=f"192.0.2.{number}")
+        start, end = (f"2026-01-02T03:0{number}:{seconds}.000000Z" for seconds in ("04", "05"))
+        report.add(made(stream=number, client=client, start=start, end=end, **failed))
+    path.write_bytes(b"".join(report.pieces()))
+    with Visit(browser, path) as visit:
+        assert visit.page.locator("header p").inner_text() == "2026-01-02 03:00:04 to 03:04:05 UTC"
+        line = " ".join(visit.page.locator(".attention li").first.inner_text().split())
+        assert "from 192.0.2.0 (1), 192.0.2.1 (1), 192.0.2.2 (1), others (2) to localhost:8443 (5)" in line
 
 
 def test_the_pictures_in_the_readme_show_the_page_as_it_is_now(browser: Browser, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _failure(failure: Failure, many: int) -> str:
     capture = failure.source.rpartition("/")[2] or failure.source
     # The sentence that names an alert says no more than `what` unless it stands alone.
     said = [one for one in failure.why if one.code != "alert"] or failure.why
-    why = " ".join(f"{one.text}{' (A guess.)' * one.guess}" for one in said)
+    why = " ".join(one.without_frames for one in said)
     return f"{many:,} {failure.what} (first: {capture}:{failure.stream}). {why}".rstrip()
 
 

@@ -263,9 +263,14 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
         yield from _mismatch(c, (alert.frame,))
     leaf = c.leaf("server" if alert.sender == "client" else "client")
     if leaf is not None:
-        text = f"The certificate is that of {leaf.subject}, valid from {leaf.not_before} to {leaf.not_after}"
-        when = "" if c.start is None else f"; the capture is of {c.start}"
+        begin, end = (_moment(one) for one in (leaf.not_before, leaf.not_after))
+        text = f"The certificate is that of {leaf.subject}, valid from {begin} to {end}"
+        when = "" if c.start is None else f"; the capture is of {_moment(c.start)}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
+
+
+def _moment(time: str | None) -> str:
+    return "an unknown time" if time is None else f"{time[:19].replace('T', ' ')} UTC"
 
 
 def _name(c: Connection, _: Alert) -> Iterator[Sentence]:

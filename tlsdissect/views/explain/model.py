@@ -63,6 +63,11 @@ class Sentence(Struct, frozen=True):
         """Its printable text, followed by the evidence."""
         return f"{printable(self.text)} {self.evidence}".rstrip()
 
+    @property
+    def without_frames(self) -> str:
+        """Its printable text, and that it is a guess."""
+        return f"{printable(self.text)}{' (A guess.)' if self.guess else ''}"
+
 
 def _evidence(frames: tuple[int, ...], other: tuple[int, ...], *, guess: bool) -> str:
     parts = [_frames(frames)] if frames else []

@@ -9,6 +9,7 @@ from msgspec import Struct
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import counted
+from tlsdissect.views.report.summary import Servers
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
@@ -23,29 +24,35 @@ _CAUSES = (
 
 
 class Delay(Struct, frozen=True):
-    """How many handshakes were late, and what is known about the one that was latest."""
+    """How many handshakes were late, and what is known about the slowest of them."""
 
     connections: int
     text: str
-    first: int
-    """The number of the latest one in the page's table."""
+    where: str
+    """Their servers."""
+    cause: str
+    """What made the slowest one late, if that can be said."""
+    slowest: int
+    """The number of the slowest one in the page's table."""
 
 
 class Delays:
-    """Counts late handshakes, and keeps what explains the latest one."""
+    """Counts late handshakes, and keeps what explains the slowest one."""
 
     def __init__(self) -> None:
-        self._rows = self._many = self._latest = 0
+        self._rows = self._many = self._slowest = 0
         self._late = 0.0
         self._cause = ""
+        self._servers = Servers()
 
     def add(self, c: Connection) -> None:
         """Add a connection that was read with its transcript."""
         late = _late(c)
         if late is not None and late >= _LATE_MS:
             self._many += 1
+            self._servers.add(c)
             if late > self._late:
-                self._latest, self._late, self._cause = self._rows, late, _cause(c)
+                self._slowest, self._late, self._cause = self._rows, late, _cause(c)
         self._rows += 1
 
     def result(self) -> Delay | None:
@@ -53,9 +60,9 @@ class Delays:
         if not self._many:
             return None
         text = f"took {in_ms(_LATE_MS)} or more beyond {'its' if self._many == 1 else 'their'} round trips"
-        latest = "" if self._many == 1 else "the latest "
-        text = f"{counted(self._many, 'handshake')} {text}, {latest}{in_ms(self._late)}"
-        return Delay(self._many, f"{text}: {self._cause}" if self._cause else f"{text}.", self._latest)
+        slowest = "" if self._many == 1 else "the slowest "
+        text = f"{counted(self._many, 'handshake')} {text}, {slowest}{in_ms(self._late)}"
+        return Delay(self._many, text, self._servers.named(), self._cause, self._slowest)
 
 
 def _late(c: Connection) -> float | None:
@@ -65,5 +72,5 @@ def _late(c: Connection) -> float | None:
 
 
 def _cause(c: Connection) -> str:
-    said = {one.code: one.with_evidence for one in reversed(explain(c).about("time"))}
+    said = {one.code: one.without_frames for one in reversed(explain(c).about("time"))}
     return next((said[code] for code in _CAUSES if code in said), "")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from tlsdissect.model.connection import FAILURES
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
-from tlsdissect.views.printable import printable
+from tlsdissect.views.printable import printable, shortened
 from tlsdissect.views.summary import Peer, weaknesses
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.summary import CaptureSummary
+
+
+_CAUSE = 400
+"""Maximum length of what is said about a cause at the top of the page, in characters."""
 
 
 class Tile(Struct, frozen=True):
@@ -38,6 +42,8 @@ class Failure(Struct, frozen=True):
     servers: list[Peer]
     story: list[str]
     """The verdict of `explain` on the first of these connections, and its sentences about the end."""
+    cause: str
+    """What these sentences say about the cause, without their frames."""
     first: int
     """The number of that connection in the page's table."""
 
@@ -47,7 +53,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._rows = 0
-        self._first: dict[str, tuple[int, list[str]]] = {}
+        self._first: dict[str, tuple[list[str], str, int]] = {}
         self._weak = self._versions = self._tls13 = 0
 
     def add(self, c: Connection) -> None:
@@ -55,7 +61,11 @@ class Failures:
         reason = table.outcome(c)[0] or c.outcome
         if c.outcome in FAILURES and reason not in self._first:
             said = explain(c)
-            self._first[reason] = self._rows, [said.verdict.line, *(one.with_evidence for one in said.about("end"))]
+            ended, story = said.about("end"), [said.verdict.line]
+            # The first sentence says who ended it, as the reason does.
+            cause = " ".join(one.without_frames for one in ended[1:])
+            story += [one.with_evidence for one in ended]
+            self._first[reason] = story, shortened(cause, _CAUSE), self._rows
         self._rows += 1
         self._weak += any(True for _ in weaknesses(c))
         self._versions += c.version is not None
@@ -66,7 +76,7 @@ class Failures:
         return [
             Failure(
                 printable(group.what), group.connections, _named(group.clients), _named(group.servers),
-                self._first[group.what][1], self._first[group.what][0],
+                *self._first[group.what],
             )
             for group in summary.failures
         ]  # fmt: skip
@@ -78,11 +88,12 @@ class Failures:
         captures = f"{summary.captures:,} captures" if summary.captures != 1 else "1 capture"
         ended = sum(one.days_left < 0 for one in summary.ending)
         ending = f"{ended:,} had ended when last seen" if ended else "within 30 days of the capture"
+        certificates = "certificate ends" if len(summary.ending) == 1 else "certificates end"
         return [
             Tile(f"{summary.connections:,}", "connections", f"in {captures}", "connections"),
             Tile(f"{failed:,}", "failed", _share(failed, summary.connections), "failures", bool(failed)),
             Tile(f"{weak:,}", "old or weak", _share(weak, summary.connections), "findings", bool(weak)),
-            Tile(f"{len(summary.ending):,}", "certificates end", ending, "certificates", bool(summary.ending)),
+            Tile(f"{len(summary.ending):,}", certificates, ending, "certificates", bool(summary.ending)),
             Tile(
                 f"{100 * self._tls13 / self._versions:.0f} %" if self._versions else "-",
                 "TLS 1.3",

@@ -35,7 +35,7 @@ from tlsdissect.views.report.details import (
 )
 from tlsdissect.views.report.failures import Failures
 from tlsdissect.views.report.figure_rows import FigureData
-from tlsdissect.views.report.summary import Findings, Overview, verdict_sentences
+from tlsdissect.views.report.summary import Findings, Overview, period, verdict_sentences
 from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
 from tlsdissect.views.table import Column as TableColumn
@@ -302,6 +302,7 @@ class Report:
         names, seen = self._captures, self._summarized.summary(len(self._rows), Counter(), ())
         return _head(
             title=_title(names, seen.captures),
+            period=period(seen.start, seen.end),
             tiles=self._failures.tiles(seen) if self._rows else [],
             failures=self._failures.by_reason(seen),
             delay=self._delays.result(),

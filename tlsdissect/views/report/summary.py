@@ -34,6 +34,8 @@ _NAMED = 3
 """Servers that are listed by name."""
 _NAME = 40
 """Maximum length of a server's name, in characters."""
+_DETAIL = 160
+"""Maximum length of what a finding says in detail, in characters."""
 
 
 class Overview:
@@ -204,6 +206,15 @@ def _moment(time: str) -> str:
     return time[:19].replace("T", " ")
 
 
+def period(start: str | None, end: str | None) -> str:
+    """Return when connections began and ended; nothing if that is not known."""
+    if start is None:
+        return ""
+    begin, over = _moment(start), _moment(end or start)
+    day = begin[: begin.index(" ") + 1]
+    return f"{begin} UTC" if begin == over else f"{begin} to {over.removeprefix(day)} UTC"
+
+
 class Found(Struct, frozen=True):
     """The findings of one rule."""
 
@@ -211,6 +222,8 @@ class Found(Struct, frozen=True):
     connections: int
     certificates: int
     where: str
+    detail: str
+    """What the findings say in detail, or the first of them if they differ."""
 
     @property
     def many(self) -> str:
@@ -220,29 +233,44 @@ class Found(Struct, frozen=True):
         )
 
 
+class Servers:
+    """The servers of some connections, of which the first are named."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._digests: set[bytes] = set()
+        """A digest of each server's name, because names may be of any length."""
+
+    def add(self, connection: Connection) -> None:
+        """Count the server of a connection, up to MAX_SERVERS."""
+        server = table.server(connection)[-1] or ""
+        digest = blake2b(server.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if digest in self._digests or len(self._digests) >= MAX_SERVERS:
+            return
+        self._digests.add(digest)
+        if len(self._first) < _NAMED:
+            self._first.append(shortened(printable(server), _NAME, tail=_NAME // 2))
+
+    def named(self) -> str:
+        """Name the first, and say how many more there are."""
+        more = len(self._digests) - len(self._first)
+        least = "at least " if len(self._digests) == MAX_SERVERS else ""
+        return ", ".join(self._first) + (f" and {least}{more:,} more" if more > 0 else "")
+
+
 class _Tally:
     def __init__(self) -> None:
         self.connections = 0
         self.certificates = 0
-        self.first: list[str] = []
-        """The servers that are listed by name."""
-        self.servers: set[bytes] = set()
-        """A digest of each server's name, because names may be of any length."""
+        self.servers = Servers()
+        self.detail: str | None = None
+        """What the first of the findings says in detail."""
+        self.details_differ = False
 
-    def add(self, server: str) -> None:
-        """Count a server, up to MAX_SERVERS."""
-        digest = blake2b(server.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if digest in self.servers or len(self.servers) >= MAX_SERVERS:
-            return
-        self.servers.add(digest)
-        if len(self.first) < _NAMED:
-            self.first.append(shortened(printable(server), _NAME, tail=_NAME // 2))
-
-    def where(self) -> str:
-        first = self.first
-        more = len(self.servers) - len(first)
-        least = "at least " if len(self.servers) == MAX_SERVERS else ""
-        return ", ".join(first) + (f" and {least}{more:,} more" if more > 0 else "")
+    def note(self, detail: str) -> None:
+        """Note what a finding of this rule says in detail."""
+        self.details_differ |= self.detail not in (None, detail)
+        self.detail = self.detail or detail
 
 
 class Findings:
@@ -253,22 +281,27 @@ class Findings:
 
     def add(self, connection: Connection) -> None:
         """Count the findings of a connection, each rule once."""
-        for code in {one.code for one in connection.findings or ()}:
+        for code, detail in {one.code: one.detail for one in connection.findings or ()}.items():
             tally = self._tallies.setdefault(code, _Tally())
             tally.connections += 1
-            tally.add(table.server(connection)[-1] or "")
+            tally.servers.add(connection)
+            tally.note(detail)
 
     def by_rule(self, summaries: Iterable[CertificateSummary]) -> list[Found]:
         """Return the findings of connections and certificates by rule, most severe first."""
         for summary in summaries:
-            for code in {one.code for one in summary.findings}:
-                self._tallies.setdefault(code, _Tally()).certificates += 1
+            for code, detail in {one.code: one.detail for one in summary.findings}.items():
+                tally = self._tallies.setdefault(code, _Tally())
+                tally.certificates += 1
+                tally.note(detail)
         found = [self._found(rule) for rule in RULES if rule.code in self._tallies]
         return sorted(found, key=lambda one: -SEVERITIES.index(one.rule.severity))
 
     def _found(self, rule: Rule) -> Found:
         tally = self._tallies[rule.code]
-        return Found(rule, tally.connections, tally.certificates, tally.where())
+        detail = shortened(printable(tally.detail or ""), _DETAIL)
+        such = "for example: " if tally.details_differ else ""
+        return Found(rule, tally.connections, tally.certificates, tally.servers.named(), f"{such}{detail}")
 
 
 def verdict_sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
