@@ -34,5 +34,5 @@ def faults() -> Any:
 
 
 def test_every_fault_has_a_row(faults: Any) -> None:
-    told = [cells[0] for cells in rows("What faults leave", PAGE)]
+    told = [cells[0] for cells in rows("What faults leave behind", PAGE)]
     assert told == [fault.name for fault in faults.FAULTS]
