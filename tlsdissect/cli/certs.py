@@ -61,7 +61,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
     "ends_within",
     type=click.IntRange(0, MOST),
     metavar="DAYS",
-    help="Only certificates that end within this many days of when they were last seen, or had ended.",
+    help="Only certificates that expire within this many days after they were last seen, or had already expired.",
 )
 @options.jobs_option
 @options.run_options

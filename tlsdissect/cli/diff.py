@@ -32,7 +32,7 @@ _EXIT_STATUS = click.option(
     "--exit-status",
     "tells_matches",
     is_flag=True,
-    help="Exit with status 3 if something that worked before fails, with 1 if no connection is selected on a side.",
+    help="Exit with status 3 if something that worked before now fails, or 1 if no connection is selected on a side.",
 )
 
 
@@ -46,18 +46,18 @@ _EXIT_STATUS = click.option(
     type=click.Choice(["name", "address"]),
     default="name",
     show_default=True,
-    help="How a server is recognized: by the name that was asked for and the port (by address and port where none was "
-    "asked for), or always by address and port.",
+    help="How servers are identified: by requested name and port (by address and port where no name was requested), or "
+    "always by address and port.",
 )
 @options.result_options("table", "json")
 @options.run_options
 def command(before: str, after: str, by: Any, form: str | None, output: str | None, **given: Any) -> int:
     """Show what changed between two captures or folders.
 
-    First, which clients worked with a server before and fail now, and why; then what changed in versions, suites,
-    groups, ALPN and certificates, new and vanished JA4, and times; then what only one of the captures has, and how
-    much stayed the same. What a client got is compared with what the same client got from the same server before.
-    Options that select connections apply to both captures.
+    It shows first which clients worked with a server before and fail now, and why; then changes of versions, suites,
+    groups, ALPN, certificates, JA4 fingerprints and times; then what only one of the captures has, and how much stayed
+    the same. The connections of a client to a server are compared with those of the same client to the same server
+    before. Options that select connections apply to both captures.
     """
     if before == after == "-":
         raise click.UsageError("only one of BEFORE and AFTER can be standard input")

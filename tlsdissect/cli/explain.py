@@ -33,14 +33,13 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Explain handshakes in sentences, each with the frames it is based on.
 
-    The sentences say what the client offered and what the server chose, what each round trip was spent on, what anyone
-    on the path could read, and who ended a failed handshake and why. Conclusions that were not read from the packets
-    are marked as guesses. A connection that two of the captures show, recorded at both ends of a path, is explained
-    once, with what was lost and where time went between them.
+    The sentences say what the client offered and what the server chose, what each round trip was for, what anyone on
+    the path could read, and who ended a failed handshake and why. Inferred conclusions are marked as guesses. A
+    connection that was captured at both ends of a path is explained once, with what was lost and where time went
+    between the two.
 
-    Text begins with the verdict. Of connections with the same story only the first is explained, failures before
-    others, and the rest are counted. Stories are the same if their sentences are, apart from times, sizes, names,
-    addresses and frames.
+    The text begins with a verdict. Connections whose sentences differ only in times, sizes, names, addresses and frames
+    are counted, and only the first of them is explained; failures come first.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     view, end = _view(form, given["color"], seen=seen, whole=given["whole"])

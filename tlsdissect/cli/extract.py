@@ -42,34 +42,34 @@ _NAME = "extract.pcapng"
     "-o",
     "--output",
     metavar="FILE",
-    help="Write to FILE, pcapng whatever its name, compressed if it ends with .gz; - for standard output. Nothing "
-    "selected: no file.",
+    help="Write pcapng to FILE, compressed if its name ends with .gz; - for standard output. No file is written if no "
+    "connection is selected.",
 )
 @click.option(
     "--filter",
     "filtering",
     is_flag=True,
-    help="Print Wireshark's display filter for the packets of each capture, and a tshark command, and write nothing.",
+    help="Write no packets: print a display filter of Wireshark for each capture, and a tshark command with it.",
 )
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, filtering: bool, **given: Any) -> int:
     """Write the packets of the selected connections to a pcapng file, and nothing else.
 
-    All packets of their flows are written, in both directions and from the first to the last, including IP
-    fragments, packets in tunnels, retransmissions, RSTs that TCP drops, and ICMP errors about the flow: with their
-    original bytes, lengths, times, interfaces and comments. So is every secret of the capture or of --keylog that opens
-    them; think of that before you share the file. Each capture becomes a section of the file; with --joined, each that
-    has such packets. The captures are read twice, so they must be files.
+    All packets of their flows are written, in both directions and from the first to the last, including IP fragments,
+    packets in tunnels, retransmissions, RSTs that TCP drops, and ICMP errors about the flow, with their original bytes,
+    lengths, times, interfaces and comments. The file also contains every secret of the capture or of --keylog that
+    opens them: consider this before you share it. Each capture becomes a section of the file; with --joined, only
+    captures that have such packets do. The captures are read twice, so they must be files.
 
-    A UDP flow is written whole if one of its connections is selected; of EAP, the packets of the conversation are,
-    without EAPOL-Key frames.
+    A UDP flow is written whole if one of its connections is selected. For EAP, the packets of the conversation are
+    written, without EAPOL-Key frames.
     """
     try:
         check_readable_twice(captures)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if filtering and given["joined"]:
-        raise click.UsageError("--filter is for one capture after the other, not --joined: Wireshark reads one file")
+        raise click.UsageError("--filter cannot be combined with --joined: a display filter is for one file")
     judge = options.judge(given)
     if filtering:
         return _print_filters(captures, output, given, judge)

@@ -73,7 +73,7 @@ class RotationType(click.ParamType["Rotation"]):
     metavar="N",
     help="Only these TCP ports; 8443 if neither this nor --filter is given.",
 )
-@click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7).")
+@click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7) expression.")
 @click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
 @click.option(
@@ -94,7 +94,7 @@ class RotationType(click.ParamType["Rotation"]):
     "rotation",
     type=RotationType(),
     metavar="N",
-    help="With -w: start a new file at this size (100M) or after this time (1h); names get a number and time.",
+    help="With -w: start a new file at this size (100M) or after this time (1h); names get a number and the time.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print each handshake as a tree, as `show` does.")
 @click.option("--stats", is_flag=True, help="Print statistics on standard error every second.")
@@ -107,7 +107,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
     A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; `open` is true if the
     connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. Needs root or
     CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Before it decodes the first packet, the program
-    gives up root: under sudo it switches to the calling user, else to nobody, unless it has to make files later.
+    gives up root: under sudo it becomes the calling user, otherwise nobody, unless it has to create files later.
     """
     if listing:
         return _list()

@@ -110,8 +110,8 @@ _NUMBERS: tuple[Decorator, ...] = (
         type=Parsed("stream", Stream.parse, completion.streams),
         multiple=True,
         metavar="[SOURCE:]N",
-        help="Only this connection: Wireshark's tcp.stream, or udp.stream for QUIC and DTLS; in SOURCE, or in every "
-        "capture. tcp:N, udp:N or eap:N says which of these.",
+        help="Only this connection, by its number in Wireshark: tcp.stream, or udp.stream for QUIC and DTLS; in the "
+        "capture SOURCE, or in every capture. tcp:N, udp:N or eap:N says which of these.",
     ),
     click.option(
         "-p", "--port", type=click.IntRange(0, 65_535), multiple=True, metavar="N", help="From or to this port."
@@ -156,13 +156,15 @@ _CRITERIA: tuple[Decorator, ...] = (
         metavar="TIME",
         help="Begun at TIME (2026-01-31T12:00:00Z) or later; 5m: five minutes after the capture's first packet.",
     ),
-    click.option("--until", type=Parsed("time", Moment.parse), metavar="TIME", help="Begun before TIME, as above."),
+    click.option(
+        "--until", type=Parsed("time", Moment.parse), metavar="TIME", help="Begun before TIME, as in --since."
+    ),
     click.option(
         "--where",
         type=Parsed("expression", expression),
         metavar="EXPR",
-        help="For which this expression (CEL) over the keys of the JSON output (`tlsdissect schema` lists them) is "
-        "true: 'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
+        help="Matching this CEL expression over the keys of the JSON output (`tlsdissect schema` lists them), for "
+        "example 'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
     ),
 )
 _BY_FINDING: tuple[Decorator, ...] = (
@@ -183,7 +185,7 @@ _KEYLOG: Decorator = click.option(
     type=completion.FILE,
     multiple=True,
     metavar="FILE",
-    help="Open what is encrypted with the secrets in FILE, which SSLKEYLOGFILE names in many programs.",
+    help="Decrypt handshakes with the secrets in FILE, a key log that many programs write if SSLKEYLOGFILE names it.",
 )
 _DISPLAY: tuple[Decorator, ...] = (
     click.option(
@@ -193,11 +195,11 @@ _DISPLAY: tuple[Decorator, ...] = (
         show_default=True,
         help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Print only errors and warnings besides the result."),
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but the result, errors and warnings."),
     click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
 )
 _FINDINGS: tuple[Decorator, ...] = (
-    click.option("--findings", is_flag=True, help="Report findings. The other options about findings imply it."),
+    click.option("--findings", is_flag=True, help="Report findings; implied by every other option about findings."),
     click.option(
         "--fail-on",
         type=click.Choice(SEVERITIES),
@@ -241,8 +243,8 @@ _LIMITS = {
     "followed": "Connections whose payload is reassembled.",
     "held_bytes": "Bytes buffered after a gap, per direction of a connection.",
     "message_bytes": "Bytes of handshake messages kept per connection.",
-    "total_bytes": "Bytes buffered and kept for all connections together.",
-    "max_sessions": "Sessions and failures remembered to link later connections.",
+    "total_bytes": "Bytes buffered and kept for all connections of a process together.",
+    "max_sessions": "Sessions and failed handshakes remembered to link later connections to.",
 }
 """Help of each field of `Limits`."""
 

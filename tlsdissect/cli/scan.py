@@ -61,7 +61,7 @@ def _bytes(given: str) -> int:
     "--memory",
     type=options.Parsed("bytes", _bytes),
     metavar="BYTES",
-    help="Kill a worker on this machine that takes more memory than this (500M, 2G); by default its share of all.",
+    help="Kill a worker on this machine that takes more memory (500M, 2G); by default, one core's share of all memory.",
 )
 @options.facts_selection
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
@@ -70,12 +70,12 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
     """Read many captures into a dataset, on one machine or many.
 
     CAPTURE is a file, a directory, a pattern such as 'captures/*.pcap', or a URL that fsspec supports: s3://, gs://,
-    https://. This is the only command that opens network connections: to read and write what URLs name, and to the
-    workers of a Dask cluster.
+    https://. This is the only command that opens network connections: to the hosts that URLs name, and to the workers
+    of a Dask cluster.
 
-    Of each capture, the dataset has a Parquet file with the rows of each table that `tlsdissect export` writes, by day,
-    and its connections. Captures that it already has are not read again, unless they have changed: so a scan that was
-    ended goes on where it was. The links between connections are made over the whole dataset.
+    For each capture, the dataset has the tables that `tlsdissect export` writes, as Parquet files by day, and its
+    connections. Captures that the dataset already has are not read again unless they have changed, so an interrupted
+    scan continues where it stopped. Connections are linked over the whole dataset.
     """
     try:
         from tlsdissect.corpus.scan import Scan, described  # noqa: PLC0415 (an extra)

@@ -39,7 +39,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
 @click.option(
     "--depth",
     type=click.IntRange(0),
-    help="Show this many levels of the tree, 0 for all. On a terminal, a tree that is longer than it shows 2.",
+    help="Show this many levels of the tree, 0 for all. By default all, or 2 if the tree is longer than the terminal.",
 )
 @options.result_options("tree", "json", "html")
 @options.run_options

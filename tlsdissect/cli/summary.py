@@ -33,9 +33,9 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Summarize captures on one screen.
 
-    It counts the connections that failed by reason, with the clients and servers that had most of them; versions; what
-    is old or weak; servers' own certificates that end within 30 days; resumption; the slowest handshakes; and what was
-    not TLS or not decoded, which no selection limits. `tlsdissect FILE` does the same.
+    It shows failures by reason, with the clients and servers that had most of them; versions; what is old or weak; the
+    servers' own certificates that expire within 30 days; resumption; the slowest handshakes; and what was not TLS or
+    not decoded, whatever is selected. `tlsdissect FILE` does the same.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415 (not needed for --help)
