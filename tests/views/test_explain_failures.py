@@ -77,7 +77,7 @@ FAILURES: dict[str, tuple[list[str], list[str], str, str, str]] = {
         [*TLS12, "-fallback_scsv"],
         "inappropriate_fallback",
         "fallback_refused",
-        "tried again with less, TLS 1.2: the server can do better",
+        "offered less than it supports, TLS 1.2: the server supports more",
     ),
     "client certificate of 1.2": (
         [*TLS12, "-Verify", "1"],
@@ -149,7 +149,7 @@ def test_a_renegotiation_in_the_clear(tmp_path: Path, own: list[str]) -> None:
     [connection] = tlsdissect.read(relayed(tmp_path / "a.pcap", accepts, offers, says=b"R\n"), keep=True)
     sentences = told(connection)
     assert (connection.outcome, connection.renegotiations) == ("established", 1)
-    assert sentences["renegotiated"].text == "Later the two negotiated anew, once, in records that anyone can read."
+    assert sentences["renegotiated"].text == "Later the two renegotiated once, in records that anyone can read."
     assert "content_visible" in sentences
     parts = [part for record in tree(connection).records for part in record.node.children]
     said = [part.name for part in parts if part.reference and part.name not in ("type", "length", "MAC")]

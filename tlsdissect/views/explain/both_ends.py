@@ -70,7 +70,7 @@ def _tcp(found: Ends) -> Iterator[Sentence]:
     if here is None or there is None or not found.known:
         return
     text = f"From the SYN to the SYN-ACK it took {in_ms(here)} at the client's end and {in_ms(there)} at the server's: "
-    text += f"between the two, a packet there and one back took {in_ms(here - there)}."
+    text += f"the round trip between the two took {in_ms(here - there)}."
     frames = (found.client.first_frame,), (found.server.first_frame,)
     yield Sentence("path", "round_trip_between", text, frames[0], other_frames=frames[1])
 
@@ -129,7 +129,7 @@ def _losses(found: Ends) -> Iterator[Sentence]:
     syns = lost_syns(found)
     yield from map(_lost_syns, syns)
     if not lost and not syns:
-        yield Sentence("path", "nothing_lost", "Of the handshake, nothing was lost between the two.")
+        yield Sentence("path", "nothing_lost", "Nothing of the handshake was lost between the two.")
     for one in lost[:_TOLD]:
         yield _loss(one)
     if len(lost) > _TOLD:
@@ -141,7 +141,7 @@ def _lost_syns(lost: LostSyns) -> Sentence:
     client = lost.sender == "client"
     what, other = ("SYN", "server") if client else ("SYN-ACK", "client")
     text = f"{len(lost.sent) - len(lost.seen)} of {counted(len(lost.sent), what)} of the {lost.sender} did not arrive "
-    text += f"at the {other}'s end: lost on the way, unless the capture there lacks what is missing."
+    text += f"at the {other}'s end: they were lost on the way, unless the capture there is incomplete."
     sent, seen = (tuple([one.frame for one in several]) for several in (lost.sent, lost.seen))
     mine, theirs = (sent, seen) if client else (seen, sent)
     return Sentence("path", "lost_on_the_way", text, mine, guess=True, other_frames=theirs)
@@ -152,7 +152,7 @@ def _loss(lost: Lost) -> Sentence:
     what = f"{counted(lost.size, 'byte')} of the {lost.sender}"
     here, there = [lost.packet.frame], []
     if lost.missed:
-        text = f"{what} are not in the capture at the {other}'s end, which has their acknowledgement: it lacks them."
+        text = f"{what} are not in the capture at the {other}'s end, which has their acknowledgement: they arrived."
     elif lost.again is None:
         text = (
             f"{what} did not arrive at the {other}'s end, and no other transmission did: lost on the way, unless the "
@@ -160,9 +160,7 @@ def _loss(lost: Lost) -> Sentence:
         text += "capture there lacks them."
     else:
         waited = elapsed(lost.packet.time, lost.again.time)
-        text = (
-            f"{what} were lost on the way: they did not arrive at the {other}'s end, and did when they were sent again"
-        )
+        text = f"{what} were lost on the way: they arrived at the {other}'s end only when they were sent again"
         text += "." if waited is None else f", {in_ms(waited)} later."
         here.append(lost.again.frame)
         there += [lost.arrived.frame] if lost.arrived else []

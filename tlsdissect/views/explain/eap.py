@@ -73,7 +73,7 @@ def _supplicant_refused(c: Connection, frames: tuple[int, ...]) -> Iterator[Sent
     """The server sent EAP-Failure, and the supplicant had refused nothing."""
     when = "after the handshake" if c.outcome == "established" else "before the handshake was over"
     leaf = c.leaf("client")
-    shown = "" if leaf is None else f" The certificate that the supplicant showed is {described(leaf)}."
+    shown = "" if leaf is None else f" The certificate that the supplicant sent is {described(leaf)}."
     frames = (*(() if leaf is None else message_frame(c, "certificate", "client")), *frames)
     guess = c.outcome == "incomplete" or any(problem.code == "inferred" for problem in c.problems)
     text = f"The server refused the supplicant {when} (EAP-Failure).{shown}"

@@ -64,7 +64,7 @@ def ending(c: Connection) -> Iterator[Sentence]:
 def _closing(c: Connection) -> Iterator[Sentence]:
     # TLS 1.3 hides which of its records is an alert.
     guess = c.is_tls13
-    alert = "with a record of an alert's size" if guess else "with an encrypted alert"
+    alert = "with a record the size of an alert" if guess else "with an encrypted alert"
     ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
     if not ways:
         yield Sentence("end", "open", "The capture does not show the end.")
@@ -80,7 +80,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     fatal = final_alert(c)
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
-        text = f"The {who} refused: a record of an alert's size, and then the end."
+        text = f"The {who} refused: it sent a record the size of an alert, and the connection ended."
         frames = (fatal.frame,) if fatal else refused_in(c)
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
@@ -138,7 +138,7 @@ def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     elif _sent_no_certificate(c):
         yield from _nothing_sent(c)
     elif hello and c.has_whole_client_hello and c.server_hello is None:
-        text = "Of what the client offered, something was not acceptable: most likely its cipher suites, "
+        text = "Something that the client offered was not acceptable: most likely its cipher suites, "
         text += listed(hello.offered_suites)
         groups = list(filter(is_offer, hello.groups or ()))
         text += f", or its groups, {listed(groups)}" if groups else ""
@@ -214,7 +214,7 @@ def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
 def _fallback(c: Connection, _: Alert) -> Iterator[Sentence]:
     if c.client_hello:
         less = f", {listed(versions)}" if (versions := c.offered_versions) else ""
-        text = f"The client said that it tried again with less{less}: the server can do better."
+        text = f"The client signalled that it offered less than it supports{less}: the server supports more."
         yield Sentence("end", "fallback_refused", text, (c.client_hello.frame,))
 
 
@@ -227,7 +227,7 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
     whose: Side = "server" if alert.sender == "client" else "client"
     chain = c.chain(whose)
     if chain:
-        text = f"The last certificate that the {whose} showed is {described(chain[-1])}: "
+        text = f"The last certificate that the {whose} sent is {described(chain[-1])}: "
         text += f"the {alert.sender} does not know that authority."
         frames = message_frame(c, "certificate", whose)
         yield Sentence("end", "unknown_authority", text, frames)
@@ -265,7 +265,7 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if leaf is not None:
         begin, end = (_moment(one) for one in (leaf.not_before, leaf.not_after))
         text = f"The certificate is that of {leaf.subject}, valid from {begin} to {end}"
-        when = "" if c.start is None else f"; the capture is of {_moment(c.start)}"
+        when = "" if c.start is None else f"; the capture is from {_moment(c.start)}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
 
 
@@ -314,7 +314,7 @@ def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
         return
     for problem in c.problems:
         if problem.code == "malformed_record" and problem.sender == "server":
-            text = f"{problem.detail[:1].upper()}{problem.detail[1:]}. Perhaps the port speaks another protocol."
+            text = f"{problem.detail[:1].upper()}{problem.detail[1:]}. Perhaps this port serves another protocol."
             yield Sentence("end", "answered_otherwise", text, (problem.frame,) if problem.frame else ())
 
 
@@ -504,7 +504,7 @@ def _never_acknowledged(lost: Unreceived) -> Sentence:
 
 def _path_mtu(lost: Unreceived) -> Sentence:
     longest = max(packet.length for packet in lost.passed)
-    text = f"Perhaps the path drops what is longer: segments of up to {longest:,} bytes arrived, and its MTU may be "
-    text += "smaller than the two believe (RFC 2923 section 2.1)."
+    text = f"Perhaps the path drops longer segments: those of up to {longest:,} bytes arrived, and its MTU may be "
+    text += "smaller than the two sides assume (RFC 2923 section 2.1)."
     frames = tuple(packet.frame for packet in lost.passed if packet.length == longest)
     return Sentence("end", "path_mtu", text, frames[:_SHOWN], guess=True)

@@ -20,7 +20,7 @@ def opened(c: Connection) -> Iterator[Sentence]:
         return
     yield from _chain(hidden, "server")
     if hidden.alpn:
-        text = f"The server chose {hidden.alpn} to be spoken."
+        text = f"With ALPN the server chose {hidden.alpn}."
         yield Sentence("keys", "keys_alpn", text, _frames(hidden, "encrypted_extensions"))
     yield from _client_certificate(hidden)
     yield from _early_data(c, hidden)

@@ -30,22 +30,22 @@ def offer(c: Connection) -> Iterator[Sentence]:
         return
     at = (hello.frame,)
     if not c.has_whole_client_hello:
-        text = f"Of the {hello.bytes:,} bytes of its ClientHello, some are missing or cannot be read: what else they "
+        text = f"Some of the {hello.bytes:,} bytes of the ClientHello are missing or cannot be read: what else it "
         yield Sentence("offer", "cut_client_hello", f"{text}offered is not known.", at)
     yield from _versions_and_suites(c, hello)
     yield from _groups(hello)
     if c.sni or c.has_whole_client_hello:
-        name = f"for {c.sni}" if c.sni else "for no server by name"
+        name = f"asked for {c.sni}" if c.sni else "named no server"
         outer = " (the outer name: the inner one, if there is one, is encrypted)" if c.ech not in (None, "none") else ""
-        yield Sentence("offer", "sni", f"It asked {name}{outer}.", at)
+        yield Sentence("offer", "sni", f"It {name}{outer}.", at)
     if hello.alpn:
-        yield Sentence("offer", "alpn", f"Over TLS it would speak {listed(hello.alpn)}.", at)
+        yield Sentence("offer", "alpn", f"With ALPN it offered {listed(hello.alpn)}.", at)
     yield from _sessions(c, hello)
     if c.retry_of is not None:
-        text = f"It tries again what stream {stream_name(c.transport, c.retry_of.stream)} failed at."
+        text = f"It is a retry of stream {stream_name(c.transport, c.retry_of.stream)}, which failed."
         yield Sentence("offer", "retry", text, at, guess=not hello.falls_back)
     if hello.falls_back:
-        text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
+        text = "It signals that it offers less than it supports, after an earlier attempt failed (RFC 7507)."
         yield Sentence("offer", "fallback", text, at)
 
 
@@ -63,7 +63,7 @@ def _groups(hello: ClientHello) -> Iterator[Sentence]:
     groups, shares = _offered(hello.groups), _offered(hello.key_shares)
     if not groups:
         return
-    text = f"For the key exchange it knows {listed(groups)}"
+    text = f"For the key exchange it supports {listed(groups)}"
     if hello.key_shares is not None:
         text += f", and sent {'a share of ' + listed(shares) if shares else 'no share yet'}"
     yield Sentence("offer", "groups", f"{text}.", (hello.frame,))
@@ -109,14 +109,14 @@ def choice(c: Connection) -> Iterator[Sentence]:
     yield from _lower_version(c)
     yield from _constraints(c)
     if c.group:
-        yield Sentence("choice", "group", f"The keys come from {c.group}{_group_rank(c)}.", at)
+        yield Sentence("choice", "group", f"The key exchange uses {c.group}{_group_rank(c)}.", at)
     elif c.dh_bits:
-        yield Sentence("choice", "group", f"The keys come from Diffie-Hellman with a prime of {c.dh_bits} bits.", at)
+        yield Sentence("choice", "group", f"The key exchange uses Diffie-Hellman with a prime of {c.dh_bits} bits.", at)
     if c.alpn:
-        yield Sentence("choice", "alpn_chosen", f"It chose {c.alpn} to be spoken.", at)
+        yield Sentence("choice", "alpn_chosen", f"With ALPN it chose {c.alpn}.", at)
     profiles = [p for one in hello.extensions or () for p in getattr(one, "srtp_protection_profiles", None) or ()]
     if profiles:
-        text = f"The handshake gives the keys of media in SRTP, with {listed(profiles)} (RFC 5764)."
+        text = f"The handshake provides the keys for media in SRTP, with {listed(profiles)} (RFC 5764)."
         yield Sentence("choice", "use_srtp", text, at)
     yield from _resumed(c)
     yield from _renegotiated(c)
@@ -126,7 +126,7 @@ def _renegotiated(c: Connection) -> Iterator[Sentence]:
     if c.renegotiations:
         times = "once" if c.renegotiations == 1 else f"{c.renegotiations} times"
         hidden = "in records that anyone can read" if "_NULL_" in (c.cipher_suite or "") else "under encryption"
-        text = f"Later the two negotiated anew, {times}, {hidden}."
+        text = f"Later the two renegotiated {times}, {hidden}."
         changes = [message.frame for message in c.messages if message.type == "change_cipher_spec"]
         yield Sentence("choice", "renegotiated", text, tuple(changes[2:]))
 
@@ -144,7 +144,7 @@ def _retry(c: Connection) -> str:
         return f"{text}back, the client shows that it receives at its address (RFC 9147 section 5.1)."
     wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
     sent = listed(_offered(hello.key_shares)) if hello and hello.key_shares else ""
-    because = f", for the client had sent one of {sent} alone" if sent and retry and retry.group else ""
+    because = f", because the client had sent only one of {sent}" if sent and retry and retry.group else ""
     return f"The server asked for {wish}{because}."
 
 
@@ -173,9 +173,9 @@ def _lower_version(c: Connection) -> Iterator[Sentence]:
     offered = _offered(hello.supported_versions)
     if any("1.3" in version for version in offered):
         could = _DOWNGRADE.get((answer.random or "")[-16:])
-        text = f"The client could have done TLS 1.3; the server chose {c.version}."
+        text = f"The client supports TLS 1.3; the server chose {c.version}."
         if could:
-            text += f" Its random ends with the mark of a server that could have done {could}: it was set up so, or"
+            text += f" Its random ends with the marker of a server that supports {could}: it is configured so, or"
             text += " a device on the path removed TLS 1.3 from the offer, which the client must detect."
         yield Sentence("choice", "lower_version", text, (hello.frame, answer.frame))
 
@@ -190,7 +190,7 @@ def _constraints(c: Connection) -> Iterator[Sentence]:
     ruled_out = [suite for suite in fit if (needed := _needed_key(suite)) is not None and needed != key]
     if ruled_out:
         suites = f"{len(ruled_out)} of the client's {len(fit)} suites of this version"
-        text = f"With its {key} key, {suites} were out of the question."
+        text = f"With its {key} key, the server could not use {suites}."
         yield Sentence("choice", "key_of_certificate", text, message_frame(c, "certificate"))
 
 
@@ -205,12 +205,12 @@ def _group_rank(c: Connection) -> str:
         return ""
     groups, shares = _offered(hello.groups), _offered(hello.key_shares)
     if c.is_tls13 and c.group in shares and not c.hello_retry:
-        return ", of which the client had sent a share"
+        return ", for which the client had sent a share"
     if c.group in groups:
         place = groups.index(c.group) + 1
         if len(groups) == 1:
             return ", the only group that the client offered"
-        return f", the client's {'first' if place == 1 else ordinal(place)} of {len(groups)}"
+        return f", the {'first' if place == 1 else ordinal(place)} of the client's {len(groups)} groups"
     return ""
 
 
@@ -239,9 +239,7 @@ def observer(c: Connection) -> Iterator[Sentence]:
     if c.sni and hello:
         yield Sentence("observer", "sni_visible", f"The name that the client asked for: {c.sni}.", (hello.frame,))
     if hello and hello.alpn:
-        yield Sentence(
-            "observer", "alpn_visible", "The protocols that the client would speak over TLS.", (hello.frame,)
-        )
+        yield Sentence("observer", "alpn_visible", "The protocols that the client offered with ALPN.", (hello.frame,))
     yield from _chain(c, "server")
     yield from _chain(c, "client")
     yield from _session(c)
@@ -253,7 +251,7 @@ def observer(c: Connection) -> Iterator[Sentence]:
     if c.is_tls13:
         certificates = "" if c.resumption == "psk" else "certificates, "
         hidden = f"{certificates}the protocol that was chosen, and whether a client certificate was asked for"
-        text = f"Not readable, for TLS 1.3 encrypts it: {hidden}."
+        text = f"Not readable, because TLS 1.3 encrypts it: {hidden}."
         frames = (c.server_hello.frame,) if c.server_hello else ()
         yield Sentence("observer", "hidden", text, frames)
     elif c.server_hello and c.certificates == ():
@@ -265,7 +263,7 @@ def _session(c: Connection) -> Iterator[Sentence]:
     """What links a connection with an earlier one."""
     if c.client_hello and c.resumption in _NAMES:
         name = _NAMES[c.resumption]
-        text = f"The session's {name}, which links this connection with the one that it is from."
+        text = f"The session's {name}, which links this connection to the one that it comes from."
         yield Sentence("observer", "session_visible", text, (c.client_hello.frame,))
 
 
@@ -275,10 +273,10 @@ def _content(c: Connection) -> Iterator[Sentence]:
         return
     frames = (c.server_hello.frame,) if c.server_hello else ()
     if "_NULL_" in c.cipher_suite:
-        text = "All that was said over it: this cipher suite encrypts nothing."
+        text = "All data that was exchanged: this cipher suite encrypts nothing."
         yield Sentence("observer", "content_visible", text, frames)
     else:
-        text = "Of all that was said over it, its sizes and times, and nothing else."
+        text = "Of the data that was exchanged, sizes and times only."
         yield Sentence("observer", "sizes_visible", text, frames)
 
 

@@ -36,9 +36,7 @@ def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
         text = f"The client began with version {first} of QUIC and the server went on with version {quic.version}, "
         yield Sentence("time", "compatible_version", f"{text}which costs no round trip (RFC 9368 section 2.3).")
     if quic.retry:
-        text = (
-            "The server answered with a Retry, so that the client shows that its address is real: one round trip more."
-        )
+        text = "The server answered with a Retry, so that the client proves its address: one more round trip."
         yield Sentence("time", "retry", text, frames(c, PacketType.RETRY))
     yield from _amplification(c, quic)
 

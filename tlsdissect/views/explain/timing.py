@@ -32,7 +32,7 @@ _LOOKUPS = {
 }
 """Findings about lookups that take time."""
 _RETRIES = {
-    "hello_retry_request": "wish for another one (HelloRetryRequest)",
+    "hello_retry_request": "request for another one (HelloRetryRequest)",
     "hello_verify_request": "request for its cookie (HelloVerifyRequest)",
 }
 """What a server sends to make the client send another ClientHello."""
@@ -80,16 +80,15 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         yield Sentence("time", "no_times", text)
         return
     if t.tcp_ms is None:
-        text = "TCP's own handshake is not in the capture: what a round trip takes is not known."
+        text = "The TCP handshake is not in the capture: how long a round trip takes is not known."
         yield Sentence("time", "no_tcp_handshake", text)
         return
     near = ""
     if t.syn_synack_ms is not None and t.tcp_ms >= 1:
         share = t.syn_synack_ms / t.tcp_ms
-        near = (
-            ", captured near the client" if share > _NEAR else ", captured near the server" if share < 1 - _NEAR else ""
-        )
-    text = f"TCP's own handshake took {in_ms(t.tcp_ms)}: that is one round trip{near}."
+        if not 1 - _NEAR <= share <= _NEAR:
+            near = f" (captured near the {'client' if share > _NEAR else 'server'})"
+    text = f"The TCP handshake took {in_ms(t.tcp_ms)}, which is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
 
 
@@ -127,9 +126,13 @@ def _spent(c: Connection) -> Iterator[Sentence]:
 def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     hello, answer, number = c.client_hello, c.server_hello, 0
     if c.quic is not None and c.quic.version_negotiation:
-        yield "trip_version", "a version that the server does not know", quic.frames(c, PacketType.VERSION_NEGOTIATION)
+        yield (
+            "trip_version",
+            "a version that the server does not support",
+            quic.frames(c, PacketType.VERSION_NEGOTIATION),
+        )
     if c.quic is not None and c.quic.retry:
-        yield "trip_address", "the client's address, which the server had doubted", quic.frames(c, PacketType.RETRY)
+        yield "trip_address", "the server's check of the client's address", quic.frames(c, PacketType.RETRY)
     if hello and c.hello_retry_request:
         hellos = [m.frame for m in c.messages if m.type == "client_hello"]
         for number, retry in enumerate([m for m in c.messages if m.type in _RETRIES], 1):
@@ -178,7 +181,7 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
     if hello and hello.segments > 1 and c.has_whole_client_hello:
         parts = "fragments" if c.dtls is not None else f"{_pieces(c)}s"
         text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} {parts}: "
-        yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
+        yield Sentence("time", "large_client_hello", f"{text}it is complete only with the last.", (hello.frame,))
 
 
 def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
@@ -244,7 +247,7 @@ def _delayed(pause: Pause) -> Sentence:
 
 
 def _copied(c: KeptConnection) -> Iterator[Sentence]:
-    """Yield a sentence about packets that were captured twice, which is no loss."""
+    """Yield a sentence about packets that were captured twice, which were not lost."""
     seen = c.transcript
     if seen.copied is not None:
         many = counted(seen.copies, "packet was", "packets were")
@@ -259,13 +262,13 @@ def _repeated(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         after = "after" if repeat.ms is None else f"{in_ms(repeat.ms)} after"
         if repeat.late:
             text = f"A segment of the {repeat.sender} came {after} a later part of the stream: it was "
-            text += "lost before it came here and sent again, or overtaken."
+            text += "lost before the capture point and sent again, or overtaken."
             yield Sentence("time", "late_segment", text, repeat.frames)
             continue
         # What fills a gap completes messages of which it has only a part.
         content = "" if repeat.frames[0] in filling else _completed(c, repeat)
         text = f"The {repeat.sender} sent a segment again{content}, {after} it was seen first: "
-        text += "it, or what acknowledged it, was lost or late."
+        text += "it, or its acknowledgement, was lost or late."
         yield Sentence("time", "sent_again", text, repeat.frames)
     if len(found) > _MANY:
         text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again or late."
@@ -286,10 +289,8 @@ def _fragments(dtls: Dtls) -> Iterator[Sentence]:
     counts: tuple[tuple[Side, int], ...] = (("client", dtls.fragments.client), ("server", dtls.fragments.server))
     for side, count in counts:
         if count:
-            text = (
-                f"The {side} sent messages in {count} fragments: a message larger than a datagram is whole only with "
-            )
-            text += "the last, in whatever order they come (RFC 6347 section 4.2.3)."
+            text = f"The {side} sent messages in {count} fragments: a message larger than a datagram is complete only "
+            text += "with the last, in whatever order they come (RFC 6347 section 4.2.3)."
             yield Sentence("time", "fragments", text)
 
 
