@@ -133,7 +133,7 @@ class Span(NamedTuple):
     """TLS connections that were open when it ended."""
 
     def continues(self, earlier: Span) -> bool:
-        """Whether this capture continues an earlier one, as a file of a ring buffer continues that before it."""
+        """Whether this capture continues an earlier one, as a file of a ring buffer continues the one before it."""
         is_timed = UNTIMED not in (self.begin, earlier.end)
         return bool(is_timed and 0 <= self.begin - earlier.end <= CONTINUED_NS and self.begun and earlier.left_open)
 

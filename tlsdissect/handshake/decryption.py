@@ -1,11 +1,11 @@
 """Opens the protected records of a handshake with the secrets of a key log.
 
-Only handshake messages and alerts are decrypted. Of application data in TLS 1.3, the content type alone is: it is the
-last byte that is not zero (RFC 8446 section 5.2), and only the key stream of that byte is computed.
+Only handshake messages and alerts are decrypted. For application data in TLS 1.3, only the content type is decrypted:
+it is the last byte that is not zero (RFC 8446 section 5.2), and only the key stream of that byte is computed.
 
 Each side of TLS 1.3 passes through epochs: early data, handshake, application data and its updates. A record that does
-not open in the present epoch is tried as the first one of each later epoch, so that missing secrets or records cost
-what they hide and nothing else; the tag tells whether the guess is right.
+not open in the present epoch is tried as the first record of each later epoch, so that missing secrets or records hide
+only what they protect; the tag shows whether the guess is right.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Opens the encrypted records of DTLS with the secrets of a key log.
 
-In DTLS 1.2 and older, epoch and sequence number stand where the record number of TLS does (RFC 6347 section 4.1.2), so
-that each record opens by itself. In DTLS 1.3, the header has two bits of the epoch, and low-order bits of the sequence
-number, encrypted (RFC 9147 section 4.2). What is opened are fragments of messages, which are joined as in plaintext.
+In DTLS 1.2 and older, epoch and sequence number take the place of the record number of TLS (RFC 6347 section 4.1.2), so
+each record can be opened on its own. In DTLS 1.3, the header has two bits of the epoch, and low-order bits of the
+sequence number, encrypted (RFC 9147 section 4.2). What is opened are fragments of messages, which are joined as in
+plaintext.
 """
 
 from __future__ import annotations

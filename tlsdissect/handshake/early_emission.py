@@ -1,8 +1,8 @@
-"""Connections that are emitted when their handshake is decided, and not when they are over.
+"""Emits connections when their handshake is decided, not when they are over.
 
 A handshake is decided when it has succeeded, failed, or been silent for a while. In TLS 1.3, the records after the
-client's flight decide. A record with the length of an alert does not decide alone: only what follows it shows whether
-the server refused the client.
+client's flight decide. A record with the length of an alert does not decide by itself: only what follows it shows
+whether the server refused the client.
 """
 
 from __future__ import annotations

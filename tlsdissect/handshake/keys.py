@@ -145,7 +145,7 @@ class KeyLog:
             self.refresh()
 
     def refresh(self) -> None:
-        """Read what the files have got since they were read; a file that was replaced is read anew."""
+        """Read what was appended to the files since; a file that was replaced is read from the beginning."""
         for file in self._files:
             for lines in file.read(whole=not self.follows):
                 self._add(lines, file)

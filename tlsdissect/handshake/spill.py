@@ -64,7 +64,7 @@ class WaitingHandshakes:
         """The reason why the file could last not be written; None if there was no error."""
 
     def put(self, stream: int, log: LoggedHandshake, held_bytes: int) -> bool:
-        """Let a handshake wait whose log held so many bytes; return False if there is no room for it."""
+        """Let a handshake wait; its log held `held_bytes`. Return False if there is no room for it."""
         size = held_bytes + OVERHEAD
         if size <= MAX_PLAIN and self._plain_size + size <= self._plain_bytes:
             self._plain[stream] = log, size
@@ -144,7 +144,7 @@ class WaitingHandshakes:
 
 
 def _slot(size: int) -> int:
-    """Return the size of the slot for so many bytes."""
+    """Return the size of the slot for this many bytes."""
     return max(_SLOT, 1 << (size - 1).bit_length())
 
 

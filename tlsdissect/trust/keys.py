@@ -59,7 +59,7 @@ def shared_primes(moduli: Sequence[int], progress: Progress | None = None) -> li
 
 
 def _cut(moduli: Sequence[mpz]) -> list[list[mpz]]:
-    """Cut moduli into batches of at most BATCH_BITS together; a larger modulus is a batch by itself."""
+    """Split moduli into batches of at most BATCH_BITS in all; a larger modulus is a batch of its own."""
     batches: list[list[mpz]] = []
     room = 0
     for modulus in moduli:

@@ -53,7 +53,7 @@ class OcspAnswer(Struct, frozen=True):
 
     @property
     def revokes(self) -> bool:
-        """Whether it says "revoked" and its signature is valid, or cannot be checked for want of the issuer."""
+        """Whether it says "revoked" and its signature is valid, or cannot be checked because the issuer is missing."""
         return self.status == "revoked" and set(self.problems) <= {_UNKNOWN_ISSUER}
 
 

@@ -25,7 +25,7 @@ class Rule(Struct, frozen=True, gc=False):
 _CHAIN = "RFC 5246 section 7.4.2, RFC 8446 section 4.4.2"
 """What a chain must be, before TLS 1.3 and in it."""
 _SENT_AGAIN = "RFC 9293 section 3.4, RFC 8200 section 4.5, RFC 9000 section 2.2"
-"""What is sent again is the same: in TCP, in fragments of IP, and in QUIC."""
+"""Where it is said that retransmitted data must be the same: in TCP, in IP fragments, and in QUIC."""
 RULES = (
     Rule("ssl_version", "high", "SSL 2.0 or SSL 3.0 was negotiated", "RFC 6176, RFC 7568"),
     Rule("old_tls_version", "medium", "TLS 1.0 or TLS 1.1 was negotiated", "RFC 8996"),

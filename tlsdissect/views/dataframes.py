@@ -156,7 +156,7 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return lists and dicts for tuples and structs, which pandas and what takes its frames do not know.
+    """Return lists and dicts for tuples and structs, which pandas and its users do not support.
 
     What depends on the connection, as the fields of an extension do, is JSON text, as in Arrow.
     """

@@ -207,7 +207,7 @@ def _opened_alert(c: Connection) -> str | None:
 
 
 def source(c: Connection) -> Texts:
-    """The capture, by its name alone where there is no room for its path."""
+    """The capture, by its file name only if there is no room for its path."""
     return c.source, c.source.rpartition("/")[2] or c.source
 
 

@@ -1,1 +1,1 @@
-"""Connections that two captures show, as recorded at both ends of a path: which they are, and what happened between."""
+"""Connections captured at both ends of a path: recognizes them, and finds what happened between the two ends."""

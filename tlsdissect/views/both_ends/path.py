@@ -1,10 +1,10 @@
 """What happened to a connection between the two places where it was captured.
 
-Each end has a clock of its own, and the clocks differ. So a time of one end is never subtracted from one of the other:
-what is compared are durations, each between two packets at the same end. Segments are compared by their offset in the
-stream, which counts from the SYN: a proxy or NAT may rewrite sequence numbers, ports and addresses. Network cards split
-and join segments, so what was sent and what arrived need not have the same borders: both are cut into parts at all of
-them. Datagrams are compared as a whole.
+Each end has a clock of its own, and the clocks differ. So a time at one end is never subtracted from a time at the
+other; only durations are compared, each between two packets at the same end. Segments are compared by their offset in
+the stream, which counts from the SYN: a proxy or NAT may rewrite sequence numbers, ports and addresses. Network cards
+split and join segments, so what was sent and what arrived need not have the same boundaries: both are cut into parts at
+all boundaries. Datagrams are compared as a whole.
 
 How often a part was sent and how often it arrived shows what was lost. If it was sent again, the transmission that
 arrived is the one whose time since the SYN differs least: the path's delay varies less than a retransmission waits.
@@ -36,7 +36,7 @@ class Ends(NamedTuple):
     """Two views of a connection."""
 
     client: KeptConnection
-    """That which was captured nearer to the client."""
+    """The one that was captured nearer to the client."""
     server: KeptConnection
     known: bool
     """Whether it is known which of them is nearer."""

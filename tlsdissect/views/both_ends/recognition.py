@@ -1,9 +1,9 @@
 """Recognizes views of the same connection in several captures by the random of its hellos.
 
-A random is 28 or 32 bytes that a side draws for each hello (RFC 8446 section 4.1.2), so that addresses and ports, which
-NAT changes, and clocks do not matter. What terminates TLS on the way sends hellos of its own with other randoms: the
-connections before and behind it are two. A random that occurs in one capture twice, because a hello was replayed or
-the same packets were captured twice, proves nothing: its connections are not recognized.
+A random is 28 or 32 bytes that a side draws for each hello (RFC 8446 section 4.1.2), so neither addresses and ports,
+which NAT changes, nor clocks matter. A proxy that terminates TLS sends hellos of its own with different randoms, so the
+connections on its two sides remain two. A random that occurs twice in one capture, because a hello was replayed or the
+same packets were captured twice, proves nothing: its connections are not recognized.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Recognizer:
 
     @property
     def left_out(self) -> int:
-        """Connections beyond the limit, of which another view may have been missed; none of a single capture."""
+        """Connections beyond the limit, whose other view may have been missed; none for a single capture."""
         return self._left_out if self._several else 0
 
     def add(self, c: Connection) -> bool:

@@ -1,7 +1,7 @@
 """What the names of suites, groups and signatures say, in the words of CycloneDX.
 
-Security categories are only those that NIST states: of the parameter sets of ML-KEM (FIPS 203 section 8), ML-DSA (FIPS
-204 section 4) and SLH-DSA (FIPS 205 section 11), and of AES, by which the categories are defined (NIST, Call for
+Security categories are given only where NIST states them: for the parameter sets of ML-KEM (FIPS 203 section 8), ML-DSA
+(FIPS 204 section 4) and SLH-DSA (FIPS 205 section 11), and for AES, which defines the categories (NIST, Call for
 Proposals for Post-Quantum Cryptography, section 4.A.5). Hybrid groups have none; their parts have.
 """
 

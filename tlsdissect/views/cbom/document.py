@@ -1,9 +1,9 @@
 """The inventory as a CycloneDX CBOM: JSON with one component, service or dependency a line.
 
 The file is written and validated in parts, each a small BOM. Validating all of it at once would take a time that is
-quadratic in the number of components, because they must differ from each other; here they do by their `bom-ref`, which
-is made of what a component is about. Nothing in the file depends on when or where it was made: it has no timestamp, and
-its serial number is derived from its content, so that the same captures give the same file.
+quadratic in the number of components, because they must differ from each other; here they differ in their `bom-ref`,
+which is derived from what a component describes. Nothing in the file depends on when or where it was made: it has no
+timestamp, and its serial number is derived from its content, so that the same captures give the same file.
 """
 
 from __future__ import annotations

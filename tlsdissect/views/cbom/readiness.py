@@ -1,4 +1,4 @@
-"""What of a server is ready for quantum computers, as far as its connections show."""
+"""How far a server is ready for quantum computers, as far as its connections show."""
 
 from __future__ import annotations
 

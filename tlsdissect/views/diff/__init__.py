@@ -1,1 +1,1 @@
-"""What changed between two captures: who fails now, what servers negotiate and show, fingerprints, times."""
+"""What changed between two captures: who fails now, negotiated values, certificates, fingerprints, times."""

@@ -1,10 +1,9 @@
 """Builds a diff from the connections of two captures, one at a time and in bounded memory.
 
-What a client gets depends on the client: a server that accepts TLS 1.3 still speaks TLS 1.2 with an old one. So
-outcomes and negotiated values are compared for the same client and the same server only, and nothing is called a change
-because other clients came. For a server without a client in both captures, clients with the same JA4, which make the
-same offer, take the place of the same client. Certificates are the server's own, and compared over all of its
-connections.
+What is negotiated depends on the client: a server that accepts TLS 1.3 still negotiates TLS 1.2 with an old client. So
+outcomes and negotiated values are compared only for the same client and the same server, and a new client is not a
+change. For a server that has no client in both captures, clients with the same JA4, which make the same offer, are
+compared instead. Certificates belong to the server, and are compared over all of its connections.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Leaf(Struct, frozen=True):
 
 
 class CertificateChange(Struct, frozen=True):
-    """Certificates of a server that were seen in one capture alone."""
+    """Certificates of a server that were seen in one capture only."""
 
     gone: tuple[Leaf, ...]
     new: tuple[Leaf, ...]
@@ -120,7 +120,7 @@ class Fingerprint(Struct, frozen=True):
 
 
 class Fingerprints(Struct, frozen=True):
-    """Fingerprints that were seen in one capture alone."""
+    """Fingerprints that were seen in one capture only."""
 
     new: tuple[Fingerprint, ...]
     gone: tuple[Fingerprint, ...]
@@ -146,7 +146,7 @@ class Pair(Struct, frozen=True):
 
 
 class Unpaired(Struct, frozen=True):
-    """What was seen in one capture alone."""
+    """What was seen in one capture only."""
 
     clients: tuple[str, ...]
     servers: tuple[str, ...]
@@ -210,7 +210,7 @@ class CaptureDiff(Struct, frozen=True, kw_only=True):
 
     @property
     def changed(self) -> bool:
-        """Whether anything differs but times, and what was seen on one side alone."""
+        """Whether anything differs apart from times and what was seen on one side only."""
         fingerprints = self.ja4 is not None and bool(self.ja4.new or self.ja4.gone)
         return bool(self.broke or self.recovered or self.fails_differently or self.servers or fingerprints)
 

@@ -87,7 +87,7 @@ class Stories:
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Add a connection; its story is told at the end."""
+        """Add a connection; its sentences are output at the end."""
         one = self._explain(connection)
         result, key = one.verdict.result, _digest(connection, one)
         group = self._groups[result].get(key)
