@@ -252,7 +252,7 @@ def test_nothing_selected_is_nothing() -> None:
 
 
 def test_arguments_are_checked() -> None:
-    with pytest.raises(ValueError, match="standard input is no file"):
+    with pytest.raises(ValueError, match="standard input cannot be read twice"):
         list(tlsdissect.extract("-"))
     with pytest.raises(tlsdissect.CaptureError):
         list(tlsdissect.extract(KEYS))

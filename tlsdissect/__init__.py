@@ -66,9 +66,9 @@ def read(
     """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
 
     A capture is the path of a pcap or pcapng file (compressed ones too), of a directory of them, or "-" for standard
-    input. Damage inside a capture ends nothing: what could be read is yielded, with a problem on what it touches.
-    An input that is missing or no capture raises CaptureError, after the connections of the others were yielded;
-    arguments of a wrong kind raise TypeError or ValueError at once.
+    input. Damage inside a capture does not end the reading: what could be read is yielded, and what the damage affects
+    has a problem. An input that is missing or is not a capture raises CaptureError after the connections of the others
+    have been yielded; arguments of a wrong type or value raise TypeError or ValueError at once.
 
         >>> for connection in tlsdissect.read("samples/tls13-full.pcap"):
         ...     print(connection.version, connection.cipher_suite, connection.group)
@@ -110,7 +110,7 @@ def read(
 
     settled = Settled(captures, options)
     if both_ends and (options.get("joined") or options.get("cluster") is not None):
-        raise ValueError("both_ends compares captures in this process, one by one: no joined and no cluster")
+        raise ValueError("both_ends cannot be combined with joined or cluster")
     return settled.both_ends() if both_ends else settled.read()
 
 
@@ -161,7 +161,7 @@ def summary(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
     if options.get("cluster") is not None:
-        raise ValueError("a cluster does not summarize")
+        raise ValueError("summary is not possible with a cluster")
     return Settled(captures, options).summarize()
 
 
@@ -183,7 +183,7 @@ def diff(before: Paths, after: Paths, *, by: DiffBy = "name", **options: Unpack[
     from tlsdissect.views.diff.builder import DiffBuilder  # noqa: PLC0415
 
     if options.get("cluster") is not None:
-        raise ValueError("a cluster does not diff")
+        raise ValueError("diff is not possible with a cluster")
     builder = DiffBuilder(by)
     sides = [Settled(tuple(paths(one)), options) for one in (before, after)]
     first, second = (
@@ -198,7 +198,7 @@ def certs(
     """Return each certificate of captures once, with who sent it, its validity and its findings.
 
     `options` are those of `read`, which also says what is raised; `finding` and `min_severity` select certificates, and
-    so does `ends_within`: those that end within so many days of when they were last seen, or had ended.
+    so does `ends_within`: those that expire within this many days after they were last seen, or had already expired.
 
         >>> for one in tlsdissect.certs("samples/tls12-client-cert.pcap", finding="root_in_chain"):
         ...     print(one.not_after, one.days_left, [found.code for found in one.findings])
@@ -252,7 +252,7 @@ def cbom(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> b
 
 
 def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options: Unpack[ReadOptions]) -> bytes:
-    """Return the HTML page of `tlsdissect report` about captures, with details of so many connections.
+    """Return the HTML page of `tlsdissect report` about captures, with the details of at most this many connections.
 
     `options` are those of `read`. Inputs that could not be read are named in the page.
 
@@ -276,7 +276,7 @@ def extract(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
     if options.get("cluster") is not None:
-        raise ValueError("a cluster does not extract")
+        raise ValueError("extract is not possible with a cluster")
     return Settled(captures, options).extract()
 
 

@@ -73,7 +73,7 @@ def test_python_yields_each_once_with_both_views() -> None:
     assert alone.other_view is None
     with pytest.raises(ValueError, match="standard input"):
         next(tlsdissect.read("-", CLIENT, both_ends=True))
-    with pytest.raises(ValueError, match="no joined"):
+    with pytest.raises(ValueError, match="cannot be combined with joined"):
         tlsdissect.read(CLIENT, SERVER, joined=True, both_ends=True)
     with pytest.raises(tlsdissect.CaptureError, match=r"missing\.pcap"):
         list(tlsdissect.read(ROOT / CLIENT, "missing.pcap", both_ends=True))
@@ -96,7 +96,7 @@ def test_without_room_each_view_is_shown_and_it_is_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(both_ends, "HELD_BYTES", 1)
     done = run("explain", "--format", "json", CLIENT, SERVER)
     assert len(done.stdout.splitlines()) == 8
-    assert b"8 connections not joined with another capture's, for lack of room" in done.stderr
+    assert b"8 connections not joined with a view in another capture, for lack of room" in done.stderr
 
 
 def test_exit_status_and_findings_go_on() -> None:

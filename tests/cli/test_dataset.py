@@ -193,8 +193,8 @@ def test_documents_outside_the_selected_times_are_not_opened(copied: Path) -> No
     [
         (["--joined"], "--joined: a dataset has no packets"),
         (["--keylog", "samples/tls13-full.keys"], "--keylog: a dataset has no packets"),
-        (["--known", "5"], "--known: the captures of a dataset were read before"),
-        (["--emit", "decided"], "--emit decided: the connections of a dataset are over"),
+        (["--known", "5"], "--known: the captures of a dataset were read earlier"),
+        (["--emit", "decided"], "--emit decided: all connections of a dataset are over"),
         (["samples/tls12-full.pcap"], "is a dataset, which cannot be read together with captures"),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_missing_file_is_named(copied: Path) -> None:
     ("mark", "why"),
     [
         (b"{", "dataset.json: is damaged"),
-        (b'{"format":"other","version":1,"options":{}}', "dataset.json: names another format"),
+        (b'{"format":"other","version":1,"options":{}}', "dataset.json: is not in the format"),
         (b'{"format":"tlsdissect-dataset","version":9,"options":{}}', "written by a later tlsdissect: layout 9"),
     ],
 )

@@ -141,7 +141,7 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
         (["read"], "Missing argument 'CAPTURE...' (see tlsdissect read --help)"),
         (
             ["read", "--stream", "x", TLS12],
-            "Invalid value for '--stream': 'x' is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede",
+            "Invalid value for '--stream': 'x' is not a stream number such as 4, tcp:4, udp:4, eap:4 or SOURCE:4",
         ),
         (["read", "--tls", "1.4", TLS12], "Invalid value for '--tls'"),
         (

@@ -101,7 +101,7 @@ def test_a_second_scan_reads_nothing(scanned: Path, tmp_path: Path, monkeypatch:
             path.write_bytes(content)
             os.utime(path, ns=(kept[path].st_atime_ns, kept[path].st_mtime_ns))
     assert done.returncode == 0
-    assert done.stderr == b"0 captures read, 0 connections; 7 files as an earlier scan left them\n"
+    assert done.stderr == b"0 captures read, 0 connections; 7 files unchanged since an earlier scan\n"
     assert state(tmp_path / "dataset") == before
 
 
@@ -115,7 +115,7 @@ def test_other_options_need_another_folder(scanned: Path, monkeypatch: pytest.Mo
     ):
         done = run("scan", scanned / "captures", "--to", scanned / "dataset", *options)
         assert done.returncode == 2
-        assert b"was written with other options (" in done.stderr
+        assert b"was written with different options (" in done.stderr
     done = run("scan", SAMPLES / "tls12-full.pcap", "--to", scanned / "captures")
     assert done.returncode == 2
     assert b"captures: is not empty, and not the folder of a dataset" in done.stderr
@@ -126,7 +126,7 @@ def test_other_options_need_another_folder(scanned: Path, monkeypatch: pytest.Mo
     [
         (("--where", "findings.size() > 0"), b"cannot select by findings"),
         (("--where", "resumes != null"), b"cannot select by links or problems"),
-        (("--scheduler", "tcp://127.0.0.1:1", "--jobs", "2"), b"--jobs is about workers on this machine"),
+        (("--scheduler", "tcp://127.0.0.1:1", "--jobs", "2"), b"--jobs is for workers on this machine"),
         (("--memory", "2 apples"), b"is not a number of bytes such as 500M or 2G"),
     ],
 )
@@ -165,7 +165,10 @@ def test_a_broken_capture_is_listed_and_a_damaged_one_read(tmp_path: Path, monke
     paths = [tmp_path / f"{name}.pcap" for name in files]
     for path, content in zip(paths, files.values(), strict=True):
         path.write_bytes(content)
-    for told in (b"4 captures read, 2 connections; 2 captures refused", b"0 captures read, 0 connections; 4 files as"):
+    for told in (
+        b"4 captures read, 2 connections; 2 captures refused",
+        b"0 captures read, 0 connections; 4 files unchanged",
+    ):
         done = run_scan(*paths, tmp_path / "none", "--to", tmp_path / "dataset", "--jobs", "1")
         assert done.returncode == 2
         lines = done.stderr.splitlines()
@@ -204,7 +207,7 @@ def test_a_signal_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
-    assert told.startswith(b"tlsdissect: stopped: the same command goes on from here\n")
+    assert told.startswith(b"tlsdissect: stopped: run the same command to continue\n")
     left = 60 - len(list(dataset.glob(f"{MANIFESTS}/*.json")))
     assert left > 0
     assert not (dataset / PARTS).exists()
@@ -249,7 +252,7 @@ def test_a_full_disk_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
         check=True,
     )
     full, read, status, finished, *others = done.stderr.decode().splitlines()
-    assert full == f"tlsdissect: --to {to}: No space left on device: the same command goes on from here"
+    assert full == f"tlsdissect: --to {to}: No space left on device: run the same command to continue"
     assert read.startswith(f"{finished} captures read")
     assert status == "74"
     assert others[0].startswith(f"{30 - int(finished)} captures read")

@@ -164,7 +164,7 @@ def test_a_capture_that_takes_too_much_memory_is_listed_and_the_others_go_on(tmp
     # With more memory, the next scan reads it.
     done = run_scan(folder, "--to", dataset, "--jobs", "1", "--memory", "2G")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.decode() == "1 capture read, 240 connections; 6 files as an earlier scan left them\n"
+    assert done.stderr.decode() == "1 capture read, 240 connections; 6 files unchanged since an earlier scan\n"
     assert Store(str(dataset)).manifests(FAILURES) == {}
 
 

@@ -111,7 +111,7 @@ def test_object_storage_is_read_and_written(storage: AbstractFileSystem, tmp_pat
     told = scan(f"{bucket}/day=*/*.pcap", "--to", f"{bucket}/dataset/")
     assert told == "4 captures read, 6 connections\n"
     assert scan(f"{bucket}/day=1", "--to", f"{bucket}/dataset") == (
-        "0 captures read, 0 connections; 3 files as an earlier scan left them\n"
+        "0 captures read, 0 connections; 3 files unchanged since an earlier scan\n"
     )
     storage.get("bucket/dataset", str(tmp_path / "dataset"), recursive=True)
     sources = [one.source for _, one in ordered(tmp_path / "dataset")]
@@ -133,7 +133,7 @@ def test_a_changed_object_is_read_again(storage: AbstractFileSystem, tmp_path: P
     scan(folder, "--to", tmp_path / "dataset")
     storage.put_file(str(SAMPLES / "tls13-resumed.pcap"), "bucket/day=1/tls13-full.pcap")
     told = scan(folder, "--to", tmp_path / "dataset")
-    assert told == "1 capture read, 2 connections; 2 files as an earlier scan left them\n"
+    assert told == "1 capture read, 2 connections; 2 files unchanged since an earlier scan\n"
     assert len(documents(tmp_path / "dataset")) == 5
 
 

@@ -108,7 +108,7 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
         (f"read --bogus {TLS12}", "No such option '--bogus'"),
         (f"read --strem 0 {TLS12}", "No such option '--strem': did you mean '--stream'?"),
         (f"certs --out x {TLS12}", "No such option '--out': did you mean '--output'?"),
-        (f"certs --top 3 {TLS12}", "No such option '--top': it is one of tlsdissect read"),
+        (f"certs --top 3 {TLS12}", "No such option '--top': it is an option of tlsdissect read"),
         ("raed", "No such command or file 'raed': did you mean 'read'?"),
         (f"plot groups -o x.html {TLS12}", "-o x.html: unknown suffix (known: .png, .svg, .pdf)"),
         (f"report -o x.pdf {TLS12}", "-o x.pdf: unknown suffix (known: .html, .htm)"),

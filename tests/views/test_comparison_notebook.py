@@ -52,7 +52,7 @@ def test_what_is_asked_for_wrongly_is_told_at_once() -> None:
     ("captures", "options", "error", "said"),
     [
         ([5], {}, TypeError, "a capture is a path, not int"),
-        ([[PATHS]], {}, TypeError, "a capture is a path, not list; of many, each is an argument"),
+        ([[PATHS]], {}, TypeError, "a capture is a path, not list; pass several as arguments"),
         ([b"a.pcap"], {}, TypeError, "a capture is a path, not bytes"),
         ([PATHS], {"limits": 5}, TypeError, "limits is a tlsdissect.Limits, not int"),
         ([PATHS], {"batch": 0}, ValueError, "batch is a whole number, at least 1, not 0"),
@@ -69,7 +69,7 @@ def test_arguments_of_a_wrong_kind_are_told_at_once(
 
 @pytest.mark.parametrize("call", [tlsdissect.tree, tlsdissect.ladder, tlsdissect.explain])
 def test_what_is_no_connection_is_told(call: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match="this is no connection, but str"):
+    with pytest.raises(TypeError, match="this is not a connection but a str"):
         call("samples/tls12-full.pcap")
 
 

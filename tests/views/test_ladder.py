@@ -384,7 +384,7 @@ def test_python_prints_draws_and_saves(tmp_path: Path) -> None:
     assert b64decode(data.rstrip('">')).startswith(b"<?xml")
     drawing.save(tmp_path / "both.png")
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="the suffix is none of"):
+    with pytest.raises(ValueError, match="the suffix must be one of"):
         drawing.save(tmp_path / "both.gif")
     with pytest.raises(ValueError, match="keep=True"):
         tlsdissect.ladder(made())

@@ -174,7 +174,7 @@ class LiveCapture:
                 self._ring.promiscuous(self._index)
             self._ring.start(self._index or 0)
         except OSError as error:
-            raise CaptureError(f"cannot be listened to: {error.strerror}") from error
+            raise CaptureError(f"cannot be captured from: {error.strerror}") from error
 
     def _is_ready(self) -> bool:
         try:
@@ -189,7 +189,7 @@ class LiveCapture:
         return ready
 
     def _look_for_it(self) -> None:
-        """Check the interface: the socket receives again once it is up, but never if it was created anew."""
+        """Check the interface: the socket receives again once it is up, but not from one that was created again."""
         if self._index is not None and device.index(self.interface) != self._index:
             self._notify(f"{self.interface} disappeared")
             self.stop()
@@ -234,7 +234,7 @@ def _has_ethernet(interface: str) -> bool:
     try:
         return device.hardware(interface) in (device.ETHERNET, device.LOOPBACK)
     except OSError:
-        raise CaptureError("there is no such interface (tlsdissect live --list)") from None
+        raise CaptureError("there is no such interface (tlsdissect live --list shows all)") from None
 
 
 def _saver(saved: Saved, drops: Callable[[], Drops]) -> Saver:

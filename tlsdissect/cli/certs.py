@@ -215,7 +215,7 @@ def _write_files(folder: str, inventory: CertificateInventory, listed: list[Cert
             if conflicts <= _LISTED:
                 warn(f"{path}: not written, because a file with this name but different content exists")
     if conflicts > _LISTED:
-        warn(f"{conflicts - _LISTED:,} more files not written, because files with their names and other content exist")
+        warn(f"{conflicts - _LISTED:,} more files not written, because files with these names exist")
     return conflicts
 
 

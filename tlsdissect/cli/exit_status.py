@@ -150,4 +150,4 @@ def _commands_with(option: str, context: click.Context) -> str:
         return ""
     commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
     found = [name for name, one in commands.items() if one and any(option in it.opts for it in one.params)]
-    return f": it is one of tlsdissect {', '.join(found)}" if found else ""
+    return f": it is an option of tlsdissect {', '.join(found)}" if found else ""

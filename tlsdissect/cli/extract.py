@@ -74,7 +74,7 @@ def command(captures: tuple[str, ...], output: str | None, filtering: bool, **gi
     if filtering:
         return _print_filters(captures, output, given, judge)
     if output is None:
-        raise click.UsageError("-o FILE is required, or --filter")
+        raise click.UsageError("-o FILE or --filter is required")
     file = None if output == "-" else output
     if options.is_terminal(file):
         raise click.UsageError(f"-o {output}: packets are not written to a terminal")

@@ -127,7 +127,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
             privileges.become(user)
         _start(capture)
         if not given["quiet"]:
-            exit_status.print_stderr(f"listening on {interface}: {taken} (Ctrl-C ends)")
+            exit_status.print_stderr(f"listening on {interface}: {taken} (Ctrl-C to stop)")
         return _print(capture, result, given)
 
 

@@ -537,7 +537,7 @@ def query(
 
 
 def _reads_datasets(captures: tuple[str, ...]) -> bool:
-    """Return whether datasets are read in the place of captures; refuse both together."""
+    """Return whether datasets are read instead of captures; refuse a mixture of both."""
     try:
         return are_datasets(captures)
     except DatasetError as error:
@@ -549,7 +549,7 @@ def _check_for_dataset(reading: Options) -> None:
     for name in _LIMITS:
         if is_given(name):
             option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option}: the captures of a dataset were read before, with limits of their own")
+            raise click.UsageError(f"{option}: the captures of a dataset were read earlier, with their own limits")
     try:
         check_options(reading)
         from tlsdissect.corpus import documents  # noqa: F401, PLC0415 (an extra)

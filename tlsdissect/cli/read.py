@@ -91,8 +91,8 @@ def _columns(given: str) -> tuple[Column, ...]:
     type=options.Parsed("key", _order, completion.orders),
     multiple=True,
     metavar="KEY[:desc]",
-    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. Of several, the first "
-    "counts most.",
+    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. The first "
+    "of several keys counts most.",
 )
 @click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="Print the first N only.")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")

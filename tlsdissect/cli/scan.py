@@ -87,7 +87,7 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
 
     for name in ("jobs", "memory"):
         if given["scheduler"] and given[name]:
-            raise click.UsageError(f"--{name} is about workers on this machine, and --scheduler has workers of its own")
+            raise click.UsageError(f"--{name} is for workers on this machine, and cannot be combined with --scheduler")
     selection = _selection(given)
     raw = given["raw_fingerprints"] or selection.needs_raw_fingerprints
     reading = Options(limits=options.limits(given), keylog=options.keylog(given["keylogs"]), raw_fingerprints=raw)
@@ -113,7 +113,7 @@ def _selection(given: dict[str, Any]) -> Selection:
     selection = options.selection(given)
     for needed, what in ((selection.needs_findings, "findings"), (selection.needs_links, "links or problems")):
         if needed:
-            raise click.UsageError(f"--where: a scan cannot select by {what}; select when the dataset is read")
+            raise click.UsageError(f"--where: a scan cannot select by {what}; use it when reading the dataset")
     return selection
 
 
@@ -141,10 +141,10 @@ def _scan_pending(scan: Scan, given: dict[str, Any]) -> int:
             _run(scan, client)
     except Stopped:
         status = interrupts.status
-        exit_status.warn("stopped: the same command goes on from here")
+        exit_status.warn("stopped: run the same command to continue")
     except DestinationError as error:
         status = exit_status.NOT_WRITTEN
-        exit_status.warn(f"--to {error.filename}: {error.strerror}: the same command goes on from here")
+        exit_status.warn(f"--to {error.filename}: {error.strerror}: run the same command to continue")
     except ClusterError as error:
         raise click.UsageError(f"--scheduler {error}") from None
     # The workers of others may still write what they have begun.
@@ -170,7 +170,7 @@ def _sentences(scan: Scan) -> Iterator[str]:
     done = scan.captures_done - len(scan.failures) - scan.others
     yield f"{count(done, 'capture')} read, {count(scan.connections, 'connection')}"
     if scan.skipped:
-        yield f"{count(scan.skipped, 'file')} as an earlier scan left them"
+        yield f"{count(scan.skipped, 'file')} unchanged since an earlier scan"
     if scan.others:
         yield f"{count(scan.others, 'file')} without a capture"
     if scan.refused:

@@ -1,8 +1,8 @@
-"""Connections whose other view, in another capture of the same run, is joined to them.
+"""Joins the two views of a connection that two captures of a run contain.
 
-Which connections have one is known only when all captures were read, since a random may occur again. So the captures
-are read twice: at first, only the randoms are kept. The record of a connection, as `read` prints it, could not name its
-other view without that; it names none.
+Which connections have a second view is known only after all captures have been read, because a random may occur again.
+So the captures are read twice, and the first reading keeps only the randoms. `read` reads once, so its records do not
+name another view.
 """
 
 from __future__ import annotations

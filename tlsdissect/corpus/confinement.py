@@ -1,13 +1,14 @@
-"""What a process may still do once it parses captures, which anybody may have written.
+"""Restricts what a process may do while it parses captures, which anybody may have written.
 
-Whoever reads captures needs few things of the system. So before it opens the first file that it was given, a process
-gives up the rest: root, by becoming `nobody` who can merely read; files, by Landlock (landlock(7)), but for what it was
-given, the code of Python and temporary files; and networks, other programs and other processes, by Landlock and a
-filter of system calls (seccomp(2)). Nothing of it can be taken back, so only processes of our own call `confine`: those
-of commands and their workers, never the process of somebody who imports this package.
+A process that reads captures needs little of the system. So it gives up the rest before it opens the first file that it
+was given: root, by becoming `nobody` with the one capability to read any file; all files but what it was given, the
+code of Python and temporary files, by Landlock (landlock(7)); and networks, other programs and other processes, by
+Landlock and a filter of system calls (seccomp(2)). None of this can be undone, so only processes of our own call
+`confine`: those of commands and their workers, never the process of somebody who imports this package.
 
-All of it is made of system calls: the packages for it on PyPI need libseccomp, or support Landlock's files only. What
-the kernel lacks is left out; TLSDISSECT_CONFINE=0 leaves out everything, which debuggers and tracers need.
+This module makes the system calls itself, because the packages for it on PyPI need libseccomp, or support only
+Landlock's rules for files. What the kernel does not support is left out; TLSDISSECT_CONFINE=0 leaves out everything,
+for debuggers and tracers.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 SWITCH = "TLSDISSECT_CONFINE"
 """The variable of the environment that turns confinement off."""
 FEW = 1000
-"""Files that are allowed one by one; of more, their folders are."""
+"""Files that are allowed one by one; if there are more, their folders are allowed instead."""
 
 _KEEP_PERMITTED, _SECCOMP, _NO_NEW_PRIVILEGES = 8, 22, 38
 """Operations of prctl(2)."""
 _CAPABILITY_VERSION = 0x20080522
 _READ_EVERYTHING = 1 << 2
-"""CAP_DAC_READ_SEARCH: captures and code of root's can be read by nobody else."""
+"""CAP_DAC_READ_SEARCH: captures and code may be readable by root only."""
 _WRITE_EVERYTHING = 1 << 1
 """CAP_DAC_OVERRIDE: root needs it for files of others."""
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -108,7 +109,7 @@ def confine(read: Iterable[str], written: Iterable[str] = (), *, stays: bool = F
 
 
 def _become_nobody(libc: ctypes.CDLL) -> None:
-    """Give up root, but for reading; where that is impossible, root's other privileges."""
+    """Give up root except for the right to read; where that is impossible, give up root's other privileges."""
     with contextlib.suppress(KeyError, OSError):
         one = pwd.getpwnam("nobody")
         libc.prctl(_KEEP_PERMITTED, 1, 0, 0, 0)
@@ -125,7 +126,7 @@ def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
 
 
 def _few(read: Iterable[str]) -> set[str]:
-    """Return paths that contain these files; a rule takes memory of the kernel's."""
+    """Return these files, or their folders if there are many, because each rule takes memory of the kernel."""
     paths = set(read)
     if len(paths) <= FEW:
         return paths
@@ -133,7 +134,7 @@ def _few(read: Iterable[str]) -> set[str]:
 
 
 def _modules() -> set[str]:
-    """Return where Python imports from, but no folder that is there because the process was started in it."""
+    """Return the folders from which Python imports, except one that is there because the process was started in it."""
     named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)}  # noqa: PTH100
     installed = {path for path in sys.path if path.endswith(_INSTALLED)}
     return {str(Path(__file__).parents[1]), str(Path(os.__file__).parent), *installed} | named - {os.getcwd()}  # noqa: PTH109

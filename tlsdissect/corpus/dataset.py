@@ -1,4 +1,4 @@
-"""Datasets that `tlsdissect scan` wrote, read in the place of captures: their connections, without the captures."""
+"""Reads datasets of `tlsdissect scan` instead of captures: their connections, without the captures."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ class DatasetReading:
     ) -> None:
         """With a judge, connections have findings.
 
-        Of a capture in which no connection can start in the times of the selection, only the totals are read. Raises
-        DatasetError for options that need packets.
+        If no connection of a capture can start within the selected times, only its totals are read. Raises DatasetError
+        for options that need packets.
         """
         check_options(options)
         self._paths = tuple(datasets)
@@ -253,19 +253,19 @@ def check_options(options: Options) -> None:
     if options.joined:
         raise DatasetError("--joined: a dataset has no packets; each capture in it was read alone")
     if options.keylog is not None:
-        raise DatasetError("--keylog: a dataset has no packets that keys could open; give the captures")
+        raise DatasetError("--keylog: a dataset has no packets that keys could open: give the captures")
     if options.keep:
-        raise DatasetError("a dataset has no packets, which this needs; give the capture")
+        raise DatasetError("a dataset has no packets, which are needed here: give the captures")
     if options.idle is not None:
-        raise DatasetError("--emit decided: the connections of a dataset are over")
+        raise DatasetError("--emit decided: all connections of a dataset are over")
 
 
 def _check_mark(mark: Mark, options: Options) -> None:
     """Raise CaptureError if a dataset cannot be read, or lacks what the options ask for."""
     if mark.format != FORMAT:
-        raise CaptureError(f"names another format than {FORMAT}")
+        raise CaptureError(f"is not in the format {FORMAT}")
     if mark.version > VERSION:
-        raise CaptureError(f"written by a later tlsdissect: layout {mark.version}, known up to {VERSION}")
+        raise CaptureError(f"written by a later tlsdissect: layout {mark.version}, readable up to {VERSION}")
     if options.raw_fingerprints and not mark.options.get("raw_fingerprints"):
         raise CaptureError("has no unhashed fingerprints: it was written without --raw-fingerprints")
 

@@ -1,7 +1,7 @@
 """The documents of a capture in a dataset: its connections as they are read again, as Parquet (the extra `parquet`).
 
-A row is a connection, or a revocation lookup that the capture has in this place between connections. It contains the
-certificates and OCSP responses that no row before it has, so that findings can be made without the capture.
+A row is a connection or a revocation lookup, in the order of the reading. It contains the certificates and OCSP
+responses that no earlier row has, so that findings can be computed without the capture.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ GROUP_BYTES = 4 << 20
 """Bytes of JSON and encodings after which a group of rows is written."""
 
 REPEATED_BYTES = KEPT_BYTES // 2
-"""Bytes of encodings after which each is written once more when it is next seen: who reads the rows keeps the latest
-`KEPT_BYTES`."""
+"""Bytes of encodings after which each is written once more when it occurs again, because readers of the rows keep only
+the latest `KEPT_BYTES`."""
 
 _encode = json.Encoder().encode
 _lookups: json.Decoder[RevocationLookup] = json.Decoder(RevocationLookup)

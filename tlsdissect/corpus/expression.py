@@ -156,7 +156,7 @@ def check(source: str, root: type[Struct]) -> Checked:
     try:
         checker.whole()
     except RecursionError:
-        raise ExpressionError("the expression is too deep") from None
+        raise ExpressionError("the expression is nested too deeply") from None
     columns = checker.columns()
     used = frozenset((*path[:-2], COLUMN, path[-1]) if path[:-1] in columns else path for path in checker.used)
     return Checked(used, checker.with_columns(columns), tuple(checker.constants))
@@ -171,10 +171,10 @@ def at(source: str, place: int, what: str) -> ExpressionError:
 
 
 def placed(source: str, error: str) -> ExpressionError:
-    """Make the error of what the library alone refuses, such as an escape in a text."""
+    """Make the error for what only the library rejects, such as an escape in a text."""
     found = _PLACED.search(error)
     if found is None:
-        return ExpressionError("this is no expression of CEL")
+        return ExpressionError("this is not an expression of CEL")
     before = source.split("\n")[: int(found[1]) - 1]
     what = " ".join(found[3].split())[:_WHAT]
     return at(source, sum(len(line) + 1 for line in before) + int(found[2]) - 1, what)
@@ -220,7 +220,7 @@ class _Checker:
             if match is None:
                 sign = self._source[place]
                 meant = f": did you mean {_MEANT[sign]!r}?" if sign in _MEANT else ""
-                raise at(self._source, place, f"{sign!r} cannot stand here{meant}")
+                raise at(self._source, place, f"{sign!r} is not allowed here{meant}")
             if match.lastgroup != "blank":
                 if len(words) == MAX_WORDS:
                     raise at(self._source, place, f"the expression has more than {MAX_WORDS:,} words")
@@ -247,11 +247,11 @@ class _Checker:
             raise self._stray(f"{text!r} is missing")
 
     def _stray(self, missing: str) -> ExpressionError:
-        """Return the error that the next token cannot stand here, or that something is missing at the end."""
+        """Return the error that the next token is not allowed here, or that something is missing at the end."""
         token = self._token
         if token.text in _MEANT:
-            return self._wrong(token, f"{token.text!r} cannot stand here: did you mean {_MEANT[token.text]!r}?")
-        return self._wrong(token, missing if token.kind == "end" else f"{token.text!r} cannot stand here")
+            return self._wrong(token, f"{token.text!r} is not allowed here: did you mean {_MEANT[token.text]!r}?")
+        return self._wrong(token, missing if token.kind == "end" else f"{token.text!r} is not allowed here")
 
     def _wrong(self, token: Token, what: str) -> ExpressionError:
         return at(self._source, token.at, what)
@@ -487,7 +487,7 @@ class _Checker:
         kind = self._expression()
         self._expect(")")
         if name.text == "has" and kind != ANY:
-            raise self._wrong(name, "a key is there even if it is null: compare it with null, as in sni != null")
+            raise self._wrong(name, "a key always exists, even if it is null: compare it with null, as in sni != null")
         if name.text == "size" and not (kind in (TEXT, ANY) or kind.item is not None):
             raise self._wrong(start, f"{kind} has no size")
         if name.text in ("timestamp", "duration"):

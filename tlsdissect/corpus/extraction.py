@@ -1,16 +1,16 @@
 """Extraction: the packets of selected connections, as a pcapng file.
 
-What is selected is known at the end of a connection, when its packets have passed. So each capture is read again with
+Whether a connection is selected is known at its end, when its packets have passed. So each capture is read again with
 the same options, and the flow tables, which number flows as they did the first time, show to which flow each packet
 belongs; the frames of the selected ones are marked. Then they are copied, in their order. Marking before copying finds
 the fragments too, whose flow is known only once the last of them has come. The alternative, a temporary file with the
 flow of every packet, would spare the second decoding; it was rejected because it grows with the capture.
 
 All packets of a flow belong to its connections: packets sent again, packets that come after the end of the flow, RSTs
-that TCP drops because they are not in the window, and ICMP errors and sFlow samples that quote the flow. They are what
-somebody who looks for the cause wants to see, Wireshark counts them in `tcp.stream` too, and without them the extract
-would not read as the capture does. A frame is copied whole, also if it has packets of other flows. Fragments whose
-packet never became complete belong to no flow.
+that TCP drops because they are not in the window, and ICMP errors and sFlow samples that quote the flow. Somebody who
+looks for a cause wants to see them, Wireshark counts them in `tcp.stream` too, and without them, reading the extract
+would not give what reading the capture gives. A frame is copied whole, also if it has packets of other flows. Fragments
+whose packet never became complete belong to no flow.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def check_readable_twice(captures: Iterable[str]) -> None:
     for path in captures:
         if path == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):  # noqa: PTH110, PTH112, PTH113
             name = "standard input" if path == "-" else path
-            raise ValueError(f"{name} is no file, which could be read twice: save it to a file first")
+            raise ValueError(f"{name} cannot be read twice: save it to a file first")
 
 
 def _kind(transport: str) -> Kind:

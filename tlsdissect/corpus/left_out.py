@@ -1,4 +1,4 @@
-"""What was seen in captures and not decoded, in sentences."""
+"""Sentences about what was seen in captures but not decoded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
         (summary.returned_early, "connection", "{} printed before their end, for lack of room to wait"),
         (summary.evicted_connections, "flow", "{} evicted before their end"),
         (summary.evicted_sessions, "session", "{} evicted: later connections were not linked to them"),
-        (summary.views_not_joined, "connection", "{} not joined with another capture's, for lack of room"),
+        (summary.views_not_joined, "connection", "{} not joined with a view in another capture, for lack of room"),
         (summary.late, "packet", "{} after the end of their connection"),
         (len(summary.damage), "place", "damage in {}"),
         (len(summary.refused), "input", "{} refused"),

@@ -62,9 +62,9 @@ def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
 
 
 def _kinds(names: list[str]) -> list[type]:
-    """Return the types of the columns: those of the table with exactly these names, for they differ between tables.
+    """Return the types of the columns: those of the table with exactly these names, because they differ between tables.
 
-    Otherwise they are columns of connections, or keys as `read --columns` takes them, or of another origin.
+    Otherwise, the columns are those of connections, or keys as `read --columns` takes them, or of another origin.
     """
     from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (not needed to import the package)
     from tlsdissect.views.tables import TABLES  # noqa: PLC0415

@@ -78,7 +78,7 @@ class Query(NamedTuple):
 
     @property
     def reads_datasets(self) -> bool:
-        """Whether datasets are read in the place of captures."""
+        """Whether datasets are read instead of captures."""
         return are_datasets(self.captures)
 
     def reading(self) -> Reading | DatasetReading:

@@ -123,7 +123,7 @@ class Settled:
         for capture in captures:
             if not isinstance(capture, str | os.PathLike):
                 raise TypeError(
-                    f"a capture is a path, not {type(capture).__name__}; of many, each is an argument: read(*paths)"
+                    f"a capture is a path, not {type(capture).__name__}; pass several as arguments: read(*paths)"
                 )
         self.captures = captures
         self.cluster = given.get("cluster")
@@ -131,9 +131,9 @@ class Settled:
         self.options = _options(given, raw=self.selection.needs_raw_fingerprints)
         self.judge = judge(given, self.selection)
         if self.judge is not None and self.cluster is not None:
-            raise ValueError("a cluster reports no findings: what one worker saw is not known to the others")
+            raise ValueError("findings are not possible with a cluster: no worker knows what the others have seen")
         if self.options.joined and self.cluster is not None:
-            raise ValueError("a cluster does not join captures: each is read by one worker")
+            raise ValueError("joined is not possible with a cluster: each worker reads captures of its own")
 
     def read(self) -> Iterator[Connection]:
         """Yield the selected connections; CaptureError at the end names the inputs that could not be read."""

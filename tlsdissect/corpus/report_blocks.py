@@ -1,9 +1,9 @@
 """The blocks of a report's page, packed by several processes while this one reads.
 
-Trees, ladders and sentences are most of the work of a report, and depend on their connection alone once it is linked to
-others and judged. So this process reads and hands over batches of connections, and each of the others takes the next
-batch when it is done with one. Splitting the connections over reading processes, as `workers` does, would not do: none
-of them knows the other connections that a link or a finding depends on.
+Trees, ladders and sentences are most of the work of a report, and depend only on their connection once it has links and
+findings. So this process reads and hands over batches of connections, and each of the others takes the next batch when
+it has finished one. Splitting the connections among reading processes, as `workers` does, would not work: none of them
+knows the other connections that a link or a finding depends on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A scan: captures into a dataset by the workers of a Dask cluster, and the links over all of it.
+"""A scan: the workers of a Dask cluster read captures into a dataset, whose connections are then linked.
 
-Scheduling, retries and memory limits of workers are Dask's. A capture is done if its manifest is of this version of it,
-so that a scan that was ended goes on where it was.
+Dask schedules, retries and limits the memory of workers. A capture is done if its manifest describes the present
+version of the file, so an interrupted scan continues where it stopped.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Scan:
         # The largest first: begun last, it would keep one worker busy when all others have finished.
         self.pending.sort(key=lambda one: -(one.size or 0))
         self.skipped = len(self._named) - len(self.pending)
-        """Files that are as an earlier scan left them."""
+        """Files that are unchanged since an earlier scan."""
         self.bytes = sum(one.size or 0 for one in self.pending)
         self.bytes_done = 0
         self.captures_done = 0
@@ -136,7 +136,7 @@ class Scan:
 
     @property
     def refused(self) -> list[Failure]:
-        """The captures that are broken, also those of which an earlier scan found that out."""
+        """The captures that are broken, including those that an earlier scan found to be broken."""
         known = [(one.name, self._done[one.id]) for one in self._named if one.id in self._done]
         return [Failure(name, found.refused) for name, found in known if found.refused is not None]
 
@@ -258,10 +258,10 @@ class ClusterError(Exception):
 
 @contextmanager
 def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> Iterator[Client]:
-    """Yield the client of a scheduler; without one, that of a cluster on this machine, with so many workers.
+    """Yield the client of a scheduler; without one, that of a cluster on this machine with `jobs` workers.
 
     A worker of that cluster that takes more than `memory` bytes is killed. Its connections, on loopback, are encrypted
-    with keys of their own: whoever could speak to it could run code.
+    with keys of their own, because whoever can connect to it can run code.
     """
     # What becomes of a capture is said by the command.
     for name in ("distributed", "distributed.client"):

@@ -1,7 +1,7 @@
-"""One capture into the files of a dataset, by a worker of `scan`: all of them, or none.
+"""A worker of `scan` reads one capture into the files of a dataset: all of them, or none.
 
-Rows go into groups of Parquet files as they are read, so that memory does not grow with the capture. Links are made
-within the capture at first, and over the whole set by `relinking`.
+Rows are written to Parquet files in groups as they are read, so that memory does not grow with the capture. Links are
+made within the capture at first, and over the whole dataset by `relinking`.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ class Plan(NamedTuple):
 
 
 def scan_capture(plan: Plan, source: Source, old: tuple[str, ...] = ()) -> Manifest | None:
-    """Read a capture into the dataset and return its manifest; None for a file of a folder that is no capture.
+    """Read a capture into the dataset and return its manifest; None for a file of a folder that is not a capture.
 
-    `old` are its files of an earlier scan. Raises OSError if the capture cannot be read, or the files not written.
+    `old` are its files from an earlier scan. Raises OSError if the capture cannot be read or its files cannot be
+    written.
     """
     manifest = Manifest(
         source=without_surrogates(source.name),
@@ -133,7 +134,7 @@ class _RowWriter:
         """Those of the documents, with lookups."""
 
     def lookup(self, captured: CapturedLookup) -> None:
-        """Write a revocation lookup, which is in the documents alone."""
+        """Write a revocation lookup, which only the documents contain."""
         self.rows += 1
         self._documents.lookup(captured)
 

@@ -54,7 +54,7 @@ class Stream(Struct, frozen=True):
         """Split the number from the source, which may contain colons itself."""
         match = re.fullmatch(r"(?:(.*?):)??(?:(tcp|udp|eap):)?([0-9]{1,18})", str(given), re.DOTALL)
         if match is None:
-            raise ValueError(f"{given!r} is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede")
+            raise ValueError(f"{given!r} is not a stream number such as 4, tcp:4, udp:4, eap:4 or SOURCE:4")
         return cls(match[1] or None, match[2], int(match[3]))
 
     def matches(self, connection: Connection) -> bool:

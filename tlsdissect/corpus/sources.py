@@ -1,7 +1,7 @@
-"""Captures named by paths, patterns and URLs: which there are, in which version, and their bytes (the extra `cluster`).
+"""Finds captures by paths, patterns and URLs, with their versions, and reads their bytes (the extra `cluster`).
 
 fsspec reads what is named by a URL, such as "s3://bucket/day-*.pcap.gz". Only `scan` and the readings of a cluster use
-this module: whoever reads local files opens no connection.
+this module; all else reads local files and opens no connection.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ A statement is checked against the empty tables before anything is read; DuckDB'
 tables it reads. These are inserted, in batches, into tables of DuckDB's own, which it moves to a private temporary
 folder when they need more memory than they may have, and the statement runs at the end.
 
-The statement is not trusted: before DuckDB sees it, it is cut off from files, networks, extensions and the variables of
-Python, and before it runs, the settings are locked. That a statement must be one SELECT is for clear errors only.
+The statement is not trusted: before DuckDB sees it, DuckDB is cut off from files, networks, extensions and the
+variables of Python, and before it runs, the settings are locked. That a statement must be one SELECT only makes errors
+clearer.
 
 DuckDB runs in a thread. A Python signal handler that raises an exception while DuckDB executes a statement can leave
 the statement running forever (DuckDB 2.0.1). Here, handlers run in the thread that waits, and `interrupt` ends the
@@ -313,12 +314,12 @@ def _kind(database: duckdb.DuckDBPyConnection, text: str) -> str:
     except duckdb.Error as error:
         raise _sql_error(error, text) from None
     if not statements:
-        raise SqlError("this is no statement: SELECT ... is")
+        raise SqlError("the query is empty: it has to be one SELECT")
     if len(statements) > 1:
-        raise SqlError(f"{len(statements)} statements, where one is possible")
+        raise SqlError(f"{len(statements)} statements, but only one is allowed")
     kind: str = statements[0].type.name
     if kind not in ("SELECT", "MULTI"):  # PIVOT without its values stands for several statements
-        raise SqlError(f"{kind.replace('_', ' ')} is not possible: only SELECT is")
+        raise SqlError(f"{kind.replace('_', ' ')} is not allowed: only SELECT is")
     return kind
 
 
@@ -334,7 +335,7 @@ def _names_findings(database: duckdb.DuckDBPyConnection, text: str) -> bool:
 
 
 def _sql_error(error: Exception, text: str, shown: str | None = None) -> SqlError:
-    """Make one line of an error of DuckDB, which saw the statement, or `shown`, of which the statement is the end."""
+    """Turn an error of DuckDB into one line; it saw `shown`, which ends with the statement, or just the statement."""
     what = _first_line(error).rstrip(".!")
     shown = text if shown is None else shown
     place = _place(str(error), shown)
@@ -389,7 +390,7 @@ def _place(error: str, text: str) -> int | None:
 
 
 def _characters(text: str, wide: int) -> int:
-    """Return how many characters of a text take so many columns."""
+    """Return how many characters of a text take this many columns."""
     return next((n for n in range(len(text)) if displayed(text[:n]) >= wide), len(text))
 
 

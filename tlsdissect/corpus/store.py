@@ -1,11 +1,13 @@
 """The folder of a dataset as `scan` writes it, on a disk or in object storage (the extra `cluster`).
 
-A capture is in the dataset once its manifest is: that is written last, and removed before its other files are replaced.
-On a disk, each file is written under `.part` and renamed. An object appears only when all of it was sent.
+A capture is in the dataset once its manifest is: the manifest is written last, and removed before the other files are
+replaced. On a disk, each file is written under a name that ends with `.part`, then renamed. An object appears only when
+all of it has been sent.
 
-Only one scan writes at a time: another would take files whose manifest is not yet written for leftovers. Files have
-locks for that, which end with their process. Objects have none, so the scan renews an object every few seconds. Another
-scan that finds it waits whether it changes, and takes it over if it does not; no clock of another machine is trusted.
+Only one scan writes at a time: another one would take files whose manifest is not yet written for leftovers. On a disk,
+the scan locks a file, and the lock ends with its process. Object storage has no locks, so the scan renews an object
+every few seconds. Another scan that finds the object waits to see whether it changes, and takes it over if it does not;
+no clock of another machine is trusted.
 """
 
 from __future__ import annotations
@@ -183,7 +185,7 @@ class Store:
             raise StoreError(f"is the folder of {mark.format} {mark.version}, not of {FORMAT} {VERSION}")
         differing = [name for name in sorted({*mark.options, *options}) if mark.options.get(name) != options.get(name)]
         if differing:
-            raise StoreError(f"was written with other options ({', '.join(differing)}): scan to another folder")
+            raise StoreError(f"was written with different options ({', '.join(differing)}): scan to another folder")
 
     def _names(self, folder: str) -> list[str]:
         names = [name.rpartition("/")[2] for name in self._do("ls", folder, detail=False)]

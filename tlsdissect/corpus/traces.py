@@ -1,7 +1,7 @@
 """The traces of a capture in a dataset: what links its connections to those of other captures, as Parquet.
 
-A row is a session that was set up, or a connection that may resume one or retry another, in the order of the reading.
-With these rows, the links of all captures are made without the captures.
+A row is a session that was set up, or a connection that may resume one or retry another connection, in the order of the
+reading. From these rows, the connections of all captures are linked without the captures.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ _ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Where:
-    """An expression that was checked and compiled once.
+    """An expression that is checked and compiled once.
 
     Only the keys that it names are handed to it, since building and converting whole connections costs ten times as
-    much. An error in evaluation makes it false; `&&` and `||` evaluate to what their other side decides, as in CEL.
+    much. An error in evaluation makes it false, unless the other side of `&&` or `||` decides, as in CEL.
     """
 
     def __init__(self, source: str) -> None:

@@ -2,11 +2,11 @@
 
 Every worker reads all packets and follows the connections of its shard only. Streams are numbered before they are
 assigned to a shard, so all workers number them alike, and the parent merges their output by its place in the captures.
-The output is therefore the same for any number of processes. Splitting the captures instead would not do: a
-connection may continue in the next file, and one large file would keep a single process busy.
+The output is therefore the same for any number of processes. Splitting the captures instead would not work: a
+connection may continue in the next file, and a single process would read one large file.
 
-A worker pickles its output, of which this process takes data alone, and sends BATCH_BYTES of it at a time. It waits
-while the pipe is full, so a worker that is ahead of the others takes no more memory than its batch.
+A worker pickles its output, from which this process accepts plain data only, and sends BATCH_BYTES of it at a time. It
+waits while the pipe is full, so a worker that is ahead of the others takes no more memory than its batch.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ class Workers(Generic[Result]):
         sender.flush()
 
     def _report_position(self, shard: Shard, reading: Reading) -> None:
-        """Write the position of this process to shared memory, again and again."""
+        """Write the position of this process to shared memory repeatedly."""
         while True:
             self._write_position(shard, reading)
             time.sleep(_POSITION_PERIOD)
@@ -261,7 +261,7 @@ class Workers(Generic[Result]):
 
 
 class _Sender:
-    """Pickles objects, each by itself: to read them from one stream takes six times as long. Sends them in batches."""
+    """Pickles objects one by one, because reading one stream takes six times as long. Sends them in batches."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
@@ -288,7 +288,7 @@ def unpickled(data: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes data only: a pickle may name any function to call, and whoever took over a worker may write any pickle.
+    """Accepts plain data only: a pickle may name any function to call, and a hijacked worker may send any pickle.
 
     Nobody else can: the pipe has no name, and only this process and the worker have an end of it.
     """
@@ -301,7 +301,7 @@ class _Unpickler(pickle.Unpickler):
             found = super().find_class(module, name)
             if isinstance(found, type) and (issubclass(found, Struct | Enum) or hasattr(found, "_fields")):
                 return found
-        raise pickle.UnpicklingError(f"a worker sent {module}.{name}, which is no data")
+        raise pickle.UnpicklingError(f"a worker sent {module}.{name}, which is not plain data")
 
 
 class Worker(NamedTuple):

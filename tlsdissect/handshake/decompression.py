@@ -16,15 +16,15 @@ class DecompressionError(Exception):
 
 
 def decompressed(algorithm: int, data: bytes, size: int) -> bytes:
-    """Return what was compressed; `size` is what the message says of its bytes."""
+    """Return the decompressed bytes; `size` is the number of bytes that the message announces."""
     if size > MAX_MESSAGE:
-        raise DecompressionError(f"{size} bytes are more than a message may have")
+        raise DecompressionError(f"{size} bytes are more than a message can have")
     try:
         found = _decompress(algorithm, data, size)
     except zlib.error as error:
         raise DecompressionError(str(error)) from None
     if len(found) != size:
-        raise DecompressionError(f"{size} bytes were announced, and {len(found)} are there")
+        raise DecompressionError(f"{size} bytes were announced, but {len(found)} are there")
     return found
 
 

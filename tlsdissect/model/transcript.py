@@ -197,7 +197,7 @@ class KeptConnection(Connection, frozen=True, kw_only=True):
 def kept(connection: Connection) -> KeptConnection:
     """Return a connection that has a transcript; ValueError if it has none, TypeError if it is not a connection."""
     if not isinstance(connection, Connection):
-        raise TypeError(f"this is no connection, but {type(connection).__name__}")
+        raise TypeError(f"this is not a connection but a {type(connection).__name__}")
     if not isinstance(connection, KeptConnection):
         raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
     return connection

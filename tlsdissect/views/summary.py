@@ -280,7 +280,7 @@ def _slowest_first(slow: Slow) -> tuple[float, str, str, str]:
 
 
 def _percentile(counts: Counter[float], part: float) -> float:
-    """Return the smallest value that so many are not above."""
+    """Return the smallest value that at least this many values do not exceed."""
     left = part * counts.total()
     for value in sorted(counts):
         left -= counts[value]
@@ -424,7 +424,7 @@ def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:
         return f"ended {days} before" if one.days_left < 0 else f"ends in {days}"
 
     texts = [f"{one.subject} {when(one)}, {one.not_after[:10]}: {one.server}" for one in ending]
-    return _cut(texts, detail.groups, "and {} more; tlsdissect certs --ends-within 30 lists issuers' too")
+    return _cut(texts, detail.groups, "and {} more; tlsdissect certs --ends-within 30 lists those of issuers, too")
 
 
 def _resumption(found: CaptureSummary, detail: _Detail) -> str:

@@ -422,7 +422,7 @@ def verdict(group: Group) -> Iterator[str]:
     old, new = sides.get(_OLD), sides.get(_NEW)
     if old is None or new is None:
         names = " and ".join(f"{side.connections:,} {_with(side.version)}" for side in group.sides)
-        yield f"nothing to compare: TLS 1.2 and TLS 1.3 are not both there ({names})"
+        yield f"nothing to compare: there are not both TLS 1.2 and TLS 1.3 ({names})"
     for measure, unit in (("round_trips", "round trips"), ("milliseconds", "ms")):
         told = [one for one in group.differences or () if one.measure == measure]
         if told:
@@ -496,9 +496,9 @@ def caveats(group: Group) -> Iterator[str]:
         yield "without a captured TCP handshake, times are those of the capture point, not of the client"
     if group.other_views:
         views = "1 connection was" if group.other_views == 1 else f"{group.other_views:,} connections were"
-        yield f"{views} seen in several captures; what counts is the first view of each"
+        yield f"{views} seen in several captures; the first view of each counts"
     if group.unrecognized:
-        yield f"{group.unrecognized:,} connections may count for each capture that shows them: there were too many"
+        yield f"{group.unrecognized:,} connections may count once per capture that shows them: there were too many"
     if group.unpaired:
         yield f"{group.unpaired:,} connections were left out of the pairs, because there were too many"
 

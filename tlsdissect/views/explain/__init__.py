@@ -37,7 +37,7 @@ def explain(connection: Connection) -> Explanation:
     sentences about losses and delays of TCP.
     """
     if not isinstance(connection, Connection):
-        raise TypeError(f"this is no connection, but {type(connection).__name__}")
+        raise TypeError(f"this is not a connection but a {type(connection).__name__}")
     before: tuple[Sentence, ...] = ()
     if connection.upgrade:
         target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""

@@ -34,7 +34,7 @@ class Drawing(Struct, frozen=True):
 
         form = _FORMS.get(Path(path).suffix.lower())
         if form is None:
-            raise ValueError(f"{path}: the suffix is none of {', '.join(_FORMS)}")
+            raise ValueError(f"{path}: the suffix must be one of {', '.join(_FORMS)}")
         Path(path).write_bytes(picture(self.ladders, form, dark=dark))
 
     def _repr_html_(self) -> str:

@@ -191,7 +191,7 @@ def _exposed(sides: Sequence[Side]) -> Iterator[str]:
     if keyed:
         shown = f"certificates in {_connections(certificates)}" if certificates else "no certificate"
         of_clients = f", the client's in {clients:,}" if clients else ""
-        yield f"Keys opened {_connections(keyed)} besides, and showed {shown}{of_clients}."
+        yield f"Keys opened {_connections(keyed)} and revealed {shown}{of_clients}."
 
 
 def _connections(many: int) -> str:

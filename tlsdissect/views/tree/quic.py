@@ -163,7 +163,7 @@ class QuicBuilder:
         ground.add(packet.payload[start:], (packet.offset or 0) + start)
         inside = _encrypted(ground, 0, _ONE_RTT)
         if not packet.payload[start] & FIXED_BIT:
-            return replace(inside, name="unread", meaning=f"{inside.meaning} that are no packet")
+            return replace(inside, name="unread", meaning=f"{inside.meaning} that are not a packet")
         return Node("packet", None, "1-RTT", None, _ONE_RTT, inside.bytes, None, (inside,))
 
     def _frames(self, number: int, ground: MappedBytes, at: int, end: int) -> list[Node]:
