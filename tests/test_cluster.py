@@ -44,6 +44,35 @@ def test_workers_tell_the_same_in_the_same_order_with_the_same_links(client: Cli
     assert hello.extensions[0].type == "server_name"
 
 
+def test_workers_make_the_same_findings(client: Client, tmp_path: Path) -> None:
+    """With authorities and a CRL that workers do not have, and lookups over plain HTTP that each capture has."""
+    for name in ("httpd-8890-revoked-tls12", "httpd-8891-tls12", "httpd-crl-download", "httpd-8889-tls13"):
+        shutil.copy(ROOT / "samples" / "talk" / f"{name}.pcap", tmp_path)
+    given: tlsdissect.ReadOptions = {"system_ca": True, "crl": tmp_path / "list.crl"}
+    shutil.copy(ROOT / "samples" / "talk" / "httpd-8890-revoked-tls12.crl", tmp_path / "list.crl")
+    captures = sorted(tmp_path.glob("*.pcap"))
+    told = list(tlsdissect.read(*captures, cluster=client, **given))
+    alone = list(tlsdissect.read(*captures, **given))
+    assert [one.findings for one in told] == [one.findings for one in alone]
+    codes = {found.code for one in told for found in one.findings or ()}
+    assert {"ocsp_lookup", "crl_download", "revoked", "untrusted"} <= codes
+    chosen = list(tlsdissect.read(*captures, cluster=client, finding="ocsp_lookup", min_severity="info", **given))
+    assert 0 < len(chosen) < len(alone)
+
+
+def test_what_needs_all_captures_together_says_so(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text("{}")
+    for refused in (
+        lambda: tlsdissect.certs("a.pcap", cluster=client),
+        lambda: tlsdissect.report("a.pcap", cluster=client),
+        lambda: tlsdissect.summary("a.pcap", cluster=client),
+        lambda: list(tlsdissect.read("a.pcap", joined=True, cluster=client)),
+        lambda: list(tlsdissect.read(tmp_path, cluster=client)),
+    ):
+        with pytest.raises(ValueError, match="cluster"):
+            refused()
+
+
 def test_a_url_stands_for_all_that_it_matches(client: Client, tmp_path: Path) -> None:
     for day in (1, 2):
         (tmp_path / f"day-{day}.pcap.gz").write_bytes(

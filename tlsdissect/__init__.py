@@ -96,6 +96,7 @@ def read(
 
     With `cluster`, the client of a Dask cluster (the extra `cluster`), its workers read, each a capture at a time:
     files and folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
+    Connections, their links and findings are those of a run without one.
 
     With `both_ends=True` captures are those of several places on a path, and a connection that two of them show is
     yielded once: as a `KeptConnection`, the view that was captured nearer to the client, with the other as its
@@ -197,8 +198,9 @@ def certs(
 ) -> list[CertificateSummary]:
     """Return each certificate of captures once, with who sent it, its validity and its findings.
 
-    `options` are those of `read`, which also says what is raised; `finding` and `min_severity` select certificates, and
-    so does `ends_within`: those that expire within this many days after they were last seen, or had already expired.
+    `options` are those of `read`, without `cluster`, and `read` says what is raised. `finding` and `min_severity`
+    select certificates, and so does `ends_within`: those that expire within this many days after they were last seen,
+    or had already expired.
 
         >>> for one in tlsdissect.certs("samples/tls12-client-cert.pcap", finding="root_in_chain"):
         ...     print(one.not_after, one.days_left, [found.code for found in one.findings])
@@ -209,6 +211,8 @@ def certs(
 
     if ends_within is not None:
         whole("ends_within", ends_within, 0)
+    if options.get("cluster") is not None:
+        raise ValueError("a cluster does not list certificates")
     return Settled(captures, options).certificates(ends_within)
 
 
@@ -254,12 +258,14 @@ def cbom(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> b
 def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options: Unpack[ReadOptions]) -> bytes:
     """Return the HTML page of `tlsdissect report` about captures, with the details of at most this many connections.
 
-    `options` are those of `read`. Inputs that could not be read are named in the page.
+    `options` are those of `read`, without `cluster`. Inputs that could not be read are named in the page.
 
         Path("report.html").write_bytes(tlsdissect.report("captures/", system_ca=True))
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
+    if options.get("cluster") is not None:
+        raise ValueError("a cluster does not report")
     return Settled(captures, options).report(detailed)
 
 

@@ -18,6 +18,7 @@ from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 from tlsdissect.pipeline import Reading
+from tlsdissect.trust.judge import Judge
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
+    from tlsdissect.trust.verdicts import Settings
 
 MAX_AHEAD = 2
 """Captures per thread of the cluster that may be read ahead of their turn, and so wait in memory."""
@@ -44,23 +46,39 @@ class _CaptureResult(NamedTuple):
     refused: str | None
 
 
+class _Plan(NamedTuple):
+    """How a worker reads a capture."""
+
+    options: Options
+    settings: Settings | None
+    """What findings depend on; None without findings."""
+    min_severity: str
+
+
 def read_with_cluster(
-    client: Client, captures: Iterable[str | os.PathLike[str]], options: Options, selection: Selection
+    client: Client,
+    captures: Iterable[str | os.PathLike[str]],
+    options: Options,
+    selection: Selection,
+    judge: Judge | None = None,
 ) -> Iterator[Connection]:
     """Yield the selected connections of captures in order, linked across all of them, as `tlsdissect.read` does.
 
     Captures are URLs such as "s3://bucket/day-*.pcap.gz", or paths of files or folders that the workers can also read.
-    All connections of a capture are sent to the client together. Raises CaptureError at the end if inputs could not
-    be read.
+    All connections of a capture are sent to the client together, with a judge with their findings. Raises CaptureError
+    at the end if inputs could not be read.
     """
     linker, refused = Linker(options.limits.max_sessions), []
     threads: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]
     ahead = MAX_AHEAD * max(1, sum(threads.values()))
     every = enumerate(_expanded(captures))
+    plan = _Plan(options, None if judge is None else judge.settings, "info" if judge is None else judge.min_severity)
+    # Authorities, CRLs and keys may be large, so they are sent once.
+    shared = client.submit(_itself, plan, pure=False)
     tasks: deque[tuple[int, str, Future[_CaptureResult]]] = deque()
     while True:
         for number, (path, named) in islice(every, ahead - len(tasks)):
-            task = client.submit(_read_capture, path, options, named=named, pure=False)
+            task = client.submit(_read_capture, path, shared, named=named, pure=False)
             tasks.append((number, path, task))
         if not tasks:
             break
@@ -77,7 +95,11 @@ def read_with_cluster(
         raise CaptureError("; ".join(refused))
 
 
-def _read_capture(path: str, options: Options, *, named: bool) -> _CaptureResult:
+def _itself(plan: _Plan) -> _Plan:
+    return plan
+
+
+def _read_capture(path: str, plan: _Plan, *, named: bool) -> _CaptureResult:
     """Read a capture; a file found in a folder, rather than `named` by the caller, need not be one."""
     if not named:
         try:
@@ -86,7 +108,9 @@ def _read_capture(path: str, options: Options, *, named: bool) -> _CaptureResult
             return _CaptureResult((), UNTIMED, None)
         except CaptureError as error:
             return _CaptureResult((), UNTIMED, str(error))
-    reading = Reading([path], options, opener=_opened)
+    # A judge remembers verdicts, and threads cannot share it. Findings depend on nothing outside of their capture.
+    judge = None if plan.settings is None else Judge(plan.settings, min_severity=plan.min_severity)
+    reading = Reading([path], plan.options, judge=judge, opener=_opened)
     events = tuple([event for _, event in reading.placed() if not isinstance(event, CapturedLookup)])
     return _CaptureResult(events, reading.begin, "; ".join(why for _, why in reading.summary.refused) or None)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
-from tlsdissect.corpus.dataset import start_reading, with_transcripts
+from tlsdissect.corpus.dataset import are_datasets, start_reading, with_transcripts
 from tlsdissect.corpus.selection import Network, Selection, utc
 from tlsdissect.flows.limits import Limits, whole
 from tlsdissect.handshake.facts.evidence import Evidence
@@ -130,17 +130,17 @@ class Settled:
         self.selection = selection(given)
         self.options = _options(given, raw=self.selection.needs_raw_fingerprints)
         self.judge = judge(given, self.selection)
-        if self.judge is not None and self.cluster is not None:
-            raise ValueError("findings are not possible with a cluster: no worker knows what the others have seen")
         if self.options.joined and self.cluster is not None:
-            raise ValueError("joined is not possible with a cluster: each worker reads captures of its own")
+            raise ValueError("a cluster does not join captures: each is read by one worker")
+        if self.cluster is not None and are_datasets([os.fspath(path) for path in captures]):
+            raise ValueError("a dataset is read without a cluster: its captures were read before")
 
     def read(self) -> Iterator[Connection]:
         """Yield the selected connections; CaptureError at the end names the inputs that could not be read."""
         if self.cluster is not None:
             from tlsdissect.corpus.cluster import read_with_cluster  # noqa: PLC0415 (an extra)
 
-            yield from read_with_cluster(self.cluster, self.captures, self.options, self.selection)
+            yield from read_with_cluster(self.cluster, self.captures, self.options, self.selection, self.judge)
             return
         reading = self._reading(self.options, self.judge)
         yield from self._selected(reading)

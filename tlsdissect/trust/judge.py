@@ -37,11 +37,12 @@ class Judge:
     """Produces the findings of connections; verdicts on chains and staples are cached across connections."""
 
     def __init__(self, settings: Settings | None = None, *, min_severity: str = "info") -> None:
-        self._settings = settings or Settings()
+        self.settings = settings or Settings()
+        """What findings depend on besides the capture."""
         self.min_severity = min_severity
         """The lowest severity that is reported."""
         self._reported = at_least(min_severity)
-        self.verdicts = Verdicts(self._settings)
+        self.verdicts = Verdicts(self.settings)
         self._answers: ByteCache[OcspAnswer] = ByteCache(SMALL_KEPT_BYTES)
 
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
@@ -75,12 +76,12 @@ class Judge:
     @property
     def at(self) -> str | None:
         """The time at which to validate everything; None: each connection at its own time."""
-        return self._settings.at
+        return self.settings.at
 
     @property
     def checks_paths(self) -> bool:
         """Whether there are trust anchors, so that paths are checked."""
-        return bool(self._settings.anchors)
+        return bool(self.settings.anchors)
 
     def reports(self, found: Finding) -> bool:
         """Return whether a finding reaches the minimum severity."""
@@ -88,7 +89,7 @@ class Judge:
 
     def time(self, presented: PresentedChains) -> str | None:
         """Return the time at which to validate, in the form of `to_second`; None if the capture has no times."""
-        at = self._settings.at or presented.start
+        at = self.settings.at or presented.start
         return None if at is None else to_second(at)
 
     def name_matches(self, presented: PresentedChains, leaf: Certificate) -> bool | None:

@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
 from tlsdissect.caches import ByteCache
@@ -77,6 +78,9 @@ class Crl:
         except Exception as error:  # noqa: BLE001  # what the library raises on odd lists has no base in common
             raise CrlError(f"{source}: malformed CRL: {der.printable(str(error).encode()[:160])}") from None
         self._signatures: ByteCache[bool | None] = ByteCache(CACHE_BYTES)
+
+    def __reduce__(self) -> tuple[type[Crl], tuple[bytes, str]]:
+        return Crl, (self._loaded.public_bytes(Encoding.DER), self.source)
 
     def status_of(self, serial: str) -> CrlStatus:
         """Return the status of a certificate of the CRL's issuer."""
