@@ -30,6 +30,7 @@ def schema() -> dict[str, Any]:
         if "description" in part:
             # Whether msgspec does so depends on its version.
             part["description"] = cleandoc(part["description"])
+        _order_alternatives(part)
     for name, text in descriptions():
         kind, _, key = name.partition(".")
         field = parts.get(kind, {}).get("properties", {}).get(key)
@@ -42,6 +43,16 @@ def schema() -> dict[str, Any]:
 def text() -> str:
     """Return the schema as indented text."""
     return json.format(json.encode(schema()), indent=2).decode() + "\n"
+
+
+def _order_alternatives(part: Any) -> None:
+    """Let null come last among alternatives, whose order depends on msgspec's version too."""
+    if isinstance(part, dict):
+        part.get("anyOf", []).sort(key=lambda one: one == {"type": "null"})
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            _order_alternatives(one)
 
 
 def _anything(_: type) -> dict[str, Any]:
