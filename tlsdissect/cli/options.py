@@ -66,6 +66,7 @@ _GROUPS = {
         "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
+    "Workers": ("scheduler", "jobs", "memory"),
     "Limits": (*Limits.__struct_fields__, "sql_bytes"),
 }  # fmt: skip
 """Names of the parameters in each group; options in none of them come last, under "Other"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from tlsdissect.corpus.left_out import count
 from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dask.distributed import Client
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect scan captures/ --to dataset
-  tlsdissect scan 's3://bucket/2026-11-*/*.pcap.gz' --to s3://results/tls --scheduler tcp://10.0.0.1:8786
-  tlsdissect scan captures/ --to dataset --where 'version != "TLS 1.3"' --jobs 4 --memory 2G
+  tlsdissect scan s3://taps/ --to s3://results/tls --scheduler tcp://10.0.0.1:8786
+  tlsdissect scan captures/ --to old --where 'version != "TLS 1.3"' --memory 2G
 """
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -137,8 +138,8 @@ def _scan_pending(scan: Scan, given: dict[str, Any]) -> int:
 
     interrupts, status = Interrupts(_stop, lambda: False), 0
     try:
-        with interrupts, connected(given["scheduler"], given["jobs"], given["memory"]) as client:
-            _run(scan, client)
+        with interrupts, ExitStack() as cluster:
+            _run(scan, lambda: cluster.enter_context(connected(given["scheduler"], given["jobs"], given["memory"])))
     except Stopped:
         status = interrupts.status
         exit_status.warn("stopped: run the same command to continue")
@@ -157,9 +158,14 @@ def _stop() -> None:
     raise Stopped
 
 
-def _run(scan: Scan, client: Client) -> None:
-    done = len(scan.pending)
-    with ScanBar(lambda: (scan.bytes_done, scan.bytes), lambda: f"{scan.captures_done:,} of {count(done, 'capture')}"):
+def _run(scan: Scan, connect: Callable[[], Client]) -> None:
+    def captures() -> str:
+        failed = f", {len(scan.failures):,} failed" if scan.failures else ""
+        return f"{scan.captures_done:,} of {count(len(scan.pending), 'capture')}{failed}"
+
+    # Workers take seconds to start.
+    with ScanBar(lambda: (scan.bytes_done, scan.bytes), captures):
+        client = connect()
         scan.read(client)
     with FractionBar("linking", lambda: scan.linked_part):
         scan.link(client)
@@ -167,8 +173,7 @@ def _run(scan: Scan, client: Client) -> None:
 
 def _sentences(scan: Scan) -> Iterator[str]:
     """Say what was done."""
-    done = scan.captures_done - len(scan.failures) - scan.others
-    yield f"{count(done, 'capture')} read, {count(scan.connections, 'connection')}"
+    yield f"{count(scan.captures_read, 'capture')} read, {count(scan.connections, 'connection')}"
     if scan.skipped:
         yield f"{count(scan.skipped, 'file')} unchanged since an earlier scan"
     if scan.others:

@@ -112,6 +112,8 @@ class _Bar(StatusLine):
     """Base of the bars, which differ in their columns."""
 
     delay = 1.0
+    width: int | None = 30
+    """Columns of the bar; None: those that the rest of the line leaves."""
 
     def __init__(self, description: str, position: Callable[[], tuple[float, float | None]]) -> None:
         """`position` returns what is done, and the total; None if it is unknown."""
@@ -134,6 +136,7 @@ class _Bar(StatusLine):
             *self.columns(),
             progress.TimeRemainingColumn(table_column=_cell()),
             console=Console(stderr=True),
+            expand=self.width is None,
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
@@ -196,7 +199,7 @@ class ProgressBar(_Bar):
 
         return (
             progress.TextColumn("{task.description}", table_column=_cell()),
-            progress.BarColumn(bar_width=30, table_column=_cell()),
+            progress.BarColumn(bar_width=self.width, table_column=_cell(ratio=1 if self.width is None else None)),
             Amount(binary_units=False, table_column=_cell()),
             Speed(table_column=_cell()),
         )
@@ -204,6 +207,8 @@ class ProgressBar(_Bar):
 
 class ScanBar(ProgressBar):
     """The same of a scan, with the captures that are done."""
+
+    width = None
 
     def __init__(self, position: Callable[[], tuple[int, int | None]], captures: Callable[[], str]) -> None:
         """`captures` describes how many are done."""
@@ -228,16 +233,16 @@ class FractionBar(_Bar):
 
         return (
             progress.TextColumn("{task.description}", table_column=_cell()),
-            progress.BarColumn(bar_width=30, table_column=_cell()),
+            progress.BarColumn(bar_width=self.width, table_column=_cell(ratio=1 if self.width is None else None)),
             progress.TaskProgressColumn(table_column=_cell()),
         )
 
 
-def _cell() -> Column:
+def _cell(ratio: int | None = None) -> Column:
     from rich.table import Column  # noqa: PLC0415 (as above)
 
     # Never more than one line: rich would erase rows of the result when it redraws several.
-    return Column(no_wrap=True, overflow="ellipsis")
+    return Column(no_wrap=True, overflow="ellipsis", ratio=ratio)
 
 
 class LiveStatus(StatusLine):

@@ -74,12 +74,14 @@ class Scan:
         self.bytes = sum(one.size or 0 for one in self.pending)
         self.bytes_done = 0
         self.captures_done = 0
+        self.captures_read = 0
+        """Those that are in the dataset now and were not refused."""
         self.others = 0
         """Files of folders that are no captures."""
         self.connections = 0
         """Those of the captures that were read."""
         self.linked_part = 0.0
-        """The part of the captures whose links are made."""
+        """The part of the links that is made and written."""
         self.failures: list[Failure] = []
 
     def read(self, client: Client) -> None:
@@ -125,6 +127,7 @@ class Scan:
             else:
                 self._done[source.id] = manifest
                 self.connections += manifest.connections
+                self.captures_read += manifest.refused is None
         self.captures_done += 1
         self.bytes_done += source.size or 0
 
@@ -165,9 +168,10 @@ class Scan:
             if digest != manifest.links:
                 task = client.submit(relink_capture, plan, name, manifest, links, digest, retries=RETRIES, pure=False)
                 tasks.append((name, task))
-            self.linked_part = (number + 1) / len(ordered)
-        for name, task in tasks:
+            self.linked_part = (number + 1) / (len(ordered) + len(tasks))
+        for number, (name, task) in enumerate(tasks):
             self._done[name] = task.result()
+            self.linked_part = (len(ordered) + number + 1) / (len(ordered) + len(tasks))
         self._store.write(LINKED, Linked(len(ordered), self._digest(), linker.evicted))
 
     def _digest(self) -> str:
