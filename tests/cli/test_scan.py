@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from commands import PROGRAM, run
+from dask import distributed
 from datasets import SECONDS, check_like_serial, documents, ordered, run_scan
 from msgspec import json
 from pyarrow import parquet
@@ -308,3 +309,13 @@ def test_nobody_else_can_use_the_workers_of_this_machine() -> None:
         ]
         assert {one.ip for one in listening} == {"127.0.0.1"}
         assert 8787 not in {one.port for one in listening}
+
+
+def test_workers_that_do_not_start_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(**_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(distributed, "LocalCluster", late)
+    done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path / "dataset")
+    assert done.returncode == 71
+    assert done.stderr.splitlines()[0] == b"tlsdissect: the workers on this machine: they took too long to start"

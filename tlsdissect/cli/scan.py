@@ -147,7 +147,10 @@ def _scan_pending(scan: Scan, given: dict[str, Any]) -> int:
         status = exit_status.NOT_WRITTEN
         exit_status.warn(f"--to {error.filename}: {error.strerror}: run the same command to continue")
     except ClusterError as error:
-        raise click.UsageError(f"--scheduler {error}") from None
+        if given["scheduler"]:
+            raise click.UsageError(f"--scheduler {given['scheduler']}: {error}") from None
+        status = exit_status.OUT_OF_RESOURCES
+        exit_status.warn(f"the workers on this machine: {error}")
     # The workers of others may still write what they have begun.
     if not (status and given["scheduler"]):
         scan.remove_leftovers()

@@ -274,17 +274,25 @@ def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> It
         try:
             client = _dask.Client(scheduler, timeout=_SECONDS_TO_CONNECT)
         except (OSError, ValueError) as error:
-            raise ClusterError(f"{scheduler}: {error}") from error
+            raise ClusterError(str(error)) from error
         with client:
             try:
                 client.wait_for_workers(1, timeout=_SECONDS_FOR_WORKERS)
             except TimeoutError as error:
-                raise ClusterError(f"{scheduler}: has no workers") from error
+                raise ClusterError("has no workers") from error
             yield client
         return
     with (
         dask.config.set(_LOCAL),
-        _dask.LocalCluster(
+        _local_cluster(jobs, memory) as cluster,
+        _dask.Client(cluster) as client,
+    ):
+        yield client
+
+
+def _local_cluster(jobs: int | None, memory: int | None) -> Any:
+    try:
+        return _dask.LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             memory_limit="auto" if memory is None else memory,
@@ -293,10 +301,10 @@ def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> It
             scheduler_kwargs={"dashboard": False},
             security=_dask.Security.temporary(),
             silence_logs=50,
-        ) as cluster,
-        _dask.Client(cluster) as client,
-    ):
-        yield client
+        )
+    except (OSError, RuntimeError) as error:
+        # Also a TimeoutError, which says nothing.
+        raise ClusterError(str(error) or "they took too long to start") from error
 
 
 _LOCAL = {
