@@ -53,7 +53,7 @@ SQL = (
     "SELECT * FROM findings ORDER BY ALL",
     "SELECT type, count(*) FROM messages GROUP BY ALL ORDER BY ALL",
 )
-NEED_PACKETS = ("show", "ladder")
+NEED_PACKETS = ("show", "ladder", "extract")
 READ_NO_CAPTURES = ("live", "schema", "scan")
 
 
@@ -118,7 +118,7 @@ def test_every_command_reads_a_dataset_or_says_that_it_needs_packets(scanned: Sc
         done = run(name, *asked.get(name, []), scanned.dataset)
         if name in NEED_PACKETS:
             assert (done.returncode, done.stdout) == (2, b"")
-            assert b"a dataset has no packets" in done.stderr
+            assert b"a dataset has no packets" in done.stderr or b"a dataset, which has no packets" in done.stderr
         else:
             assert done.returncode == 0, (name, done.stderr)
 
@@ -153,13 +153,6 @@ def test_a_report_has_no_ladder_without_packets(scanned: Scanned, tmp_path: Path
     done = run("report", scanned.dataset, "-o", page)
     assert done.returncode == 0, done.stderr
     assert "which has no packets" in page.read_text()
-
-
-def test_packets_are_extracted_from_the_captures_that_the_dataset_names(scanned: Scanned, tmp_path: Path) -> None:
-    extracts = [tmp_path / "of-captures.pcapng", tmp_path / "of-dataset.pcapng"]
-    for extract, place in zip(extracts, (scanned.captures, scanned.dataset), strict=True):
-        assert run("extract", "--sni", "shop.example", place, "-o", extract).returncode == 0
-    assert extracts[0].read_bytes() == extracts[1].read_bytes()
 
 
 def test_python_reads_a_dataset(scanned: Scanned) -> None:

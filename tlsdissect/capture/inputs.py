@@ -11,7 +11,7 @@ from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.reader import first_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _NUMBER = re.compile(r"([0-9]+)")
 
@@ -62,9 +62,15 @@ def _time(one: Input) -> tuple[bool, int]:
     return one.begin == UNTIMED, one.begin
 
 
-def files_in(folder: str, refused: list[OSError]) -> Iterator[str]:
-    """Yield the regular files of a folder and then of those in it, each in the natural order of names."""
+def files_in(folder: str, refused: list[OSError], left_out: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
+    """Yield the regular files of a folder and then of those in it, each in the natural order of names.
+
+    `left_out` says of which folders the files are left out.
+    """
     for path, folders, names in os.walk(folder, onerror=refused.append):
+        if left_out(path):
+            folders.clear()
+            continue
         folders.sort(key=natural)
         yield from (file for name in sorted(names, key=natural) if _is_file(file := str(Path(path, name))))
 

@@ -89,6 +89,8 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
     for name in ("jobs", "memory"):
         if given["scheduler"] and given[name]:
             raise click.UsageError(f"--{name} is for workers on this machine, and cannot be combined with --scheduler")
+    if not folder:
+        raise click.UsageError("--to '' names no folder")
     selection = _selection(given)
     raw = given["raw_fingerprints"] or selection.needs_raw_fingerprints
     reading = Options(limits=options.limits(given), keylog=options.keylog(given["keylogs"]), raw_fingerprints=raw)
@@ -123,7 +125,7 @@ def _scan(scan: Scan, given: dict[str, Any]) -> int:
     status = 0
     if scan.pending or not scan.is_linked:
         status = _scan_pending(scan, given)
-    lost = [*scan.refused, *scan.failures]
+    lost = [*scan.refused, *scan.failures, *scan.damaged]
     for failure in lost:
         exit_status.warn(f"{failure.source}: {failure.why}")
     if not given["quiet"]:
@@ -185,3 +187,5 @@ def _sentences(scan: Scan) -> Iterator[str]:
         yield f"{count(len(scan.refused), 'capture')} refused"
     if scan.failures:
         yield f"{count(len(scan.failures), 'capture')} failed"
+    if scan.damaged:
+        yield f"{count(len(scan.damaged), 'capture')} damaged in the dataset"

@@ -52,6 +52,11 @@ class Mark(Struct, frozen=True):
     """What the rows depend on besides the captures."""
 
 
+_FileName = Annotated[str, Meta(pattern=r"^[a-z_]+/day=(\d{4}-\d\d-\d\d|unknown)/[0-9a-f]{32}\.parquet$")]
+"""The name of a file in a dataset. Nothing else is replaced or removed, whatever the manifest of a dataset says that
+others may have written."""
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """What a dataset says of one capture; times are in nanoseconds since 1970-01-01T00:00:00Z."""
 
@@ -65,8 +70,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """The time of its first TCP, UDP or EAP packet."""
     day: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")] = "unknown"
     """The day of its first frame in UTC."""
-    files: tuple[str, ...] = ()
-    """The names of its files in the dataset."""
+    files: dict[_FileName, int] = {}
+    """The names of its files in the dataset, with their sizes in bytes."""
     connections: int = 0
     """Those in the dataset: the selected ones."""
     links: str | None = None

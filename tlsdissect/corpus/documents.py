@@ -6,6 +6,7 @@ responses that no earlier row has, so that findings can be computed without the 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -116,11 +117,17 @@ def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connec
     Without it, there are no lookups. Raises CaptureError if the file is damaged, and OSError if it cannot be read.
     """
     columns = [name for name in SCHEMA.names if evidence is not None or name in ("kind", "json")]
+    with damage_named(), parquet.ParquetFile(file) as rows:
+        for batch in rows.iter_batches(batch_size=ROWS, columns=columns):
+            yield from _events(batch.to_pylist(), evidence)
+
+
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """Raise CaptureError for what a damaged Parquet file, or rows of another kind, make of reading it."""
     try:
-        with parquet.ParquetFile(file) as rows:
-            for batch in rows.iter_batches(batch_size=ROWS, columns=columns):
-                yield from _events(batch.to_pylist(), evidence)
-    except (pa.ArrowException, KeyError, ValueError) as error:
+        yield
+    except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
         raise CaptureError(f"is damaged: {_first_line(error)}") from error
 
 

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from tlsdissect.capture import CaptureError
 from tlsdissect.capture.copying import Copy
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.corpus.dataset import is_dataset
 from tlsdissect.flows.observing import Kind
 from tlsdissect.handshake.keys import key_of
 from tlsdissect.model.connection import Connection
@@ -184,8 +185,10 @@ class Extraction:
 
 
 def check_readable_twice(captures: Iterable[str]) -> None:
-    """Raise ValueError if a capture is standard input or a pipe, which can be read only once."""
+    """Raise ValueError if a capture is standard input or a pipe, which can be read only once, or a dataset."""
     for path in captures:
+        if is_dataset(path):
+            raise ValueError(f"{path} is a dataset, which has no packets: give the captures")
         if path == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):  # noqa: PTH110, PTH112, PTH113
             name = "standard input" if path == "-" else path
             raise ValueError(f"{name} cannot be read twice: save it to a file first")

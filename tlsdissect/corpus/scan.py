@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import dask
 from dask import distributed
 from msgspec import json
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
+from tlsdissect.capture import CaptureError
 from tlsdissect.corpus.dataset import DOCUMENTS, LINKED, MANIFESTS, Linked, Manifest, in_order
 from tlsdissect.corpus.scanning import TRACES, LinksDigest, Plan, relink_capture, scan_capture
-from tlsdissect.corpus.store import FAILURES, OTHERS, DestinationError
+from tlsdissect.corpus.store import FAILURES, OTHERS, DestinationError, ids
 from tlsdissect.corpus.traces import DocumentRows, read_traces
 from tlsdissect.handshake.links import NONE, Linker, Links, unlinked
 from tlsdissect.handshake.sessions import Session
@@ -43,6 +45,7 @@ RETRIES = 2
 """How often Dask retries a capture after an error of the system or the network."""
 MAX_SUBMITTED = 1000
 """Captures that the scheduler knows of at a time."""
+_DAMAGED = "is damaged: scan its capture again"
 _SECONDS_TO_CONNECT = 10
 _SECONDS_FOR_WORKERS = 30
 
@@ -60,13 +63,12 @@ class Scan:
     def __init__(self, plan: Plan, sources: Iterable[Source]) -> None:
         """Look up which captures are done; raises OSError."""
         self._plan, self._store, self._named = plan, plan.store, list(sources)
-        self._done, others = self._store.manifests(MANIFESTS), self._store.manifests(OTHERS)
+        self._done, self._others = self._store.manifests(MANIFESTS), self._store.manifests(OTHERS)
         self._failed = self._store.manifests(FAILURES)
-        self.pending = [
-            one
-            for one in self._named
-            if not any(known is not None and known.is_of(one) for known in (self._done.get(one.id), others.get(one.id)))
-        ]
+        self._sizes = self._store.sizes()
+        self._token = token_hex(8)
+        """Part of the names of the tasks: a scheduler takes tasks of the same name for the same task."""
+        self.pending = [one for one in self._named if not self._is_done(one)]
         # The largest first: begun last, it would keep one worker busy when all others have finished.
         self.pending.sort(key=lambda one: -(one.size or 0))
         self.skipped = len(self._named) - len(self.pending)
@@ -83,6 +85,21 @@ class Scan:
         self.linked_part = 0.0
         """The part of the links that is made and written."""
         self.failures: list[Failure] = []
+        damaged = ids(self._sizes, MANIFESTS) - self._done.keys() - {one.id for one in self.pending}
+        self.damaged = [Failure(f"{MANIFESTS}/{name}.json", _DAMAGED) for name in sorted(damaged)]
+        """The captures of earlier scans whose files in the dataset are damaged."""
+
+    def _is_done(self, source: Source) -> bool:
+        """Return whether nothing has to be read of a file: its rows are there, or it is no capture."""
+        known, other = self._done.get(source.id), self._others.get(source.id)
+        if other is not None and other.is_of(source):
+            return True
+        return (
+            known is not None
+            and known.is_of(source)
+            and source.id not in self._failed
+            and known.files.items() <= self._sizes.items()
+        )
 
     def read(self, client: Client) -> None:
         """Read the captures that are not done.
@@ -101,8 +118,9 @@ class Scan:
                 finished.add(task)
 
     def _submit(self, client: Client, plan: Any, source: Source) -> Any:
-        old = self._done[source.id].files if source.id in self._done else ()
-        return client.submit(scan_capture, plan, source, old, key=f"scan-{source.id}", retries=RETRIES, pure=False)
+        old = tuple(self._done[source.id].files) if source.id in self._done else ()
+        key = f"scan-{self._token}-{source.id}"
+        return client.submit(scan_capture, plan, source, old, key=key, retries=RETRIES, pure=False)
 
     def _planned(self, client: Client) -> Any:
         """Return the plan as a task: what is only scattered is lost with its workers."""
@@ -145,9 +163,7 @@ class Scan:
 
     def remove_leftovers(self) -> None:
         """Remove what killed workers left in the dataset."""
-        # A worker may have finished a capture after this process stopped listening.
-        done = self._store.manifests(MANIFESTS).values()
-        self._store.remove_leftovers({file for one in done for file in one.files})
+        self._store.remove_leftovers()
 
     @property
     def is_linked(self) -> bool:
@@ -156,7 +172,10 @@ class Scan:
         return known is not None and known.digest == self._digest()
 
     def link(self, client: Client) -> None:
-        """Make the links over all captures of the dataset, in their order; write those again that have others now."""
+        """Make the links over all captures of the dataset, in their order; write those again that have others now.
+
+        Captures whose files are damaged are left out, and read again by the next scan that names them.
+        """
         if self.is_linked:
             return
         ordered = sorted(self._done.items(), key=in_order)
@@ -164,15 +183,28 @@ class Scan:
         plan, tasks = self._planned(client), []
         for number, (name, manifest) in enumerate(ordered):
             self._store.check_held()
-            links, digest = self._links(linker, number, manifest)
+            try:
+                links, digest = self._links(linker, number, manifest)
+            except (CaptureError, FileNotFoundError) as error:
+                self._leave_out(name, manifest, error)
+                continue
             if digest != manifest.links:
                 task = client.submit(relink_capture, plan, name, manifest, links, digest, retries=RETRIES, pure=False)
                 tasks.append((name, task))
             self.linked_part = (number + 1) / (len(ordered) + len(tasks))
         for number, (name, task) in enumerate(tasks):
-            self._done[name] = task.result()
+            try:
+                self._done[name] = task.result()
+            except (CaptureError, FileNotFoundError) as error:
+                self._leave_out(name, self._done[name], error)
             self.linked_part = (len(ordered) + number + 1) / (len(ordered) + len(tasks))
         self._store.write(LINKED, Linked(len(ordered), self._digest(), linker.evicted))
+
+    def _leave_out(self, name: str, manifest: Manifest, error: Exception) -> None:
+        why = str(error) if isinstance(error, CaptureError) else "a file is missing"
+        self._store.write(f"{FAILURES}/{name}.json", replace(manifest, refused=f"in the dataset: {why}"))
+        self.damaged.append(Failure(manifest.source, f"in the dataset: {why}: scan it again"))
+        del self._done[name]
 
     def _digest(self) -> str:
         """Return the digest of all captures that are done, and of their links."""

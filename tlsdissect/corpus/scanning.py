@@ -35,7 +35,7 @@ from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from tlsdissect.capture import PacketReader
@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     selection: Selection
 
 
-def scan_capture(plan: Plan, source: Source, old: tuple[str, ...] = ()) -> Manifest | None:
+def scan_capture(plan: Plan, source: Source, old: Collection[str] = ()) -> Manifest | None:
     """Read a capture into the dataset and return its manifest; None for a file of a folder that is not a capture.
 
     `old` are its files from an earlier scan. Raises OSError if the capture cannot be read or its files cannot be
@@ -84,9 +84,9 @@ def scan_capture(plan: Plan, source: Source, old: tuple[str, ...] = ()) -> Manif
         for name in old:
             if name not in names.values():
                 store.remove(name)
+        read = replace(read, files={target: parts.size(name) for name, target in names.items()})
         for name, target in names.items():
             store.place(parts.path(name), target)
-    read = replace(read, files=tuple(names.values()))
     store.write(f"{MANIFESTS}/{source.id}.json", read)
     return read
 
@@ -101,6 +101,10 @@ class _Parts:
     def path(self, name: str) -> Path:
         """Return the path of a file."""
         return self._folder / f"{name}.parquet"
+
+    def size(self, name: str) -> int:
+        """Return the size of a file that was written."""
+        return self.path(name).stat().st_size
 
     def open(self, files: ExitStack, name: str) -> Callable[[bytes], object]:
         """Open a file, which `files` closes; what pyarrow writes of a file that was given up is dropped."""
@@ -215,9 +219,10 @@ def relink_capture(plan: Plan, name: str, manifest: Manifest, links: dict[int, L
                 else:
                     rows.add(linked(unlinked(event), links.get(rows.rows, NONE)))
             rows.end()
+        sizes = {targets[one]: parts.size(one) for one in parts.names}
         for one in parts.names:
             store.place(parts.path(one), targets[one])
-    manifest = replace(manifest, links=digest)
+    manifest = replace(manifest, links=digest, files={**manifest.files, **sizes})
     store.write(f"{MANIFESTS}/{name}.json", manifest)
     return manifest
 

@@ -7,6 +7,7 @@ this module; all else reads local files and opens no connection.
 from __future__ import annotations
 
 import os
+import re
 from glob import glob, has_magic
 from hashlib import sha256
 from io import RawIOBase
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from tlsdissect.capture.inputs import files_in
+from tlsdissect.corpus.dataset import MARK, is_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +29,8 @@ HEAD_BYTES = 1 << 20
 _ETAGS = ("ETag", "etag", "md5Hash", "Content-MD5")
 _TIMES = ("mtime", "LastModified", "updated", "Last-Modified")
 _ID_DIGITS = 32
+_URL = re.compile(r"[a-z][\w+.:-]*://", re.IGNORECASE)
+_NO_FILES = "has no files in it, besides those of datasets"
 
 
 class SourceError(Exception):
@@ -57,7 +61,7 @@ def source_id(name: str) -> str:
 
 def is_url(name: str) -> bool:
     """Return whether this is a URL, and no path."""
-    return "://" in name
+    return _URL.match(name) is not None
 
 
 def find_sources(names: Iterable[str]) -> tuple[list[Source], list[tuple[str, str]]]:
@@ -87,7 +91,10 @@ def _local(name: str, refused: list[tuple[str, str]]) -> Iterator[Source]:
             yield _file(path, named=True)
             continue
         unreadable: list[OSError] = []
-        for inner in files_in(path, unreadable):
+        inside = list(files_in(path, unreadable, is_dataset))
+        if not (inside or unreadable):
+            raise SourceError(_NO_FILES)
+        for inner in inside:
             yield _file(inner, named=False)
         refused += [(str(one.filename), one.strerror or str(one)) for one in unreadable]
 
@@ -113,12 +120,15 @@ def _remote(url: str) -> Iterator[Source]:
             named = about["type"] != "directory"
             listed = {path: about} if named else system.find(path, detail=True)
         files = sorted((one, about) for one, about in listed.items() if about["type"] == "file")
+        if not named:
+            datasets = tuple(one.removesuffix(MARK) for one, _ in files if one.endswith(f"/{MARK}"))
+            files = [(one, about) for one, about in files if not one.startswith(datasets)]
     except MemoryError:
         raise
     except Exception as error:  # each file system has its own
         raise SourceError(_reason(error)) from error
     if not files:
-        raise SourceError("no file matches" if named else "has no files in it")
+        raise SourceError("no file matches" if named else _NO_FILES)
     for one, about in files:
         yield Source(system.unstrip_protocol(one), named, about.get("size"), _text(about, _ETAGS), _text(about, _TIMES))
 
@@ -200,4 +210,7 @@ def as_os_error(error: Exception) -> OSError:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, FileNotFoundError):  # with the name alone: what failed came before
+        before = error.__cause__ or error.__context__
+        return _reason(before) if isinstance(before, Exception) else "not found"
     return f"{error}".partition("\n")[0] or type(error).__name__

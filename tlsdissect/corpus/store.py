@@ -15,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from secrets import token_hex
 from shutil import rmtree
 from socket import gethostname
@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import MsgspecError, Struct, json
 from msgspec.structs import replace
 
-from tlsdissect.corpus.dataset import FORMAT, MARK, VERSION, Manifest, Mark
+from tlsdissect.corpus.dataset import FORMAT, MANIFESTS, MARK, VERSION, Manifest, Mark
 from tlsdissect.corpus.sources import as_os_error, file_system, is_url
 from tlsdissect.views.ndjson import json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 FAILURES, OTHERS = "failed", "others"
 """The folders with a JSON file for each capture that could not be scanned, and for each file of a folder that is no
@@ -257,16 +257,28 @@ class Store:
         if self._lost_to is not None:
             raise StoreError(f"another scan writes to it: {self._lost_to}")
 
-    def remove_leftovers(self, known: set[str]) -> int:
-        """Remove what killed workers left: unfinished files, and files that no manifest names; return how many."""
+    def sizes(self) -> dict[str, int]:
+        """Return the names of all files and their sizes."""
+        try:
+            found = self._do("find", self._root, detail=True)
+        except FileNotFoundError:
+            return {}
+        prefix = len(self._root) + 1
+        return {name[prefix:]: about["size"] for name, about in found.items()}
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed workers left: unfinished files, and files that no manifest names.
+
+        If the manifest of a capture is damaged, its files stay.
+        """
         if self._local:
             rmtree(self.path(PARTS), ignore_errors=True)
-        prefix = len(self._root) + 1
-        found = [name[prefix:] for name in self._do("find", self._root)]
-        strays = [name for name in found if "/day=" in name and name not in known]
-        for name in strays:
-            self.remove(name)
-        return len(strays)
+        names, manifests = self.sizes(), self.manifests(MANIFESTS)
+        known = {file for one in manifests.values() for file in one.files}
+        damaged = ids(names, MANIFESTS) - manifests.keys()
+        for name in names:
+            if "/day=" in name and name not in known and PurePath(name).stem not in damaged:
+                self.remove(name)
 
     def _do(self, what: str, *given: Any, **named: Any) -> Any:
         """Call a function of the file system; what fails is a DestinationError, or a FileNotFoundError."""
@@ -279,6 +291,11 @@ class Store:
 
     def _error(self, error: OSError) -> DestinationError:
         return DestinationError(error.errno, error.strerror or str(error), self.to)
+
+
+def ids(names: Iterable[str], folder: str) -> set[str]:
+    """Return the ids of the captures that have a file in this folder of a dataset."""
+    return {path.stem for path in map(PurePath, names) if str(path.parent) == folder and path.suffix == ".json"}
 
 
 def _scratch() -> str | None:

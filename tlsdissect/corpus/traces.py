@@ -14,6 +14,7 @@ import pyarrow as pa
 from msgspec import json
 from pyarrow import parquet
 
+from tlsdissect.corpus.documents import damage_named
 from tlsdissect.handshake.links import Trace
 from tlsdissect.handshake.retries import Peers
 from tlsdissect.handshake.sessions import Named, Session
@@ -98,8 +99,8 @@ class TraceWriter:
 
 
 def read_traces(file: Any, source: str) -> Iterator[Session | TracedConnection]:
-    """Yield the sessions and connections of a file of traces."""
-    with parquet.ParquetFile(file) as opened:
+    """Yield the sessions and connections of a file of traces; CaptureError if it is damaged."""
+    with damage_named(), parquet.ParquetFile(file) as opened:
         for batch in opened.iter_batches(batch_size=ROWS):
             for one in batch.to_pylist():
                 frame, transport, stream = one["frame"], one["transport"], one["stream"]
@@ -115,19 +116,22 @@ class DocumentRows:
     """Rows of a file of documents by their number; the group of the latest is kept."""
 
     def __init__(self, file: Any) -> None:
-        self._file = parquet.ParquetFile(file)
+        """Raises CaptureError if the file is damaged."""
+        with damage_named():
+            self._file = parquet.ParquetFile(file)
         groups = self._file.metadata
         self._ends = list(accumulate(groups.row_group(at).num_rows for at in range(groups.num_row_groups)))
         self._first, self._lines = 0, pa.array([], pa.binary())
 
     def json(self, row: int) -> bytes:
-        """Return the JSON of a row."""
-        if not self._first <= row < self._first + len(self._lines):
-            group = bisect_right(self._ends, row)
-            self._first = self._ends[group - 1] if group else 0
-            self._lines = self._file.read_row_group(group, columns=["json"]).column(0)
-        line: bytes = self._lines[row - self._first].as_py()
-        return line
+        """Return the JSON of a row; CaptureError if the file is damaged."""
+        with damage_named():
+            if not self._first <= row < self._first + len(self._lines):
+                group = bisect_right(self._ends, row)
+                self._first = self._ends[group - 1] if group else 0
+                self._lines = self._file.read_row_group(group, columns=["json"]).column(0)
+            line: bytes = self._lines[row - self._first].as_py()
+            return line
 
     def close(self) -> None:
         """Close the file."""
