@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+import pyarrow as pa
 import pytest
-from commands import run
+from commands import on_terminal, run
 from pyarrow import parquet
 from recorded import ROOT
 
@@ -220,6 +221,21 @@ def test_a_damaged_file_is_named_and_the_others_are_read(copied: Path, kind: str
     assert str(file).encode() in done.stderr
     assert b"damaged" in done.stderr
     assert done.stdout.count(b"\n") > 20
+
+
+def test_texts_of_a_dataset_are_escaped_too(copied: Path) -> None:
+    for file in copied.glob("documents/*/*.parquet"):
+        table = parquet.read_table(file)
+        rows = table.to_pylist()
+        for row in rows:
+            if row["kind"] == "connection":
+                connection = {**msgspec.json.decode(row["json"]), "version": "\x1b]0;own\x07"}
+                row["json"] = msgspec.json.encode(connection)
+        parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+    for command in ("read", "summary", "explain", "compare", "certs"):
+        _, shown = on_terminal(80, command, copied)
+        assert "\x1b]0;own" not in shown, command
+        assert r"\x1b]0;own" in shown or command != "read"
 
 
 def test_a_missing_file_is_named(copied: Path) -> None:

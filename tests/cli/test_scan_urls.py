@@ -224,7 +224,7 @@ def test_a_web_server_is_read(web: str, tmp_path: Path) -> None:
     done = run_scan(*urls, "--to", tmp_path / "dataset", "--jobs", "1")
     assert done.returncode == 2
     assert [line.partition(": ")[2] for line in done.stderr.decode().splitlines()[:-1]] == [
-        f"{urls[2]}: {urls[2]}",
+        f"{urls[2]}: not found",
         f"{urls[1]}: is not a capture: its first bytes are not those of pcap or pcapng",
     ]
     assert done.stderr.endswith(b"\n1 capture read, 1 connection; 1 capture refused\n")

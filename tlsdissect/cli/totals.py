@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.left_out import count, left_out, listed_counts, refusals
+from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,10 +90,10 @@ def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
 
 
 def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
-    """Wrap sentences to the width of a terminal; a number is not separated from the word after it."""
+    """Wrap sentences to a terminal, in printable form; a number is not separated from the word after it."""
     width = os.get_terminal_size(terminal.fileno()).columns or _USUAL
     for sentence in lines:
-        together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, sentence)
+        together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, printable(sentence))
         for line in wrap(together, width, subsequent_indent="  ", break_on_hyphens=False):
             yield line.replace(_TOGETHER, " ")
 

@@ -212,5 +212,5 @@ def _reason(error: Exception) -> str:
         return error.strerror
     if isinstance(error, FileNotFoundError):  # with the name alone: what failed came before
         before = error.__cause__ or error.__context__
-        return _reason(before) if isinstance(before, Exception) else "not found"
+        return _reason(before) if isinstance(before, OSError) else "not found"
     return f"{error}".partition("\n")[0] or type(error).__name__
