@@ -160,8 +160,9 @@ def test_connections_that_come_after_the_last_byte_are_a_phase_with_a_time_of_it
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_is_left_at_the_end_of_a_capture_is_counted(jobs: int) -> None:
-    asked = Query((str(ROOT / "samples/paths-client.pcap.gz"),), Options(), Selection(), Ndjson())
+@pytest.mark.parametrize("sample", ["paths-client.pcap.gz", "quic/quic-full.pcap", "dtls/dtls12-full.pcap"])
+def test_what_is_left_at_the_end_of_a_capture_is_counted(sample: str, jobs: int) -> None:
+    asked = Query((str(ROOT / "samples" / sample),), Options(), Selection(), Ndjson())
     with closing(OutputRows(asked, asked.reading()) if jobs == 1 else ParallelOutputRows(asked, jobs)) as rows:
         for _ in rows:
             done, left = rows.finishing()

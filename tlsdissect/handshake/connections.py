@@ -152,8 +152,8 @@ class Connections:
 
     @property
     def pending(self) -> int:
-        """Number of connections of TCP that were not returned yet: their flow may go on."""
-        return len(self._trackers) + len(self._waiting)
+        """Number of connections that were not returned yet: their flow may go on."""
+        return len(self._trackers) + len(self._waiting) + self._datagrams.pending
 
     @property
     def spill_error(self) -> str | None:

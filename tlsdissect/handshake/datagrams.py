@@ -234,6 +234,11 @@ class DatagramConnections:
             return self._eap.expires
         return min(self._eap.expires, next(iter(self._undecided)).latest + self._idle)
 
+    @property
+    def pending(self) -> int:
+        """Number of flows and conversations that are followed."""
+        return len(self._followed)
+
     def is_any_over(self) -> bool:
         """Return whether `over` may have connections."""
         return (
