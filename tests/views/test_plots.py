@@ -147,6 +147,53 @@ def test_nothing_overlaps_and_nothing_is_cut(kind: str, count: int) -> None:
     assert badly_placed(figure(many(count), kind)) == []
 
 
+@pytest.mark.parametrize("kind", PLOTS)
+def test_all_keys_have_room(kind: str) -> None:
+    """Every version, categories with long names, and certificates of which one has expired."""
+    (leaf, *_) = made().certificates or ()
+    long = "TLS_ECDHE_ECDSA_WITH_SOMETHING_LONG_POLY1305_SHA256"
+    versions = [*VERSIONS, None]
+    tables = Tables(
+        lambda: [
+            made(
+                stream=n, version=versions[n % len(versions)], cipher_suite=f"{long}_{n % 3}", group=f"{long}_{n % 2}",
+                certificates=(replace(leaf, sha256=f"{n:064}", not_after=f"202{6 + n % 2}-11-20T00:00:00Z"),),
+            )
+            for n in range(60)
+        ]
+    )  # fmt: skip
+    assert badly_placed(figure(tables, kind)) == []
+
+
+def test_points_that_lie_close_together_are_seen() -> None:
+    connections = [made(stream=n, timing=Timing(tcp_ms=20.0, handshake_ms=40.0 + n % 2)) for n in range(3000)]
+    of = figure(Tables(lambda: connections), "server-bytes")
+    FigureCanvasAgg(of).draw()
+    (density,) = of.axes[0].collections
+    cell = density.get_paths()[0].get_extents(density.get_transform())
+    assert cell.width > 5
+    labelled = [tick for tick in of.axes[0].get_yticks() if 1 < tick < 3]
+    assert len(labelled) > 1
+
+
+@pytest.mark.parametrize(
+    ("last", "unit", "written"),
+    [
+        ("2026-11-23T00:00:00.5", "a second", "00:00:00"),
+        ("2026-11-23T00:30:00", "a minute", "00:00:00"),
+        ("2026-11-23T20:00:00", "an hour", "00:00"),
+        ("2026-12-31T00:00:00", "a day", "2026-"),
+        ("2036-11-23T00:00:00", "52 weeks", "2026-"),
+    ],
+)
+def test_bars_over_time_are_units_of_time(last: str, unit: str, written: str) -> None:
+    starts = ("2026-11-23T00:00:00.000000Z", f"{last}Z")
+    ax = figure(Tables(lambda: [made(stream=n, start=one) for n, one in enumerate(starts)]), "versions").axes[0]
+    assert ax.get_xlabel() == f"time (UTC); a bar is {unit}"
+    assert sum(bar.get_height() for bar in ax.patches) == 2
+    assert any(one.get_text().startswith(written) for one in ax.get_xticklabels())
+
+
 @pytest.mark.parametrize("name", ["tls12-full", "tls13-client-cert", "tls12-renegotiation", "tls12-unknown-ca"])
 def test_words_of_a_timeline_overlap_nowhere(name: str) -> None:
     assert badly_placed(figure(tlsdissect.tables(SAMPLES / f"{name}.pcap"), "timeline")) == []
@@ -201,7 +248,7 @@ def test_certificates_are_judged_by_when_they_were_seen() -> None:
 def test_of_many_certificates_those_that_end_first_are_drawn() -> None:
     ax = drawn(many(300), "lifetimes")
     assert len(names(ax)) == MAX_LIFETIMES
-    assert ax.get_title(loc="right") == f"the {MAX_LIFETIMES} of 300 that end first"
+    assert ax.get_xlabel() == f"the {MAX_LIFETIMES} of 300 certificates that end first"
 
 
 @pytest.mark.parametrize("count", [1, 100_000])

@@ -6,16 +6,17 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.ladder import timeline
 from tlsdissect.views.plots import counts, lifetimes, over_time, times
-from tlsdissect.views.plots.style import Plot, caption, inked
+from tlsdissect.views.plots.style import LEFT, Plot, caption, inked
 
 if TYPE_CHECKING:
     from tlsdissect.views.dataframes import Tables
 
-_INCHES = {"width": 8.0, "usual": 3.6, "row": 0.27, "around": 1.7}
+_INCHES = {"width": 8.0, "usual": 4.0, "row": 0.27, "around": 1.7, "pad": 0.1}
 
 PLOTS: dict[str, Plot] = {
     "handshake-times": Plot("How long handshakes take", "handshakes", times.handshake_times, times.draw_times,
@@ -81,8 +82,10 @@ def figure(tables: Tables, kind: str) -> Figure:
     data = plot.data(tables)
     rows = plot.rows(data) if len(data) else 0
     height = rows * _INCHES["row"] + _INCHES["around"] if rows else _INCHES["usual"]
-    made = Figure(figsize=(_INCHES["width"], height), layout="constrained")
+    made = Figure(
+        figsize=(_INCHES["width"], height), layout=ConstrainedLayoutEngine(w_pad=_INCHES["pad"], h_pad=_INCHES["pad"])
+    )
     plot.draw_on(tables, made.add_subplot())
-    made.suptitle(plot.title, x=0.012, ha="left", fontsize=14, fontweight="bold")
-    made.supxlabel(caption(tables, len(data), plot.unit), x=0.012, ha="left", fontsize=9, alpha=0.75)
+    made.suptitle(plot.title, x=LEFT, ha="left", fontsize=14, fontweight="bold")
+    made.supxlabel(caption(tables, len(data), plot.unit), x=LEFT, ha="left", fontsize=9, alpha=0.75)
     return made

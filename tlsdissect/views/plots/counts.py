@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tlsdissect.model.connection import FAILURES, is_offer
+from tlsdissect.views.explain.model import counted
 from tlsdissect.views.plots.style import (
     BAD,
     GOOD,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_BARS = 20
 """Categories that are drawn, most frequent first; the others share one bar."""
+_LONG = 1.08
+"""How much longer an axis is whose bars have two numbers behind them."""
 _KEYS = ["source", "transport", "stream"]
 
 
@@ -103,7 +106,8 @@ def draw_bytes(data: pd.DataFrame, ax: Axes) -> None:
 
 def draw_in_order(data: pd.DataFrame, ax: Axes) -> None:
     """Draw a bar for each number, the lowest first."""
-    _bars(_crossed(data).sort_index(key=lambda names: names.astype(int)), ax, "connections")
+    counts = _crossed(data).sort_index(key=lambda names: names.astype(int))
+    _bars(counts.rename(index=lambda name: counted(int(name), "round trip")), ax, "connections")
 
 
 def _crossed(data: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +148,8 @@ def draw_offers(data: pd.DataFrame, ax: Axes) -> None:
     ax.barh(range(len(shown)), shown["offered"], height=0.7, color=PALE)
     ax.barh(range(len(shown)), shown["chosen"], height=0.34, color=GOOD)
     for row, (offered, chosen) in enumerate(zip(shown["offered"], shown["chosen"], strict=True)):
-        write_behind(ax, offered, row, f"{chosen:,} of {offered:,}" if chosen else f"{offered:,}")
-    count_along(ax, "connections", shown["offered"].max())
+        write_behind(ax, offered, row, f"{chosen:,} of {offered:,}")
+    part = f"; the {len(shown)} most chosen of {len(data):,} suites" if len(data) > len(shown) else ""
+    count_along(ax, f"connections{part}", shown["offered"].max() * _LONG)
     name_categories(ax, [str(name) for name in shown.index])
     mark_keys(ax, {"offered": PALE, "chosen": GOOD})

@@ -65,7 +65,7 @@ def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
     keys = {"valid": PALE, "seen in use": GOOD, "not valid when seen": BAD}
     mark_keys(ax, keys if any(wrong) else {name: keys[name] for name in ("valid", "seen in use")})
     if len(data) > len(shown):
-        ax.set_title(f"the {len(shown)} of {len(data):,} that end first", loc="right", fontsize=10)
+        ax.set_xlabel(f"the {len(shown)} of {len(data):,} certificates that end first")
 
 
 def _years(times: pd.Series[Any]) -> pd.Series[float]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.ticker import PercentFormatter
 
 from tlsdissect.views.comparison.builder import has_post_quantum, is_post_quantum
-from tlsdissect.views.plots.style import BAD, GOOD, GREY, VERSIONS, count_up, mark_keys, version_names
+from tlsdissect.views.plots.style import GOOD, GREY, ODD, VERSIONS, count_up, mark_keys, version_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
     from tlsdissect.views.dataframes import Tables
 
-_INTERVALS = 40
-_POST_QUANTUM = {"negotiated": GOOD, "offered, not negotiated": BAD, "not offered": GREY}
+_INTERVALS, _LEAST_INTERVALS = 60, 9
+"""Bars, of which there are as many as whole units of time allow."""
+_UNITS = {
+    "1s": "a second", "5s": "5 seconds", "15s": "15 seconds", "1min": "a minute", "5min": "5 minutes",
+    "15min": "15 minutes", "1h": "an hour", "3h": "3 hours", "12h": "12 hours", "1D": "a day", "7D": "a week",
+    "28D": "4 weeks", "364D": "52 weeks",
+}  # fmt: skip
+_TICKS = 7
+_POST_QUANTUM = {"negotiated": GOOD, "offered, not negotiated": ODD, "not offered": GREY}
 
 
 def versions(tables: Tables) -> pd.DataFrame:
@@ -59,15 +66,14 @@ def draw_post_quantum(data: pd.DataFrame, ax: Axes) -> None:
 
 def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: bool) -> None:
     starts = data["start"]
-    end = max(starts.max(), starts.min() + pd.Timedelta("1s"))
-    edges: Any = pd.date_range(starts.min(), end, periods=_INTERVALS + 1)
-    interval = pd.cut(starts, edges, include_lowest=True)
+    edges, step = _intervals(starts.min(), starts.max())
+    interval = pd.cut(starts, edges, right=False)
     counts = pd.crosstab(interval, data["category"], dropna=False)
     if shares:
         counts = counts.div(counts.sum(axis=1).where(lambda total: total > 0), axis=0).fillna(0)
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         ax.set_ylim(0, 1)
-        ax.set_ylabel("share of the connections begun")
+        ax.set_ylabel("share of connections begun")
         ax.grid(visible=False, axis="x")
     shown = {name: colour for name, colour in colours.items() if name in counts}
     bottom: Any = 0
@@ -75,12 +81,31 @@ def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: 
         values = counts[name].to_numpy()
         ax.bar(edges[:-1], values, edges[1:] - edges[:-1], bottom, align="edge", color=colour, linewidth=0)
         bottom = bottom + values
-    if starts.max() - starts.min() < pd.Timedelta("1s"):
-        ax.set_xticks([edges[0]], [f"{edges[0]:%Y-%m-%d %H:%M:%S}"], ha="left")
-    else:
-        locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=_TICKS))  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_formatter(DateFormatter(_form(edges[0], edges[-1])))  # type: ignore[no-untyped-call]
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_xlabel("time (UTC)")
+    ax.set_xlabel(f"time (UTC); a bar is {step}")
     mark_keys(ax, shown)
+
+
+def _intervals(first: pd.Timestamp, last: pd.Timestamp) -> tuple[Any, str]:
+    """Return the edges of intervals that hold these times, each as long as a unit of time, and that unit."""
+    span = last - first
+    unit = next((one for one in _UNITS if span / pd.Timedelta(one) < _INTERVALS), "364D")
+    step = pd.Timedelta(unit)
+    begin = first.floor(unit)
+    many = int((last - begin) / step) + 1
+    # A moment stands in the middle, with some time around it.
+    before = max(_LEAST_INTERVALS - many, 0) // 2
+    edges = pd.date_range(begin - before * step, periods=max(many, _LEAST_INTERVALS) + 1, freq=step)
+    return edges, _UNITS[unit]
+
+
+def _form(first: pd.Timestamp, last: pd.Timestamp) -> str:
+    """Return how the times of an axis are written; the caption has the days."""
+    span = last - first
+    if span > pd.Timedelta(days=3):
+        return "%Y-%m-%d"
+    if span <= pd.Timedelta(hours=1):
+        return "%H:%M:%S"
+    return "%H:%M" if first.date() == last.date() else "%m-%d %H:%M"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import blended_transform_factory
 
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.printable import printable, shortened
@@ -17,21 +18,30 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from tlsdissect.views.dataframes import Tables
 
 GREY = "#7f7f7f"
-GOOD, BAD, PALE = "#0072b2", "#d55e00", "#b7c9d6"
-"""What is as it should be, what is not, and what is only the background of either."""
+GOOD, ODD, BAD, PALE = "#0072b2", "#d55e00", "#d02f3f", "#b7c9d6"
+"""What is as it should be, what is otherwise, what is wrong, and what is only the background of these."""
 VERSIONS = {
     "TLS 1.3": GOOD, "TLS 1.3 in QUIC": "#009e73", "DTLS 1.3": "#56b4e9", "TLS 1.3 draft": "#88ccee",
-    "TLS 1.2": BAD, "DTLS 1.2": "#e69f00", "TLS 1.1": "#cc79a7", "TLS 1.0": "#aa4499", "DTLS 1.0": "#882255",
+    "TLS 1.2": ODD, "DTLS 1.2": "#e69f00", "TLS 1.1": "#cc79a7", "TLS 1.0": "#aa4499", "DTLS 1.0": "#882255",
     "SSL": "#661100", "other": "#44aa99", "no version": GREY,
 }  # fmt: skip
 """Colours that colour-blind people can distinguish (Okabe and Ito; Tol), from the newest version to none."""
 LABEL = 44
 """Characters of a category's name."""
 _TICKS = 7
+_ROUND = (1, 2, 5, 10)
+"""Steps between two ticks of an axis, in powers of ten."""
+LEFT = 0.012
+"""Where titles, keys and captions begin, as a part of a figure's width."""
+_KEYS, _KEY_INCHES = 5, 0.22
+"""Keys in a row, and the height of a row."""
+_LEAST_ROWS = 2
+"""Rows for which there is room, so that a single bar is no slab."""
 
 
 class Plot(NamedTuple):
@@ -94,32 +104,37 @@ def _version_name(version: str) -> str:
 
 
 def mark_keys(ax: Axes, colours: Mapping[str, str]) -> None:
-    """Name colours in a row above the Axes, where the names cover nothing."""
+    """Name colours in rows above the Axes, from the left edge of the figure, which is as much higher as they need."""
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    many = min(len(handles), _KEYS)
+    figure = cast("Figure", ax.get_figure(root=True))
+    figure.set_figheight(figure.get_figheight() + _KEY_INCHES * ((len(handles) - 1) // _KEYS))
     ax.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2, handlelength=1.2,
-        columnspacing=1.4,
+        # A legend is filled column by column, and is read row by row.
+        handles=[one for first in range(many) for one in handles[first::many]],
+        loc="lower left", bbox_to_anchor=(LEFT, 1), ncols=many, borderaxespad=0.2, borderpad=0.2, handlelength=1.2,
+        columnspacing=1.4, bbox_transform=blended_transform_factory(figure.transFigure, ax.transAxes),
     )  # fmt: skip
 
 
 def name_categories(ax: Axes, names: Sequence[str]) -> None:
     """Name the rows of a figure, the first at the top."""
     ax.set_yticks(range(len(names)), [short(name) for name in names])
-    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_ylim(max(len(names), _LEAST_ROWS) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
 
 
 def count_along(ax: Axes, unit: str, highest: float) -> None:
     """Scale the horizontal axis for counts, with space for the numbers behind bars."""
     ax.set_xlim(0, max(highest, 1) * 1.22)
-    ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True, steps=_ROUND))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel(unit)
 
 
 def count_up(ax: Axes, unit: str) -> None:
     """Scale the vertical axis for counts."""
-    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_ROUND))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_ylabel(unit)
     ax.grid(visible=False, axis="x")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, log10
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
-from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from tlsdissect.views.comparison.client_times import LOOPBACK_MS
 from tlsdissect.views.durations import in_ms
@@ -38,6 +38,8 @@ _USUAL, _FAR, _BEYOND = 0.99, 20, 2
 """An axis ends at so many times the 99th percentile, if the largest value is far beyond that."""
 _LABELLED = 6
 """Values on an axis that have room beside each other."""
+_LEAST_LABELLED = 3
+"""Values without which nobody can read a logarithmic axis."""
 _MOMENTS = (
     *(number * 10**power for power in range(-3, 4) for number in (1, 2, 5)),
     10_000, 20_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 36_000_000,
@@ -48,6 +50,8 @@ _WHOLE = frozenset((*(10**power for power in range(-3, 7)), 60_000, 600_000, 3_6
 """Of these, the powers of ten and the whole units, which are labelled on any axis."""
 _MANY = 2000
 """Points beyond which a scatter plot would be a blob, so that the density of points is drawn."""
+_AROUND = 1.1
+"""An axis begins at the smallest value divided by this."""
 _GRID, _FAINTEST = 60, 0.25
 """Of a drawing of density: cells from left to right, and how opaque a cell with a single point is."""
 
@@ -137,7 +141,7 @@ def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str], marks
 
 def _median(values: pd.Series[float], written: Callable[[float], str]) -> str:
     median = float(values.median())
-    return in_ms(median) if written is _duration else written(median)
+    return in_ms(median) if written is _duration else f"{median:,.2f}"
 
 
 def _without_far(values: pd.Series[float], ax: Axes, written: Callable[[float], str]) -> float:
@@ -153,6 +157,8 @@ def _without_far(values: pd.Series[float], ax: Axes, written: Callable[[float], 
 def _mark(axis: Axis, low: float, high: float, marks: Sequence[float], written: Callable[[float], str]) -> None:
     """Label values of a logarithmic axis: powers of ten and whole units, and some between where there is room."""
     shown = [one for one in marks if low <= one <= high]
+    if len(shown) < _LEAST_LABELLED:
+        shown = [float(one) for one in MaxNLocator(4, steps=(1, 2, 5, 10)).tick_values(low, high) if low <= one <= high]
     main = [one for one in shown if one in _WHOLE]
     axis.set_major_locator(FixedLocator(shown if len(shown) <= _LABELLED else main))
     axis.set_major_formatter(lambda value, _: written(value))
@@ -174,11 +180,7 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     most = max(data["bytes"].max(), INITIAL_WINDOW * 1.25) * 1.05
     many, unit = len(data) > _MANY, "bytes of the server's handshake records"
     groups = {str(version): rows for version, rows in data.groupby("version")}
-    if many:
-        unit += "; the stronger the colour, the more handshakes"
-        for version, rows in groups.items():
-            _density(rows, ax, VERSIONS[version], logarithmic=data["value"].min() > 0)
-    else:
+    if not many:
         for version, rows in groups.items():
             ax.scatter(rows["bytes"], rows["value"], s=14, linewidths=0, alpha=0.7, color=VERSIONS[version])
     ax.axvline(INITIAL_WINDOW, color=GREY, linewidth=1)
@@ -187,21 +189,34 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
         xycoords=("data", "axes fraction"), va="top",
     )  # fmt: skip
     ax.set_xlim(0, most)
-    if data["value"].min() > 0:
+    logarithmic = data["value"].min() > 0
+    if logarithmic:
         ax.set_yscale("log")
-        high = _without_far(data["value"], ax, _number)
-        ax.set_ylim(top=high)
-        _mark(ax.yaxis, ax.get_ylim()[0], high, _COUNTS, _number)
+    low = data["value"].min() / _AROUND if logarithmic else 0
+    high = _without_far(data["value"], ax, _number)
+    if many:
+        unit += "; the stronger the colour, the more handshakes"
+        for version, rows in groups.items():
+            _density(rows, ax, VERSIONS[version], (0, most, low, high))
+    ax.set_ylim(low, high)
+    if logarithmic:
+        _mark(ax.yaxis, low, high, _COUNTS, _number)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel(unit)
     ax.set_ylabel("time, in round trips of TCP")
     mark_keys(ax, {f"{version}, n = {len(rows):,}": VERSIONS[version] for version, rows in groups.items()})
 
 
-def _density(rows: pd.DataFrame, ax: Axes, colour: str, *, logarithmic: bool) -> None:
-    """Draw how many points lie where, on a scale in which one handshake is still seen beside thousands."""
+def _density(rows: pd.DataFrame, ax: Axes, colour: str, limits: tuple[float, float, float, float]) -> None:
+    """Draw how many points lie where between the limits, on a scale in which one handshake is seen beside thousands.
+
+    Cells are a part of the Axes: of the data, they would vanish where all points lie close together.
+    """
+    scale = ax.get_yscale()
+    left, right, low, high = limits
     ax.hexbin(
-        rows["bytes"], rows["value"], gridsize=_GRID, yscale="log" if logarithmic else "linear", mincnt=1,
-        norm=LogNorm(), cmap=LinearSegmentedColormap.from_list(colour, [to_rgba(colour, _FAINTEST), to_rgba(colour)]),
-        linewidths=0, rasterized=True,
+        rows["bytes"], rows["value"], gridsize=_GRID, yscale="log" if scale == "log" else "linear", mincnt=1,
+        extent=(left, right, *((log10(low), log10(high)) if scale == "log" else (low, high))),
+        norm=LogNorm(vmin=1), linewidths=0, rasterized=True,
+        cmap=LinearSegmentedColormap.from_list(colour, [to_rgba(colour, _FAINTEST), to_rgba(colour)]),
     )  # fmt: skip
