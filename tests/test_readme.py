@@ -99,6 +99,12 @@ def test_python_says_what_is_shown(block: str, monkeypatch: pytest.MonkeyPatch) 
     assert _doctest(block).failed == 0
 
 
+def test_examples_in_the_readme_are_not_cut() -> None:
+    """At 830 pixels, at which GitHub shows it, and 8.2 pixels a letter."""
+    blocks = re.findall(r"^```\w+\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert max(len(line) for block in blocks for line in block.splitlines()) <= (830 - 2 * 32 - 2 * 16) // 8.2
+
+
 PICTURES = re.findall(r"^    (tlsdissect ladder .* -o .*)$", (ROOT / "samples" / "README.md").read_text(), re.MULTILINE)
 """The commands that draw the picture at the top of the README, for a light page and for a dark one."""
 

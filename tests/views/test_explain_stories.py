@@ -31,7 +31,7 @@ def test_each_story_once_failures_first_then_the_most_frequent() -> None:
     blocks = told(connections)
     verdicts = [block.splitlines()[1] for block in blocks]
     assert [line[0] for line in verdicts] == sorted((line[0] for line in verdicts), key="✗?✓".index)
-    assert blocks[0].splitlines()[2] == "1 like this one: stream 3"
+    assert "1 like this one: stream 3" in blocks[0].splitlines()[2:4]
     others = [int(found[1]) for block in blocks if (found := re.search(r"^(\d+) like this one", block, re.MULTILINE))]
     assert len(blocks) + sum(others) == len(connections)
 

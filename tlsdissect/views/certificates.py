@@ -10,8 +10,8 @@ from tlsdissect.trust.inventory import CertificateSummary
 from tlsdissect.views.columns import columns
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
+from tlsdissect.views.printable import USUAL, printable, shortened, styled
 from tlsdissect.views.printable import columns as width_of
-from tlsdissect.views.printable import printable, shortened, styled
 from tlsdissect.views.table import FAINT, HEADING, SECTION, common_name
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class CertificateTable:
     """The table: a line of facts for each certificate, and below it who showed it and what was found."""
 
     def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
-        self._width = min(width or WIDEST, WIDEST)
+        self._width = min(width or USUAL, WIDEST)
         self._coloured = coloured
         self._encoding = encoding
         names = max(2, self._width - sum(size + 1 for _, size in _FIXED) - 1)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import CapturePart, Connection
 
+USUAL = 88
+"""Columns of a text where no terminal says how many there are: as many as a page, a mail or a README shows whole."""
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
 _ELLIPSIS = "…"

@@ -12,7 +12,7 @@ from tlsdissect.views.comparison.model import PAIRED, QUIC, UNKNOWN
 from tlsdissect.views.comparison.pairs import LEAST
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
-from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, without_surrogates
+from tlsdissect.views.printable import USUAL, columns, encoded, printable, shortened, styled, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -250,7 +250,7 @@ class Text:
     def __init__(
         self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8", whole: bool = False
     ) -> None:
-        self._width = max(min(width or WIDEST, WIDEST), 60)
+        self._width = max(min(width or USUAL, WIDEST), 60)
         self._whole = whole
         self._coloured = coloured
         self._encoding = encoding
@@ -483,6 +483,9 @@ def conclusions(
 def caveats(group: Group) -> Iterator[str]:
     """Yield what a reader of these numbers must keep in mind."""
     newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
+    if newer is not None and newer.hello_retries:
+        retried = f"{newer.hello_retries:,} of {newer.connections:,}"
+        yield f"{retried} with TLS 1.3 had a HelloRetryRequest, and so a round trip more: this counts in these numbers"
     if newer is not None and "first_record" in newer.milliseconds:
         yield "in TLS 1.3 the first server record may be a ticket: tickets and data are encrypted alike"
     if any(side.version == QUIC and "to_first_data" in side.milliseconds for side in group.sides):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from msgspec import Struct, field
 
 from tlsdissect.model.connection import Origin, stream_name
-from tlsdissect.views.printable import first_frames, printable, styled, titled
+from tlsdissect.views.printable import USUAL, first_frames, printable, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ TOPICS: dict[Topic, str] = {
 _NO_BREAK = "\xa0"
 _CITED = re.compile(r"[\[(]frames? [0-9][^\])]{0,40}[\])]$")
 """The evidence at the end of a sentence."""
-USUAL = 100
-"""Columns where no terminal says how many there are; longer lines are hard to read."""
+WIDEST = 100
+"""Maximum width in columns; longer lines are hard to read."""
 Result = Literal["established", "failed", "unknown"]
 MARKS: dict[Result, str] = {"established": "✓", "failed": "✗", "unknown": "?"}
 _BOLD = "1"
@@ -123,7 +123,7 @@ class Explanation(Struct, frozen=True):
 
     def lines(self, width: int | None = None, *, coloured: bool = False, like: str = "") -> Iterator[str]:
         """Yield the lines of a text of at most `width` columns; `like` says which connections are like this one."""
-        width, bold = min(width or USUAL, USUAL), _BOLD if coloured else ""
+        width, bold = min(width or USUAL, WIDEST), _BOLD if coloured else ""
         colour = _COLOURS[self.verdict.result] if coloured else ""
         who = f"stream {stream_name(self.transport, self.stream)}  {self.client} > {self.server}"
         yield styled(titled(who, printable(self.source), width), bold)

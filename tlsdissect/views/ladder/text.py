@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.model.connection import stream_name
 from tlsdissect.views.durations import in_ms, short_ms
 from tlsdissect.views.ladder.model import drawn, in_turn, tenths, views, waits, wrapped
-from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
+from tlsdissect.views.printable import USUAL, TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.ladder.model import Arrow, Ladder
 
-USUAL = 100
-"""Columns of a ladder if the terminal does not report its width."""
 WIDEST = 120
 """Maximum columns of one ladder."""
 _HEADINGS, _NOTHING = ("ms", "RT", "bytes", "frames"), ("", "", "", "")
