@@ -422,12 +422,10 @@ def test_what_is_cut_misleads_nobody() -> None:
         for key in ("RSA", "ECDSA")
         for bits, digest in ((128, 256), (256, 384))
     ]
-    some = [replace(sample("tls12-full"), cipher_suite=suite, stream=number) for number, suite in enumerate(suites)]
-    slow = replace(sample("tls12-full").timing, tcp_ms=0.001, handshake_ms=1234.5)
-    others = [
-        replace(sample("tls12-full"), version="SSL 3.0", timing=slow),
-        replace(sample("tls12-full"), version="TLS 1.0"),
-    ]
+    near = replace(sample("tls12-full"), timing=replace(sample("tls12-full").timing, tcp_ms=1.0))
+    some = [replace(near, cipher_suite=suite, stream=number) for number, suite in enumerate(suites)]
+    slow = replace(near.timing, handshake_ms=1_234_500.0)
+    others = [replace(near, version="SSL 3.0", timing=slow), replace(near, version="TLS 1.0")]
     [group] = compared([*some, *others])
     lines = list(Text(60, whole=True).lines(group))
     first = lines.index("cipher suite chosen") + 1
@@ -435,6 +433,19 @@ def test_what_is_cut_misleads_nobody() -> None:
     [took] = [line for line in lines[lines.index("in TCP round trips") :] if line.startswith("  handshake  ")][:1]
     assert re.findall(r"[^ ]…", took) == []
     assert "…" in took
+
+
+def test_loopback_has_no_round_trips_to_compare_with() -> None:
+    """A handshake over it takes hundreds of them, which is the time of programs."""
+    timing = replace(sample("tls12-full").timing, tcp_ms=0.03)
+    connections = [
+        replace(sample(name), stream=number, timing=timing)
+        for name in ("tls12-full", "tls13-full")
+        for number in range(12)
+    ]
+    [group] = compared(connections)
+    assert all(side.in_round_trips == {} and side.milliseconds for side in group.sides)
+    assert {one.measure for one in group.differences or ()} == {"round_trips", "milliseconds"}
 
 
 @pytest.mark.parametrize("name", ["=cmd()", "<script>", "\x1b[2J", "\u202eabc", "a" * 255, 'x,"y\r\nz'])

@@ -279,7 +279,7 @@ class Tally:
     def _times(self, c: Connection) -> None:
         self._count("capture_points", client_times.capture_point(c))
         self._n["split_paths"] += bool(c.timing.split_path)
-        unit = c.timing.tcp_ms
+        unit = client_times.round_trip(c)
         for name, took in client_times.since_client_hello(c):
             self._values["ms", name].add(took)
             if unit and name != "tcp":

@@ -28,6 +28,12 @@ def capture_point(c: Connection) -> str:
     return "near the server" if there <= NEAR * (there + back) else "in between"
 
 
+def round_trip(c: Connection) -> float | None:
+    """Return the milliseconds of a round trip of TCP; None if programs may take more than the path."""
+    tcp = c.timing.tcp_ms
+    return None if tcp is None or tcp < LOOPBACK_MS else tcp
+
+
 def since_client_hello(c: Connection) -> Iterator[tuple[str, float]]:
     """Yield each event's name and milliseconds since the ClientHello; `tcp` is the TCP handshake's own round trip.
 

@@ -165,7 +165,7 @@ def _means(given: Values, draw: np.random.Generator) -> Values:
 
 def _values(c: Connection) -> tuple[float, ...]:
     """Return the measures of a connection, NaN where one is unknown."""
-    nan, unit = float("nan"), c.timing.tcp_ms
+    nan, unit = float("nan"), client_times.round_trip(c)
     trips = nan if c.round_trips is None else float(c.round_trips)
     took = dict(client_times.since_client_hello(c)).get("handshake", nan)
     return trips, took, took / unit if unit else nan
