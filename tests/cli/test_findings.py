@@ -24,6 +24,13 @@ def found(*arguments: str) -> list[str] | None:
     return findings and [one["code"] for one in findings]
 
 
+def test_findings_stand_beside_long_outcomes_on_a_narrow_terminal() -> None:
+    _, shown = on_terminal(80, "read", "-q", "--findings", "--color", "never", "samples/network/network-failures.pcap")
+    heading, *rows = shown.splitlines()
+    assert heading.split()[-1] == "findings"
+    assert sum("name_mismatch" in row for row in rows) == 2
+
+
 def test_findings_are_null_until_asked_for() -> None:
     assert found(STATIC) is None
     assert "static_rsa" in (found("--min-severity", "info", STATIC) or ())

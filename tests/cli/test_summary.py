@@ -54,7 +54,7 @@ def test_failures_are_grouped_by_reason_with_the_worst_clients_and_servers() -> 
     assert found.failing_clients[:2] == (Peer("192.0.2.1", 3), Peer("192.0.2.2", 2))
     text = " ".join(str(found).split())
     assert "8 of 9, by client: 192.0.2.1 (3), 192.0.2.2 (2), 192.0.2.3 (1)," in text
-    assert "7 alert unknown_ca by client: from 192.0.2.1 (3), 192.0.2.2 (2) to 198.51.100.1" in text
+    assert "7 alert unknown_ca by client: from 192.0.2.1 (3), 192.0.2.2 (2), others (2) to 198.51.100.1" in text
 
 
 def test_old_and_weak() -> None:

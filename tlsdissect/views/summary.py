@@ -17,7 +17,7 @@ from tlsdissect.views.labelled import Section, labelled
 from tlsdissect.views.printable import encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from tlsdissect.model.connection import Certificate, Connection
@@ -414,8 +414,10 @@ def _peers(group: Group, detail: _Detail) -> str:
     return f"from {_named(clients, group.connections)} to {_named(servers, group.connections)}"
 
 
-def _named(peers: Iterable[Peer], total: int) -> str:
-    return ", ".join(one.name if one.connections == total else f"{one.name} ({one.connections:,})" for one in peers)
+def _named(peers: Sequence[Peer], total: int) -> str:
+    named = [one.name if one.connections == total else f"{one.name} ({one.connections:,})" for one in peers]
+    others = total - sum(one.connections for one in peers)
+    return ", ".join([*named, *([f"others ({others:,})"] if others else [])])
 
 
 def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:

@@ -43,6 +43,8 @@ GROWTH = (
     ("server", 18),
     ("stream", 6),
     ("TLS", 4),
+    ("findings", 10),
+    ("findings", 15),
     ("findings", 22),
     ("source", 12),
     ("client", 15),
