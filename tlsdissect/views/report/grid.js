@@ -50,10 +50,11 @@ class Grid {
 
   arrange() {
     const around = this.table.querySelectorAll("col");
-    const least = (column) => (column.whole || !PHONE.matches ? column.width : CUT);
+    const whole = (column) => column.whole === "yes" || (column.whole === "wide" && !PHONE.matches);
+    const least = (column) => (whole(column) || !PHONE.matches ? column.width : CUT);
     const all = this.columns.reduce((sum, column) => sum + (column.shown ? least(column) : 0), 0) || 1;
     this.columns.forEach((column, at) => {
-      around[at].style.width = column.whole ? `${column.width}ch` : "auto";
+      around[at].style.width = whole(column) ? `${column.width}ch` : "auto";
       for (const one of [around[at], this.heads[at]]) one.classList.toggle("hidden", !column.shown);
     });
     const across = this.columns.filter((column) => column.shown).length;

@@ -55,6 +55,8 @@ _WIDEST = 44
 """Maximum width of a column's text, in characters."""
 _NARROW = 17
 """Width up to which a column is never cut, with its padding."""
+_WIDE = {"server": 26}
+"""The same, on a wide screen only, for a column that says which connection this is."""
 _AROUND = 3
 """Padding of a column, in characters."""
 _SCRIPTS = ("data.js", "grid.js", "ladder.js", "tree.js", "connection.js", "page.js")
@@ -68,7 +70,10 @@ MAX_LISTED = 100
 MAX_URGENT = 6
 """Failures, and findings, that are named at the top of the page; the rest are counted."""
 _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "outcome", "findings")
-"""Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels."""
+"""Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels.
+
+The first of them is the same in all rows if there is one capture only.
+"""
 _BRIEF = ("client", "server")
 _NARROW_SCREEN = ("stream", "server", "TLS", "outcome", "certificate", "until", "findings")
 """Columns that a phone shows at first, of those that the page shows elsewhere."""
@@ -90,8 +95,8 @@ class Column(Struct, frozen=True):
     right: bool
     width: int
     """In characters."""
-    whole: bool
-    """Whether it is never cut; the others share the rest of the width."""
+    whole: str
+    """Whether it is never cut: "yes", "no", or on a "wide" screen only. Those that are share the rest of the width."""
     shown: bool
     """Whether it is shown, and printed on paper, until the reader chooses columns."""
     narrow: bool
@@ -116,7 +121,7 @@ def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], f
     columns = []
     for at, (title, right) in enumerate(titles):
         width = min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND
-        whole = width <= _NARROW or title == "outcome"
+        whole = "yes" if width <= _NARROW or title == "outcome" else "wide" if width <= _WIDE.get(title, 0) else "no"
         columns.append(
             Column(title, right, width, whole, title in first, title in _NARROW_SCREEN, _FILTERS.get(title, "no"))
         )
@@ -317,7 +322,7 @@ class Report:
             compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=self._artist.finish(),
-            connections=Grid("connections", _widths(titles, self._rows, _SHOWN), len(self._rows)),
+            connections=Grid("connections", _widths(titles, self._rows, _SHOWN[seen.captures < 2 :]), len(self._rows)),
             certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), len(shown)),
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAX_ENDS = 100_000
 """Distinct clients, and distinct servers, that are counted."""
 _KINDS = {"ticket": "by session ticket", "session_id": "by session id", "psk": "by PSK"}
+_VERSIONS = {"older": "TLS 1.1 or older", "QUIC": "TLS 1.3 in QUIC"}
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "round trips of TCP"}
 MAX_SERVERS = 10_000
 """Distinct servers that are counted for one rule."""
@@ -114,8 +115,8 @@ def _ends(sides: Sequence[Side]) -> Iterator[str]:
         alerts: Counter[str] = Counter()
         for side in sides:
             alerts.update(side.alerts)
-        named = listed([f"{many:,} {printable(name)}" for name, many in alerts.most_common()])
-        parts.append(f"{failed:,} failed{f', with the alerts {named}' if named else ''}")
+        named = listed([f"{printable(name)} ({many:,})" for name, many in alerts.most_common()])
+        parts.append(f"{failed:,} failed{f', by the alerts {named}' if named else ''}")
     if incomplete:
         parts.append(f"the captures do not show the end of {incomplete:,}")
     yield f"{'; '.join(parts)}."
@@ -199,7 +200,7 @@ def _connections(many: int) -> str:
 
 
 def _version(side: Side) -> str:
-    return "TLS 1.1 or older" if side.version == "older" else side.version
+    return _VERSIONS.get(side.version, side.version)
 
 
 def _moment(time: str) -> str:
