@@ -108,6 +108,23 @@ def test_an_input_that_costs_too_much_is_an_error(monkeypatch: pytest.MonkeyPatc
             checked.check(bad)
 
 
+def test_a_program_has_the_size_of_the_capture_that_it_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    size, clock = TARGETS["handshakes"].size, [0.0]
+    short = bytes(9)
+    long = bytes([0, 0, 0, 9]) + bytes([mutator.OF_PACKETS.index(mutator.again), 4, 200] * 9)
+    assert len(short) < size(short) < size(long)
+
+    def work(data: bytes) -> None:
+        clock[0] += size(data)
+
+    monkeypatch.setattr(oracle, "FACTOR", 1)
+    monkeypatch.setattr(oracle, "peak", lambda: 0)
+    monkeypatch.setattr(oracle.time, "process_time", lambda: clock[0])
+    oracle.Oracle(Target(work, lambda _: [short], size)).check(long)
+    with pytest.raises(oracle.CostError):
+        oracle.Oracle(Target(work, lambda _: [long[:5] + bytes(99)])).check(long)
+
+
 def test_parts_are_split_as_they_were_joined() -> None:
     each = [(0, b"ab"), (7, b""), (255, b"x" * 300)]
     assert list(parts(joined(*each))) == each

@@ -51,7 +51,7 @@ class Oracle:
     """Checks inputs of a target."""
 
     def __init__(self, target: Target) -> None:
-        self._run = target.run
+        self._run, self._size = target.run, target.size
         self._benign = list(target.seeds(seeds.SAMPLES))[:SEEDS]
         for one in self._benign:
             self._run(one)  # fills caches
@@ -61,21 +61,24 @@ class Oracle:
 
     def check(self, data: bytes) -> None:
         """Run an input; raise CostError if it takes too much."""
-        if self._seconds(data) > self._allowed(self.seconds, data):
+        if self._exceeds(self._seconds(data), self.seconds, data):
             least = min(self._seconds(data) for _ in range(AGAIN))
-            if least > self._allowed(self.seconds, data):
-                raise CostError(f"{least:.3f} s, a benign input of its size {self.seconds.benign(len(data)):.3f} s")
+            if self._exceeds(least, self.seconds, data):
+                usual = self.seconds.benign(self._size(data))
+                raise CostError(f"{least:.3f} s, a benign input of its size {usual:.3f} s")
         if peak() > self._peak + STEP:
             used = self._bytes(data)
             self._peak = peak()
-            if used > self._allowed(self.bytes, data):
-                raise CostError(f"{used:,} bytes, a benign input of its size {self.bytes.benign(len(data)):,.0f} bytes")
+            if self._exceeds(used, self.bytes, data):
+                usual = self.bytes.benign(self._size(data))
+                raise CostError(f"{used:,} bytes, a benign input of its size {usual:,.0f} bytes")
 
-    def _allowed(self, rate: Rate, data: bytes) -> float:
-        return FACTOR * rate.benign(len(data))
+    def _exceeds(self, cost: float, rate: Rate, data: bytes) -> bool:
+        """Whether an input costs more than it may; its size is not asked for if it may cost that whatever its size."""
+        return cost > FACTOR * rate.least and cost > FACTOR * rate.benign(self._size(data))
 
     def _rate(self, measure: Callable[[bytes], float], least: float) -> Rate:
-        costs = [(measure(one), len(one)) for one in self._benign]
+        costs = [(measure(one), self._size(one)) for one in self._benign]
         return Rate(max(least, median(cost for cost, _ in costs)), median(cost / size for cost, size in costs))
 
     def _seconds(self, data: bytes) -> float:

@@ -110,14 +110,18 @@ class Target:
     run: Callable[[bytes], object]
     seeds: Callable[[seeds.Captures], Iterable[bytes]]
     """Benign inputs, made of captures."""
+    size: Callable[[bytes], int] = len
+    """The size of an input, by which its cost is measured: of a program, that of the capture that it makes."""
 
 
 TARGETS: dict[str, Target] = {}
 
 
-def target(from_captures: Callable[[seeds.Captures], Iterable[bytes]]) -> Callable[..., Callable[[bytes], object]]:
+def target(
+    from_captures: Callable[[seeds.Captures], Iterable[bytes]], size: Callable[[bytes], int] = len
+) -> Callable[..., Callable[[bytes], object]]:
     def add(run: Callable[[bytes], object]) -> Callable[[bytes], object]:
-        TARGETS[run.__name__] = Target(run, from_captures)
+        TARGETS[run.__name__] = Target(run, from_captures, size)
         return run
 
     return add
@@ -426,13 +430,19 @@ def pipeline(data: bytes) -> object:
     return told(data)
 
 
-@target(seeds.programs)
-def handshakes(data: bytes) -> object:
-    """A handshake that a program of mutations changes, and another one beside it, which nothing may change."""
+def made(data: bytes) -> tuple[str, int, mutator.Mutated, bytes]:
+    """What a program of mutations changes, in which version of IP, how, and the capture of it and of another one."""
     program = Choices(data)
     talk, version = program.pick(mutator.TALKS), program.pick((6, 4))
     changed = mutator.mutated(program, talk)
-    found = told(mutator.capture(changed.packets, mutator.witness(), version))
+    return talk, version, changed, mutator.capture(changed.packets, mutator.witness(), version)
+
+
+@target(seeds.programs, lambda data: len(made(data)[-1]))
+def handshakes(data: bytes) -> object:
+    """A handshake that a program of mutations changes, and another one beside it, which nothing may change."""
+    talk, version, changed, capture = made(data)
+    found = told(capture)
     connections = [msgspec.json.decode(text) for text in found[0][:-1]]
     beside = [one for one in connections if mutator.WITNESS_PORT in (one["client"]["port"], one["server"]["port"])]
     others = [one for one in connections if one not in beside]
