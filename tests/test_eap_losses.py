@@ -233,6 +233,10 @@ def test_other_bytes_under_the_same_identifier() -> None:
     assert problems(connection) == [
         ("conflicting_data", "another packet with the identifier of the one before, which counts")
     ]
+    first, second = connection["problems"][0]["copies"]
+    assert (first["bytes"], first["used"]) == (HELLO[-1:].hex(), True)
+    assert (second["bytes"], second["used"]) == (b"?".hex(), False)
+    assert first["frame"] < second["frame"] == connection["problems"][0]["frame"]
 
 
 def test_tlvs_outside_tls_are_no_tls() -> None:

@@ -457,6 +457,7 @@ def test_other_bytes_in_a_later_handshake_packet_are_reported(tmp_path: Path) ->
     [problem] = [one for one in found["hidden"]["problems"] if one["code"] == "conflicting_data"]
     assert problem["from"] == "server"
     assert "different bytes at the same offset" in problem["detail"]
+    assert [(one["bytes"], one["used"]) for one in problem["copies"]] == [("0800007a", True), ("09000000", False)]
     assert found["hidden"]["certificates"] == whole["hidden"]["certificates"] != []
     assert not [one for one in whole["hidden"]["problems"] if one["code"] == "conflicting_data"]
 

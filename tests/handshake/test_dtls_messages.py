@@ -5,7 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.handshake.dtls_messages import MAX_BEGUN, MAX_RUNS, RUN_BYTES, MessageBuffer, MessageJoiner
+from tlsdissect.handshake.dtls_messages import (
+    COMPARED_BYTES,
+    MAX_BEGUN,
+    MAX_CONFLICTS,
+    MAX_RUNS,
+    RUN_BYTES,
+    MessageBuffer,
+    MessageConflict,
+    MessageJoiner,
+)
 from tlsdissect.tls.dtls import Fragment
 
 BODY = bytes(range(200))
@@ -26,7 +35,10 @@ def test_fragments_in_any_order_with_overlaps_make_the_message(
     joiner = MessageJoiner()
     parts = [part(start, start + 25) for start in starts] + [part(min(pair), max(pair)) for pair in extra]
     random.shuffle(parts)  # type: ignore[attr-defined]
-    joined = [joiner.add(one, number, number) for number, one in enumerate(parts)]
+    joined = []
+    for number, one in enumerate(parts):
+        joined.append(joiner.add(one, number, number))
+        assert joiner.conflict is None
     messages = [one for one in joined if one is not None]
     assert [(one.body, one.start) for one in messages] == [(BODY, 0)]
     assert joiner.held_bytes == 0
@@ -40,6 +52,56 @@ def test_of_overlapping_bytes_the_first_count() -> None:
     assert joined is not None
     assert joined.body == b"1ab4"
     assert joined.fragments == 2
+    assert joiner.conflict == MessageConflict(0, 1, b"ab", b"23", 0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 199), st.integers(0, 200)), min_size=1, max_size=12),
+    st.integers(0, 199),
+    st.integers(1, 255),
+)
+def test_a_fragment_with_another_byte_is_a_conflict_if_the_byte_is_known(
+    extra: list[tuple[int, int]], place: int, change: int
+) -> None:
+    """Also of a complete message, and once for each message."""
+    joiner, known, other = MessageJoiner(), set[int](), bytearray(BODY)
+    other[place] ^= change
+    for number, pair in enumerate(extra, 1):
+        start, end = min(pair), max(pair)
+        joiner.add(part(start, end), 0, number)
+        known.update(range(start, end))
+    data = bytes(other)
+    for again in (True, False):
+        joiner.add(Fragment(11, len(BODY), 1, 0, data), 0, 99)
+        if place in known and again:
+            assert joiner.conflict is not None
+            assert joiner.conflict[:4] == (1, place, BODY[place : place + 1], data[place : place + 1])
+            frame = joiner.conflict.frame
+            assert min(extra[frame - 1]) <= place < max(extra[frame - 1])
+        else:
+            assert joiner.conflict is None
+
+
+def test_a_hello_verify_request_may_have_another_cookie() -> None:
+    joiner = MessageJoiner()
+    for cookie in (b"1234", b"4321"):
+        joiner.add(Fragment(3, 4, 0, 0, cookie), 0, 0)
+        assert joiner.conflict is None
+
+
+def test_what_is_kept_to_be_compared_is_limited() -> None:
+    joiner, conflicts = MessageJoiner(), 0
+    for byte in (b"a", b"b"):
+        for number in range(MAX_CONFLICTS + 1):
+            joiner.add(Fragment(11, 100, number, 0, byte * 100), 0, 0)
+            conflicts += joiner.conflict is not None
+    assert (conflicts, joiner.compared_bytes) == (MAX_CONFLICTS, 100 * (MAX_CONFLICTS + 1))
+    joiner, size = MessageJoiner(), COMPARED_BYTES // 2
+    for byte in (b"a", b"b"):
+        for number, length in enumerate((size, size + 1, size)):
+            joiner.add(Fragment(11, length, number, 0, byte * length), 0, 0)
+            assert (joiner.conflict is not None) == (byte == b"b" and length == size)
+    assert joiner.compared_bytes == COMPARED_BYTES
 
 
 def test_a_message_without_bytes_is_complete() -> None:

@@ -187,7 +187,7 @@ class Connections:
                 # A datagram does not belong to the connections that were over before it.
                 if self._udp.is_any_over(self._flows.clock) or self._eap_expires < self._flows.clock:
                     self._collect()
-                self._datagrams.feed(packet)
+                self._datagrams.feed(packet, reader.conflict if packet.place < 0 else None)
                 if self._datagrams.found:
                     self._due += self._datagrams.found
                     self._datagrams.found.clear()

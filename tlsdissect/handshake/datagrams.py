@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.names import CaptureNames
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
@@ -67,6 +68,10 @@ class Follower(Protocol):
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
+        ...
+
+    def add_fragments(self, sender: int, frame: int, conflict: FragmentConflict) -> None:
+        """Report that the IP fragments of the latest datagram differ."""
         ...
 
     def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
@@ -133,20 +138,25 @@ class DatagramConnections:
         self._undecided: OrderedDict[EapConversation, None] = OrderedDict()
         """Then, EAP conversations without a result; the one that has been silent for longest comes first."""
 
-    def feed(self, packet: Packet) -> None:
-        """Decode a datagram of a flow that is or may be TLS; the clock is at its time."""
+    def feed(self, packet: Packet, conflict: FragmentConflict | None) -> None:
+        """Decode a datagram of a flow that is or may be TLS; the clock is at its time.
+
+        `conflict` is where the IP fragments that it came in differ.
+        """
         if packet.protocol != UDP:
             if not packet.quoted:
-                self._feed_eap(packet)
+                self._feed_eap(packet, conflict)
             return
         flow = self.udp.find(packet, self._flows.clock)
         if packet.quoted:
             return
         if flow.packets == 0:
             flow.begin(packet)
-        if flow.follower is not None or self._recognise(flow, packet):
+        if flow.follower is not None or self._recognise(flow, packet, conflict):
             follower: Follower = flow.follower
             follower.feed(packet, self.udp.sender)
+            if conflict is not None:
+                follower.add_fragments(self.udp.sender, packet.frame, conflict)
             if follower.changed:
                 self._add_sessions(flow, follower)
             if follower.ready:
@@ -167,13 +177,13 @@ class DatagramConnections:
                 self.found.append((self._flows.clock, frame, session))
         follower.changed.clear()
 
-    def _recognise(self, flow: UdpFlow, packet: Packet) -> bool:
+    def _recognise(self, flow: UdpFlow, packet: Packet, conflict: FragmentConflict | None) -> bool:
         """Begin to follow a flow if this datagram is QUIC or DTLS; decode it if it is RADIUS."""
         protocol = recognise(packet)
         if protocol is None:
             return False
         if protocol == RADIUS:
-            self._feed_eap(packet)
+            self._feed_eap(packet, conflict)
             return False
         if not self.udp.has(flow):
             return False
@@ -188,7 +198,7 @@ class DatagramConnections:
         self._followed[flow] = size
         self._budget.used += size
 
-    def _feed_eap(self, packet: Packet) -> None:
+    def _feed_eap(self, packet: Packet, conflict: FragmentConflict | None) -> None:
         """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
         conversation, eap = self._eap.find(packet, self._flows.clock), self._eap.packet
         self.eap_stream = self._eap.stream
@@ -202,6 +212,8 @@ class DatagramConnections:
             self._follow(conversation, CONVERSATION_BYTES)
         if conversation.follower is not None:
             conversation.follower.feed(eap, packet, self._eap.spans)
+            if conflict is not None:
+                conversation.follower.add_fragments(eap.code, packet.frame, conflict)
             if conversation.follower.sessions and self._options.linked:
                 keys = conversation.follower.sessions
                 source = self._names.of(conversation.first_frame)

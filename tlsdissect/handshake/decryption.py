@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.model.connection import DataCopy
 
 RC4_BYTES = 16 << 20
 """Maximum bytes of application data whose key stream is computed and discarded to open what follows it."""
@@ -56,6 +57,15 @@ _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
 
+class Wrong(NamedTuple):
+    """What is wrong in something that was opened."""
+
+    code: str
+    detail: str
+    record: SealedRecord
+    copies: tuple[DataCopy, ...] | None = None
+
+
 class KeyedReader:
     """What readers of records and of packets have in common; see `opening.Reader`."""
 
@@ -63,7 +73,7 @@ class KeyedReader:
         self.log = log
         self.used: list[tuple[str, bytes, Origin]] = []
         self.others: set[bytes] = set()
-        self.wrong: list[tuple[str, str, SealedRecord]] = []
+        self.wrong: list[Wrong] = []
         self.numbers: dict[HandshakeEvent, int] = {}
 
     def use(self, label: str, key: bytes, origin: Origin) -> None:

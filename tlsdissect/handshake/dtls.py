@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
@@ -183,7 +184,11 @@ class _Direction:
         """Add a fragment of a record at this offset, and return the message that it completes."""
         if len(fragment.data) < fragment.length and not self.joiner.is_complete(fragment):
             self.fragments += 1
-        return self.joiner.add(fragment, start, frame)
+        joined = self.joiner.add(fragment, start, frame)
+        conflict = self.joiner.conflict
+        if conflict is not None:
+            self.problems.report("conflicting_data", conflict.detail, frame, start, conflict.copies(frame))
+        return joined
 
     def first_hole(self, first: int) -> int:
         """Return the offset after which something is missing, UNKNOWN if nothing is, and report what is missing.
@@ -460,12 +465,12 @@ class DtlsTracker:
             direction.problems.report("malformed_record", detail, packet.frame, start)
         for fragment in fragments:
             repeated = repeated and joiner.is_complete(fragment)
-            held = joiner.held_bytes
+            held = joiner.held_bytes + joiner.compared_bytes
             joined = direction.add_fragment(fragment, start, packet.frame)
             budget = self.log.budget
             if joiner.held_bytes > budget.held_bytes or budget.is_spent():
                 joiner.give_up()
-            self.log.account(joiner.held_bytes - held)
+            self.log.account(joiner.held_bytes + joiner.compared_bytes - held)
             if joined is not None:
                 self._message(packet, sender, joined, start + record.end - record.start)
         return repeated
@@ -682,6 +687,10 @@ class DtlsFollower:
             if before != (tracker.log.client_hello, all(tracker.log.sealed)):
                 self.changed.append((packet.frame, tracker.log))
             self.ready = self._early and tracker.is_decided()
+
+    def add_fragments(self, sender: int, frame: int, conflict: FragmentConflict) -> None:
+        """Report that the IP fragments of the latest datagram differ."""
+        self._trackers[-1].directions[sender].problems.report_fragments(frame, conflict)
 
     def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the handshakes that are decided; `finish` does not yield them again."""

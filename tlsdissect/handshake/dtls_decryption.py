@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.handshake import key_schedule as schedule
-from tlsdissect.handshake.decryption import Reader12, RecordReader, suite13
+from tlsdissect.handshake.decryption import Reader12, RecordReader, Wrong, suite13
 from tlsdissect.handshake.dtls_messages import MessageJoiner
 from tlsdissect.handshake.events import client_random, new_event
 from tlsdissect.handshake.protection import Aead, HeaderMask, nonce_of
@@ -44,6 +44,8 @@ class FragmentJoiner:
 
     def __init__(self) -> None:
         self.numbers: dict[HandshakeEvent, int] = {}
+        self.wrong: list[Wrong] = []
+        """Messages that were sent again with other bytes."""
         self._joiners = (MessageJoiner(), MessageJoiner())
 
     def feed(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
@@ -52,7 +54,11 @@ class FragmentJoiner:
         size, end = len(content), record.start + len(record.body)
         fragments, _ = read_fragments(DtlsRecord(HANDSHAKE, record.version, record.epoch, 0, size, 0, 0, content))
         for fragment in fragments:
-            joined = self._joiners[record.sender].add(fragment, record.start, record.frame)
+            joiner = self._joiners[record.sender]
+            joined = joiner.add(fragment, record.start, record.frame)
+            if joiner.conflict is not None:
+                copies = joiner.conflict.copies(record.frame)
+                self.wrong.append(Wrong("conflicting_data", joiner.conflict.detail, record, copies))
             if joined is not None:
                 event = new_event(
                     record.sender, HANDSHAKE, joined.handshake_type, joined.length, joined.body, record.frame,
@@ -69,7 +75,7 @@ class DtlsReader12(Reader12):
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
         super().__init__(log, keys)
         self._fragments = FragmentJoiner()
-        self.numbers = self._fragments.numbers
+        self.numbers, self.wrong = self._fragments.numbers, self._fragments.wrong
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record; with a connection ID, content only of a message or an alert.
@@ -150,7 +156,7 @@ class DtlsReader13(RecordReader):
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
         super().__init__(log)
         self._fragments = FragmentJoiner()
-        self.numbers = self._fragments.numbers
+        self.numbers, self.wrong = self._fragments.numbers, self._fragments.wrong
         self._key = b"" if log.client_hello is None else client_random(log.client_hello.event)
         self._secrets = keys.find(self._key)
         self._epochs = (self._begin("CLIENT"), self._begin("SERVER"))

@@ -2,7 +2,8 @@
 
 RFC 6347 sections 4.2.2 to 4.2.4: each message has a number, `message_seq`, and each fragment says which bytes of its
 message it has. Fragments may come in any order, overlap and repeat; a retransmission may be fragmented in another way.
-Of overlapping bytes, those that came first count. A message is complete when no byte is missing.
+Of overlapping bytes, those that came first count, and others are a conflict. A message is complete when no byte is
+missing.
 
 Goal: each message once, by the datagram that completed it, in memory that is proportional to what was received and not
 to the lengths that headers state: one forged fragment may state 16 MiB. So a message is kept as the runs of bytes that
@@ -14,7 +15,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.capture.differences import differing
+from tlsdissect.handshake.problems import two_copies
+from tlsdissect.tls.codepoints import HandshakeType
+
 if TYPE_CHECKING:
+    from tlsdissect.model.connection import DataCopy
     from tlsdissect.tls.dtls import Fragment
 
 MAX_BEGUN = 16
@@ -23,6 +29,10 @@ MAX_RUNS = 4096
 """Maximum runs of bytes of an incomplete message that are not adjacent; further ones are left out."""
 MAX_KNOWN = 4096
 """Maximum messages of a side whose retransmissions are recognised."""
+COMPARED_BYTES = 1 << 16
+"""Maximum bytes of complete messages of a side that are kept to be compared with retransmissions."""
+MAX_CONFLICTS = 16
+"""Maximum messages of a side reported because they were sent again with other bytes."""
 RUN_BYTES = 128
 """Estimated bytes that a run takes besides its data."""
 
@@ -50,10 +60,43 @@ class JoinedMessage(NamedTuple):
     """The number of its fragments, repeated ones not included."""
 
 
+class MessageConflict(NamedTuple):
+    """Other bytes of a message than those that came first."""
+
+    message_seq: int
+    offset: int
+    """Of the first byte that differs in the message."""
+    known: bytes
+    """The bytes that came first, from the first that differs to the last."""
+    other: bytes
+    frame: int
+    """The frame of those that came first; of a complete message, the one that completed it."""
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in words."""
+        return f"message {self.message_seq} has other bytes at {self.offset} than in frame {self.frame}, which count"
+
+    def copies(self, frame: int) -> tuple[DataCopy, DataCopy]:
+        """Return both copies; the other bytes are in this frame."""
+        return two_copies(self.known, self.frame, self.other, frame)
+
+
 class MessageBuffer:
     """The received parts of one message."""
 
-    __slots__ = ("_ends", "_runs", "_starts", "fragments", "frame", "held_bytes", "received", "start")
+    __slots__ = (
+        "_ends",
+        "_frames",
+        "_runs",
+        "_starts",
+        "conflict",
+        "fragments",
+        "frame",
+        "held_bytes",
+        "received",
+        "start",
+    )
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -66,8 +109,12 @@ class MessageBuffer:
         self._ends: list[int] = []
         self._runs: list[bytes] = []
         """Disjoint parts in order; `_starts` and `_ends` are their places in the message."""
+        self._frames: list[int] = []
+        """The frame of each part."""
+        self.conflict: tuple[int, bytes, bytes, int] | None = None
+        """The first place at which other bytes came again, as in MessageConflict."""
 
-    def add(self, offset: int, data: bytes) -> list[tuple[int, int]]:
+    def add(self, offset: int, data: bytes, frame: int = 0) -> list[tuple[int, int]]:
         """Add the bytes of a fragment that were not received before; return their places in the message."""
         at, end = offset, offset + len(data)
         index = bisect_right(self._ends, at)
@@ -76,12 +123,13 @@ class MessageBuffer:
             following = self._starts[index] if index < len(self._starts) else end
             if following > at:
                 upto = min(following, end)
-                self._insert(index, at, data[at - offset : upto - offset])
+                self._insert(index, at, data[at - offset : upto - offset], frame)
                 new.append((at, upto))
                 index += 1
                 at = upto
-            if index < len(self._starts):
-                at = max(at, self._ends[index])
+            if at < end and index < len(self._starts):
+                self._compare(index, at, data[at - offset :])
+                at = self._ends[index]
                 index += 1
         self.fragments += bool(new) or not data
         return new
@@ -100,7 +148,16 @@ class MessageBuffer:
             at += len(run)
         return b"".join(parts)
 
-    def _insert(self, index: int, start: int, run: bytes) -> None:
+    def _compare(self, index: int, at: int, data: bytes) -> None:
+        """Note where data at a place in a part are other than that part."""
+        known = self._runs[index][at - self._starts[index] :]
+        found = differing(known, data) if self.conflict is None else None
+        if found is not None:
+            start, end = found
+            self.conflict = at + start, known[start:end], data[start:end], self._frames[index]
+
+    def _insert(self, index: int, start: int, run: bytes, frame: int) -> None:
+        self._frames.insert(index, frame)
         self._starts.insert(index, start)
         self._ends.insert(index, start + len(run))
         self._runs.insert(index, run)
@@ -118,8 +175,15 @@ class MessageJoiner:
         """Number of times that a message was sent again, by its first byte."""
         self.given_up = 0
         """Incomplete messages that were given up for lack of room."""
+        self.compared_bytes = 0
+        """Bytes of complete messages that are kept."""
+        self.conflict: MessageConflict | None = None
+        """The first place at which the latest fragment has other bytes, unless its message was reported before."""
         self._begun: dict[_Key, MessageBuffer] = {}
-        self._complete: set[_Key] = set()
+        self._complete: dict[_Key, JoinedMessage | None] = {}
+        """None for those that are not kept."""
+        self._conflicts: set[_Key] = set()
+        """Messages with a conflict."""
 
     def add(self, fragment: Fragment, start: int, frame: int) -> JoinedMessage | None:
         """Add a fragment in a frame, and return the message that it completes.
@@ -127,8 +191,10 @@ class MessageJoiner:
         `start` is the offset of the fragment's record in the bytes of the side's records.
         """
         key = (fragment.message_seq, fragment.handshake_type, fragment.length)
+        self.conflict = None
         if key in self._complete:
             self.retransmitted += fragment.offset == 0
+            self._compare(key, fragment)
             return None
         buffer = self._begun.get(key)
         if buffer is None:
@@ -138,16 +204,42 @@ class MessageJoiner:
             self.held_bytes += buffer.held_bytes
         before = buffer.held_bytes
         self.retransmitted += fragment.offset == 0 and buffer.has_beginning()
-        buffer.add(fragment.offset, fragment.data)
+        buffer.add(fragment.offset, fragment.data, frame)
+        if buffer.conflict is not None:
+            self._report(key, *buffer.conflict)
         buffer.frame = frame
         self.held_bytes += buffer.held_bytes - before
         if buffer.received < fragment.length:
             return None
         del self._begun[key]
         self.held_bytes -= buffer.held_bytes
+        joined = _joined(key, buffer)
         if len(self._complete) < MAX_KNOWN:
-            self._complete.add(key)
-        return _joined(key, buffer)
+            keeps = self.compared_bytes + len(joined.body) <= COMPARED_BYTES
+            self._complete[key] = joined if keeps else None
+            self.compared_bytes += len(joined.body) if keeps else 0
+        return joined
+
+    def _compare(self, key: _Key, fragment: Fragment) -> None:
+        """Compare a fragment of a complete message."""
+        known = self._complete[key]
+        if known is not None:
+            body = known.body[fragment.offset : fragment.offset + len(fragment.data)]
+            found = differing(body, fragment.data)
+            if found is not None:
+                start, end = found
+                self._report(key, fragment.offset + start, body[start:end], fragment.data[start:end], known.frame)
+
+    def _report(self, key: _Key, offset: int, known: bytes, other: bytes, frame: int) -> None:
+        """Note a conflict; a HelloVerifyRequest may have another cookie each time (RFC 6347 section 4.2.1)."""
+        if (
+            key in self._conflicts
+            or len(self._conflicts) >= MAX_CONFLICTS
+            or key[1] == HandshakeType.HELLO_VERIFY_REQUEST
+        ):
+            return
+        self._conflicts.add(key)
+        self.conflict = MessageConflict(key[0], offset, known, other, frame)
 
     def incomplete(self) -> list[JoinedMessage]:
         """Return the messages that are incomplete, in the order in which they began."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tlsdissect.capture.differences import differing
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.eap import FAILURE, METHODS, REQUEST, RESPONSE, START, SUCCESS, EapPacket
 from tlsdissect.flows.flow import UNKNOWN, Signal, TcpSide
@@ -24,6 +25,7 @@ from tlsdissect.handshake.direction import Direction
 from tlsdissect.handshake.facts.text import text
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
+from tlsdissect.handshake.problems import two_copies
 from tlsdissect.handshake.segments import new_segment
 from tlsdissect.handshake.sessions import established, identities
 from tlsdissect.model.connection import Eap
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.eap import EapConversation
@@ -258,6 +261,8 @@ class EapTracker:
         self._has_tls = False
         """Whether a packet with TLS came, from which on packets are read; those before it are only recorded."""
         self._latest: EapPacket | None = None
+        self._latest_frame = 0
+        """Its frame; 0 if that is not known."""
         self._more = False
         """Whether more fragments follow the latest packet, so that the other side only acknowledges it."""
         self._requests: deque[int] = deque(maxlen=_LATE)
@@ -299,7 +304,7 @@ class EapTracker:
         """Read a Request or Response."""
         sender = _SERVER if eap.code == REQUEST else _SUPPLICANT
         if eap.is_start:
-            self._latest, self._more = eap, False
+            self._latest, self._latest_frame, self._more = eap, packet.frame, False
             self._requests.append(eap.identifier)
             return
         if not self._is_next(sender, eap, packet.frame):
@@ -307,7 +312,7 @@ class EapTracker:
         fragment = read_fragment(eap, packet, spans)
         if sender == _SERVER:
             self._requests.append(eap.identifier)
-        self._latest, self._more = eap, eap.carries_tls and fragment.more
+        self._latest, self._latest_frame, self._more = eap, packet.frame, eap.carries_tls and fragment.more
         if not eap.carries_tls:
             return
         mine, other = self.readers[sender], self.readers[1 - sender]
@@ -324,9 +329,7 @@ class EapTracker:
             return True
         again = latest.code == eap.code
         if again and latest.identifier == eap.identifier:
-            detail = "another packet with the identifier of the one before, which counts"
-            reader = self.readers[sender].direction
-            reader.problems.report("conflicting_data", detail, frame, reader.assembler.position)
+            self._report_conflict(self.readers[sender].direction, latest.body, eap.body, frame)
             return False
         if sender == _SUPPLICANT:
             if eap.identifier == latest.identifier and not again:
@@ -350,6 +353,21 @@ class EapTracker:
         elif again:
             self._lose(_SUPPLICANT, frame, unless=self._more)
         return True
+
+    def _report_conflict(self, direction: Direction, known: bytes, other: bytes, frame: int) -> None:
+        """Report a packet with the identifier of the one before, and where their bytes differ."""
+        detail = "another packet with the identifier of the one before, which counts"
+        found = differing(known, other)
+        copies = None
+        if found is not None:
+            start, end = found
+            copies = two_copies(known[start:end], self._latest_frame, other[start:end], frame)
+        direction.problems.report("conflicting_data", detail, frame, direction.assembler.position, copies)
+
+    def add_fragments(self, code: int, frame: int, conflict: FragmentConflict) -> None:
+        """Report IP fragments that differ, of a packet with this code."""
+        side = _SERVER if code == REQUEST else _SUPPLICANT
+        self.readers[side].direction.problems.report_fragments(frame, conflict)
 
     def _lose(self, side: int, frame: int, *, unless: bool = False) -> None:
         """Handle a missing packet of a side, `unless` it only acknowledged a fragment."""

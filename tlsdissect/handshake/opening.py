@@ -14,6 +14,7 @@ from tlsdissect.handshake.quic_decryption import QuicReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tlsdissect.handshake.decryption import Wrong
     from tlsdissect.handshake.encrypted_hello import InnerHello
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin
@@ -29,8 +30,8 @@ class Reader(Protocol):
     """Label, key and origin of each secret that opened something."""
     others: set[bytes]
     """What the secrets of this connection are found by that were not needed."""
-    wrong: list[tuple[str, str, SealedRecord]]
-    """What is wrong in something that was opened, and where."""
+    wrong: list[Wrong]
+    """What is wrong in something that was opened."""
     numbers: dict[HandshakeEvent, int]
     """The `message_seq` of each message of DTLS."""
 
@@ -53,7 +54,7 @@ class Opened(NamedTuple):
     """What those of them are found by that are from a key log, and those that were not needed."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
-    wrong: tuple[tuple[str, str, SealedRecord], ...]
+    wrong: tuple[Wrong, ...]
     """As `Reader.wrong`."""
     numbers: dict[HandshakeEvent, int]
     """As `Reader.numbers`."""

@@ -23,6 +23,20 @@ class ProblemList(list[Problem]):
         if len(self) < MAX_PROBLEMS:
             self.append(Problem(code, detail, frame or None, offset, None, copies))
 
+    def report_fragments(self, frame: int, conflict: FragmentConflict) -> None:
+        """Add that IP fragments of the packet in a frame differ."""
+        self.report("conflicting_data", fragment_detail(conflict), frame, None, fragment_copies(conflict))
+
+
+def two_copies(known: bytes, frame: int, other: bytes, later: int) -> tuple[DataCopy, DataCopy]:
+    """Return both copies of bytes that came in these frames; those that came first count."""
+    return DataCopy(frame or None, known.hex(), True, None), DataCopy(later, other.hex(), False, None)
+
+
+def fragment_detail(conflict: FragmentConflict) -> str:
+    """Say where IP fragments differ."""
+    return f"IP fragments differ at byte {conflict.start} of their packet"
+
 
 def fragment_copies(conflict: FragmentConflict) -> tuple[DataCopy, DataCopy]:
     """Return both copies of bytes in which IP fragments differ."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
@@ -192,6 +193,11 @@ class QuicConnection:
     def report(self, sender: cython.longlong, code: str, detail: str, frame: cython.longlong) -> cython.bint:
         """Report a problem of a side; return whether it was not reported before, and the handshake is not over."""
         return self._handshake is not None and self._handshake.report(sender, code, detail, frame)
+
+    def report_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
+        """Report that the IP fragments of a datagram of a side differ, if the handshake is not over."""
+        if self._handshake is not None:
+            self._handshake.report_fragments(sender, frame, conflict)
 
     @cython.ccall
     def open(self, packet: LongPacket, data: bytes, sender: cython.longlong) -> OpenedPacket | None:
@@ -539,6 +545,12 @@ class QuicFollower:
         counts.add(packet, sender)
         self._let_pass(counts)
         self.ready = self._early and found is not None and found.is_decided() and not found.returned
+
+    def add_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
+        """Report that the IP fragments of the latest datagram differ."""
+        latest: QuicConnection | None = self._latest()
+        if latest is not None:
+            latest.report_fragments(sender, frame, conflict)
 
     @cython.cfunc
     def _let_pass(self, counts: Counts) -> cython.bint:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.handshake.crypto_stream import CryptoStream
-from tlsdissect.handshake.decryption import KeyedReader, suite13
+from tlsdissect.handshake.decryption import KeyedReader, Wrong, suite13
 from tlsdissect.handshake.events import HandshakeEvent, new_event
 from tlsdissect.handshake.quic_handshake import CONFLICT, FATAL
 from tlsdissect.handshake.quic_keys import PacketKey, version_keys
@@ -70,7 +70,7 @@ class QuicReader(KeyedReader):
         sent.expected = max(sent.expected, opened.number + 1)
         frames, error = read_frames(opened.payload)
         if error is not None:
-            self.wrong.append(("malformed_message", f"a Handshake packet: {error}", record))
+            self.wrong.append(Wrong("malformed_message", f"a Handshake packet: {error}", record))
         return [event for frame in frames for event in self._events(frame, record, sent)]
 
     def _key(self, side: int, version: int) -> tuple[PacketKey, Origin] | None:
@@ -87,9 +87,10 @@ class QuicReader(KeyedReader):
             conflicted = sent.crypto.conflict is not None
             data = sent.crypto.add(frame.offset, frame.crypto_data)
             if data is None:
-                self.wrong.append(("limit", "more bytes of CRYPTO frames were sent than are kept", record))
+                self.wrong.append(Wrong("limit", "more bytes of CRYPTO frames were sent than are kept", record))
             if sent.crypto.conflict is not None and not conflicted:
-                self.wrong.append(("conflicting_data", CONFLICT, record))
+                copies = sent.crypto.conflict.copies(sent.crypto.position, record.frame)
+                self.wrong.append(Wrong("conflicting_data", CONFLICT, record, copies))
             for message in sent.joiner.feed(data, record.start) if data else ():
                 events.append(
                     new_event(

@@ -22,6 +22,7 @@ from tlsdissect.tls.record import ALERT, HANDSHAKE, Message, MessageJoiner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.keys import CaptureKeys
@@ -140,6 +141,10 @@ class QuicHandshake:
                 return False
         problems.report(code, detail, frame, None)
         return True
+
+    def report_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
+        """Report that the IP fragments of a datagram of a side differ."""
+        self._side(sender).problems.report_fragments(frame, conflict)
 
     @cython.ccall
     def add_crypto(self, offset: cython.longlong, data: bytes, datagram: Datagram) -> cython.bint:

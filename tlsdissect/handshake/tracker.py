@@ -28,7 +28,7 @@ from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
-from tlsdissect.handshake.problems import fragment_copies
+from tlsdissect.handshake.problems import fragment_copies, fragment_detail
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import (
     MAX_CONFLICTS,
@@ -326,7 +326,7 @@ class Tracker:
         for sender, frame, conflict in self._fragments:
             self.directions[sender].problems.report(
                 "conflicting_data",
-                f"IP fragments differ at byte {conflict.start} of their packet",
+                fragment_detail(conflict),
                 given.get(frame, frame),
                 None,
                 tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in fragment_copies(conflict)]),

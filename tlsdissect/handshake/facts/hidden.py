@@ -315,8 +315,9 @@ class _HiddenMessages(MessageDecoder):
             first = failed[0]
             detail = f"{what} that the keys do not open: {len(failed)}, the first in this frame"
             found.append(Problem("not_opened", detail, first.frame, first.start, self._handshake.side(first.sender)))
-        for code, detail, record in self._opened.wrong:
-            found.append(Problem(code, detail, record.frame, record.start, self._handshake.side(record.sender)))
+        for code, detail, record, copies in self._opened.wrong:
+            side = self._handshake.side(record.sender)
+            found.append(Problem(code, detail, record.frame, record.start, side, copies))
         if log.unkept:
             found.append(Problem("limit", f"more protected {what} were sent than are kept to be opened"))
         return tuple(found)
