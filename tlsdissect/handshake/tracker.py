@@ -180,6 +180,8 @@ class Tracker:
         self._segments.drop()
         self.directions = (Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other))
         self._segments = Segments(self._budget)
+        self._fragments = ()
+        self.frames, self.unordered = NO_FRAMES, False
         self.before = _NOT_KEPT if self.flow.passed else None
         return self._start()
 
