@@ -10,34 +10,61 @@ from recorded import HEADER, ROOT, SAMPLES, kept
 
 import tlsdissect
 from tlsdissect.tls import layout
-from tlsdissect.views.tree import fields, laid_records, layouts
+from tlsdissect.views.tree import fields, laid_records, layouts, patterns
 from tlsdissect.views.tree.fields import VARYING
-from tlsdissect.views.tree.layouts import MAX_SHAPES, Layouts, parted, row
+from tlsdissect.views.tree.layouts import MAX_SHAPES, DerValue, Layouts, parted, row
+from tlsdissect.views.tree.patterns import Patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pytest
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.tree.model import Node
+    from tlsdissect.model.transcript import Span
+    from tlsdissect.views.tree.patterns import Part, PatternedTree
 
 CAPTURES = sorted((ROOT / "samples").rglob("*.pcap"))
 
 
-def rows(node: Node) -> list[Any]:
-    """The rows that a page draws of a part of a record; no sizes of what is in no frame."""
-    layout, texts, inner = parted(node)
+class Page:
+    """Draws as the page does."""
 
-    def fill(cells: list[Any]) -> list[Any]:
-        name, size, text, *others = [*cells, *[None] * (7 - len(cells))]
-        text = texts[text] if isinstance(text, int) else text
-        return [name, size if node.bytes else 0, text, *others[:3], [fill(child) for child in others[3] or ()]]
+    def __init__(self) -> None:
+        self.patterns = Patterns()
+        self.values: dict[str, bytes] = {}
 
-    filled = [fill(cells) for cells in msgspec.json.decode(layout)]
-    filled[0][6] += [one for part in inner for one in rows(part)]
-    return filled
+    def record(self, tree: PatternedTree, number: int) -> tuple[list[Any], list[tuple[int, int | None]]]:
+        """The rows of a record's parts, and the place of each of its bytes."""
+        self.values |= self.patterns.values.take()
+        parts, spans = tree.pattern.records[number].parts, tree.moments[number].spans
+        own = [place for part in parts for place in bytes_of(part.spans or ())]
+        assert not own or not spans
+        return [row for part in parts for row in self.rows(tree, part)], own or bytes_of(spans)
+
+    def rows(self, tree: PatternedTree, part: Part) -> list[Any]:
+        texts = tree.texts[part.texts :] if isinstance(part.texts, int) else part.texts
+
+        def fill(cells: list[Any]) -> list[list[Any]]:
+            name, size, text, *others = [*cells, *[None] * (7 - len(cells))]
+            text = texts[text] if isinstance(text, int) else text
+            if isinstance(text, DerValue):
+                assert name == ""
+                return [one for row in msgspec.json.decode(self.values[text.digest]) for one in fill(row)]
+            inside = [one for child in others[3] or () for one in fill(child)]
+            return [[name, 0 if part.spans == () else size, text, *others[:3], inside]]
+
+        filled = [one for cells in msgspec.json.decode(part.layout) for one in fill(cells)]
+        filled[0][6] += [one for inner in part.inner for one in self.rows(tree, inner)]
+        return filled
+
+
+def bytes_of(spans: Sequence[Span]) -> list[tuple[int, int | None]]:
+    """The place of each byte."""
+    return [
+        (span.frame, None if span.offset is None else span.offset + at) for span in spans for at in range(span.length)
+    ]
 
 
 def without_end(cells: list[Any]) -> list[Any]:
@@ -47,25 +74,17 @@ def without_end(cells: list[Any]) -> list[Any]:
     return [name, *[[without_end(one) for one in cell] if isinstance(cell, list) else cell for cell in others]]
 
 
-def check(connection: Connection, found: Layouts) -> None:
+def check(connection: Connection, page: Page) -> None:
     """Compare what a page draws of a connection with its tree."""
-    tree, laid = tlsdissect.tree(connection).records, laid_records(connection, found)
-    assert len(tree) == len(laid)
-    for wanted, record in zip(tree, laid, strict=True):
-        shown = [without_end(one) for part in record.node.children for one in rows(part)]
-        assert shown == [without_end(row(child)) for child in wanted.node.children]
-        assert [one for part in record.node.children for one in places(part)] == [
-            one for child in wanted.node.children for one in places(child)
-        ]
-
-
-def places(node: Node) -> list[tuple[int, int | None]]:
-    """The place of each byte."""
-    return [
-        (span.frame, None if span.offset is None else span.offset + at)
-        for span in node.bytes
-        for at in range(span.length)
-    ]
+    tree, drawn = tlsdissect.tree(connection).records, page.patterns.tree(connection)
+    assert len(tree) == len(drawn.pattern.records) == len(drawn.moments)
+    for number, wanted in enumerate(tree):
+        record, moment = drawn.pattern.records[number], drawn.moments[number]
+        assert (record.sender, record.meaning) == (wanted.sender, wanted.node.meaning)
+        assert moment[:2] == (wanted.frame, wanted.ms)
+        shown, places = page.record(drawn, number)
+        assert list(map(without_end, shown)) == [without_end(row(child)) for child in wanted.node.children]
+        assert places == [place for child in wanted.node.children for place in bytes_of(child.bytes)]
 
 
 def damaged(path: Path, random: Random, folder: Path) -> Iterator[Path]:
@@ -87,7 +106,7 @@ def damaged(path: Path, random: Random, folder: Path) -> Iterator[Path]:
 
 def test_a_page_draws_the_tree_of_each_connection(tmp_path: Path) -> None:
     """Also of damaged ones, whose bytes are nearly those of others."""
-    found, random = Layouts(), Random(1)  # noqa: S311 (a test is repeated with the same damage)
+    found, random = Page(), Random(1)  # noqa: S311 (a test is repeated with the same damage)
     for sample in SAMPLES:
         for path in (sample, *damaged(sample, random, tmp_path)):
             for connection in kept(path):
@@ -96,7 +115,7 @@ def test_a_page_draws_the_tree_of_each_connection(tmp_path: Path) -> None:
 
 def test_a_page_draws_what_keys_opened() -> None:
     """In TCP, QUIC, DTLS and EAP."""
-    found = Layouts()
+    found = Page()
     for path in CAPTURES:
         keys = path.with_suffix(".keys")
         for connection in tlsdissect.read(path, keep=True, keylog=keys if keys.exists() else ()):
@@ -121,13 +140,31 @@ def test_a_certificate_in_another_message_is_not_decoded_again(monkeypatch: pyte
     (connection,) = kept(ROOT / "samples/tls12-full.pcap")
     found = Layouts()
     before = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
-    found._shapes.clear()
+    found.clear()
     decoded: list[str] = []
     monkeypatch.setattr(fields, "asn1", lambda *given: decoded.append(given[4]) or ())
     after = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
     assert (after, decoded) == (before, [])
+    assert len(found.values.take()) == 2
     laid_records(connection, Layouts())
-    assert decoded[0] == "Certificate"
+    assert decoded == ["Certificate"] * 2
+
+
+def test_a_connection_of_a_known_pattern_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another random."""
+    sample = ROOT / "samples/tls12-full.pcap"
+    (first,) = kept(sample)
+    other = tmp_path / "other.pcap"
+    other.write_bytes(sample.read_bytes().replace(first.transcript.records[0].fragment[6:38], bytes(32)))
+    (second,) = kept(other)
+    found = Patterns()
+    before = found.tree(first)
+    monkeypatch.setattr(patterns, "laid_records", None)
+    after = found.tree(second)
+    assert after.pattern is before.pattern
+    assert [pair for pair in zip(before.texts, after.texts, strict=True) if pair[0] != pair[1]] == [
+        (first.client_hello.random, "00" * 32)
+    ]
 
 
 def test_no_field_that_varies_decides_about_another() -> None:
@@ -141,9 +178,10 @@ def test_no_field_that_varies_decides_about_another() -> None:
 
 def test_layouts_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layouts, "LAYOUT_BYTES", 4000)
-    found = Layouts()
+    found = Page()
     for sample in SAMPLES:
         for connection in kept(sample):
             check(connection, found)
-            assert found._used <= 4000
-            assert all(len(shapes) <= MAX_SHAPES for shapes in found._shapes.values())
+            assert found.patterns._used <= 4000
+            known = [*found.patterns._shapes.values(), *found.patterns._patterns.values()]
+            assert all(len(shapes) <= MAX_SHAPES for shapes in known)

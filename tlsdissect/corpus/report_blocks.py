@@ -32,6 +32,8 @@ class _Batch(NamedTuple):
 
 class _Packed(NamedTuple):
     text: str
+    values: dict[str, bytes]
+    """The nodes of DER values that this process has not sent before."""
     error: str | None = None
 
 
@@ -44,6 +46,7 @@ class ParallelBlocks:
         self._room = threading.Semaphore(2 * jobs)
         """Of batches that wait or are being packed, so that reading does not run ahead."""
         self._packed: list[str] = []
+        self._values: dict[str, bytes] = {}
         self._error: Exception | None = None
         self._threads = [threading.Thread(target=self._serve, args=(one,), daemon=True) for one in self._workers]
         for thread in self._threads:
@@ -59,14 +62,14 @@ class ParallelBlocks:
         self._batches.put(_Batch(len(self._packed), pickle.dumps(connections, pickle.HIGHEST_PROTOCOL)))
         self._packed.append("")
 
-    def finish(self) -> list[str]:
-        """Return all blocks as text for the page."""
+    def finish(self) -> tuple[list[str], dict[str, bytes]]:
+        """Return all blocks as text for the page, and the nodes of DER values by digest."""
         for _ in self._threads:
             self._batches.put(None)
         for thread in self._threads:
             thread.join()
         self._raise()
-        return self._packed
+        return self._packed, self._values
 
     def close(self) -> None:
         """Kill the processes."""
@@ -90,6 +93,7 @@ class ParallelBlocks:
                     self._error = WorkerLostError(f"a process of this command {worker.cause_of_death()}")
                 else:
                     self._packed[batch.number] = packed.text
+                    self._values.update(packed.values)
                     if packed.error is not None:
                         self._error = WorkerError(packed.error)
             self._room.release()
@@ -112,8 +116,9 @@ def _pack(theirs: Pipe, pipe: Pipe) -> None:
 
 def _packed(blocks: Blocks, connections: bytes) -> _Packed:
     try:
-        return _Packed(blocks.pack(pickle.loads(connections)))  # noqa: S301  # from our own process
+        text = blocks.pack(pickle.loads(connections))  # noqa: S301  # from our own process
+        return _Packed(text, blocks.values())
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  # the parent raises it
-        return _Packed("", f"{type(error).__name__}: {error}")
+        return _Packed("", {}, f"{type(error).__name__}: {error}")

@@ -264,6 +264,10 @@ class Places:
     def _add(self, start: int, size: int) -> list[tuple[int, int]]:
         """Mark bytes as placed; return the ranges that were not placed before."""
         end, gaps = start + size, []
+        if len(self._ends) == 1 and start == self._ends[0]:
+            # In order, as nearly all are.
+            self._ends[0] = end
+            return [(start, end)]
         first = bisect_left(self._ends, start)
         last, at = first, start
         while last < len(self._starts) and self._starts[last] <= end:

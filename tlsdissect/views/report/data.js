@@ -11,18 +11,30 @@ async function unpack(id) {
   return JSON.parse(await new Response(stream).text());
 }
 
-// Returns the details of a row, which are packed in blocks; null if the page has none.
-async function details(name, number) {
-  const id = `${name}-details-${Math.floor(number / settings.together)}`;
-  // Details come after this script; before something follows them, a part of them may be missing.
+// Returns the content of a block; undefined if the page has none of this name.
+async function load(id) {
+  // Blocks come after this script; before something follows one, a part of it may be missing.
   if (!document.getElementById(id)?.nextSibling) await loaded;
   if (!blocks.has(id) && document.getElementById(id)) {
     if (blocks.size >= KEPT) blocks.delete(blocks.keys().next().value);
     blocks.set(id, await unpack(id));
   }
-  const block = blocks.get(id);
+  return blocks.get(id);
+}
+
+// Returns the details of a row, which are packed in blocks; null if the page has none.
+async function details(name, number) {
+  const block = await load(`${name}-details-${Math.floor(number / settings.together)}`);
   const one = block?.entries[number % settings.together];
-  return one ? { ...one, layouts: block.layouts } : null;
+  if (!one?.records) return one ?? null;
+  const texts = await Promise.all(one.texts.map((text) => (Array.isArray(text) ? value(text[0]) : text)));
+  return { ...one, texts, pattern: block.patterns[one.pattern], layouts: block.layouts };
+}
+
+// Returns the nodes of a DER value, of which the page has each once, before all details.
+async function value(digest) {
+  const many = document.querySelectorAll("script[id^=values-]").length;
+  return (await load(`values-${parseInt(digest.slice(0, 8), 16) % many}`))[digest];
 }
 
 function element(tag, attributes, ...children) {

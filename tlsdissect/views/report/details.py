@@ -19,18 +19,18 @@ from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import drawn, joined
 from tlsdissect.views.printable import printable
-from tlsdissect.views.tree import laid_records
-from tlsdissect.views.tree.layouts import Layouts, parted
+from tlsdissect.views.tree.layouts import DerValue
+from tlsdissect.views.tree.patterns import Patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.axis import Slant
     from tlsdissect.views.ladder.model import Ladder
-    from tlsdissect.views.tree.model import Node, TreeRecord
+    from tlsdissect.views.tree.patterns import Part, Pattern, PatternedTree
 
 TOGETHER = 64
 """Connections per block; a click unpacks one block."""
@@ -54,8 +54,8 @@ class Packer(Protocol):
         """Add a block: connections, each with the numbers of its certificates."""
         ...
 
-    def finish(self) -> list[str]:
-        """Return all blocks as text for the page."""
+    def finish(self) -> tuple[list[str], dict[str, bytes]]:
+        """Return all blocks as text for the page, and the nodes of DER values by digest."""
         ...
 
 
@@ -63,7 +63,7 @@ class Blocks:
     """Makes the details in this process."""
 
     def __init__(self) -> None:
-        self._layouts = Layouts()
+        self._patterns = Patterns()
         self._packed: list[str] = []
 
     def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
@@ -71,61 +71,91 @@ class Blocks:
         if connections:
             self._packed.append(self.pack(connections))
 
-    def finish(self) -> list[str]:
-        """Return all blocks as text for the page."""
-        return self._packed
+    def finish(self) -> tuple[list[str], dict[str, bytes]]:
+        """Return all blocks as text for the page, and the nodes of DER values by digest."""
+        return self._packed, self.values()
+
+    def values(self) -> dict[str, bytes]:
+        """Return the nodes of DER values, by digest, that were not returned before."""
+        return self._patterns.values.take()
 
     def pack(self, connections: list[tuple[Connection, list[int]]]) -> str:
         """Return a block as text for the page."""
         trees = [
-            laid_records(connection, self._layouts) if isinstance(connection, KeptConnection) else ()
+            self._patterns.tree(connection) if isinstance(connection, KeptConnection) else None
             for connection, _ in connections
         ]
         details = [connection_details(*one) for one in connections]
         block = _Block()
-        for records, one in zip(trees, details, strict=True):
-            block.add(records, one)
+        for tree, one in zip(trees, details, strict=True):
+            block.add(tree, one)
         return block.packed()
 
 
 class _Block:
-    """Details of some connections, in which each distinct layout of a message is stored once.
+    """Details of some connections, in which each layout of a message, and each pattern of trees, is stored once.
 
-    Unpacked it is `{"layouts": [...], "entries": [...]}`. Layouts are as in `LaidNode`. A record of an entry has parts:
-    each has the number of its layout, its byte ranges in the frames, the texts of this message, and the parts in it.
+    Unpacked it is `{"layouts": [...], "patterns": [...], "entries": [...]}`. Layouts are as in `LaidNode`. A pattern is
+    a list of records: sender, meaning, and parts. A part has the number of its layout, its texts or the number of the
+    first of them, its byte ranges in the frames if it does not follow the part before it, and the parts in it. An entry
+    has the number of its pattern, for each record its frame, its time and its byte ranges, and the texts, in which
+    `[digest]` stands for a DER value.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
+        self._layouts: dict[bytes, int] = {}
+        self._patterns: dict[bytes, int] = {}
+        self._seen: dict[int, tuple[Pattern, int]] = {}
+        """Patterns with their numbers, by id."""
         self._entries: list[dict[str, Any]] = []
 
-    def add(self, records: Iterable[TreeRecord], details: dict[str, Any]) -> None:
-        """Add a connection: the records of its tree, and its details."""
-        shown = []
-        for record in records:
-            parts = [self._part(one) for one in record.node.children]
-            shown.append([record.sender, record.frame, milliseconds(record.ms), record.node.meaning, parts])
-        self._entries.append({"records": shown, **details})
+    def add(self, tree: PatternedTree | None, details: dict[str, Any]) -> None:
+        """Add a connection: its tree, if it has one, and its details."""
+        if tree is not None:
+            records = [
+                (frame, milliseconds(ms), [(span.frame, span.offset, span.length) for span in spans])
+                for frame, ms, spans in tree.moments
+            ]
+            texts = [[one.digest] if isinstance(one, DerValue) else one for one in tree.texts]
+            details = {"pattern": self._number(tree.pattern), "records": records, "texts": texts, **details}
+        self._entries.append(details)
 
     def packed(self) -> str:
         """Return the block as text for a page."""
-        return packed({"layouts": [Raw(one) for one in self._numbers], "entries": self._entries})
+        layouts, patterns = [list(map(Raw, one)) for one in (self._layouts, self._patterns)]
+        return packed({"layouts": layouts, "patterns": patterns, "entries": self._entries})
 
-    def _part(self, node: Node) -> list[Any]:
+    def _number(self, pattern: Pattern) -> int:
+        """Return the number of a pattern: equal ones have one."""
+        seen = self._seen.get(id(pattern))
+        if seen is None:
+            text = encode([(one.sender, one.meaning, list(map(self._part, one.parts))) for one in pattern.records])
+            seen = self._seen[id(pattern)] = pattern, self._patterns.setdefault(text, len(self._patterns))
+        return seen[1]
+
+    def _part(self, part: Part) -> list[Any]:
         """Return a part of a record, without missing values at the end."""
-        layout, texts, inner = parted(node)
-        number = self._numbers.setdefault(layout, len(self._numbers))
-        places = [[span.frame, span.offset, span.length] for span in node.bytes]
-        if inner:
-            return [number, places, texts, [self._part(one) for one in inner]]
-        if texts:
-            return [number, places, texts]
-        return [number, places] if places else [number]
+        number = self._layouts.setdefault(part.layout, len(self._layouts))
+        spans = None if part.spans is None else [(span.frame, span.offset, span.length) for span in part.spans]
+        if part.inner:
+            return [number, part.texts, spans, list(map(self._part, part.inner))]
+        if spans is not None:
+            return [number, part.texts, spans]
+        return [number, part.texts] if part.texts != () else [number]
 
 
 def milliseconds(value: float | None) -> float | None:
     """Round to the digits that the page shows."""
     return None if value is None else round(value, 3)
+
+
+def packed_values(values: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the nodes of DER values in blocks: the number of a value's block is its digest modulo their number."""
+    many = -(-len(values) // TOGETHER)
+    blocks: list[dict[str, Raw]] = [{} for _ in range(many)]
+    for digest in sorted(values):
+        blocks[int(digest[:8], 16) % many][digest] = Raw(values[digest])
+    return map(packed, blocks)
 
 
 def packed(value: object) -> str:

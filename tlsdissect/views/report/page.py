@@ -32,6 +32,7 @@ from tlsdissect.views.report.details import (
     certificate_details,
     certificate_row,
     packed,
+    packed_values,
 )
 from tlsdissect.views.report.failures import Failures
 from tlsdissect.views.report.figure_rows import FigureData
@@ -291,7 +292,10 @@ class Report:
         yield _data("connections-rows", packed(self._rows))
         yield _data("certificates-rows", packed(shown))
         yield f"<script>{_script()}</script>\n"
-        for number, block in enumerate(self._packer.finish()):
+        blocks, values = self._packer.finish()
+        for number, block in enumerate(packed_values(values)):
+            yield _data(f"values-{number}", block)
+        for number, block in enumerate(blocks):
             yield _data(f"connections-details-{number}", block)
         for at in range(0, len(shown), TOGETHER):
             those = summaries[at : min(at + TOGETHER, len(shown))]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.tree.layouts import Build, Lay, Layouts
+    from tlsdissect.views.tree.layouts import Build, Dated, Lay, Layouts
     from tlsdissect.views.tree.model import MappedBytes, Node, Packets, TreeRecord
 
 _DAY = 86_400
@@ -57,12 +57,18 @@ def tree(connection: Connection) -> Tree:
 
 def laid_records(connection: Connection, layouts: Layouts) -> list[TreeRecord]:
     """Return the records of a connection's tree, in which messages are nodes of layouts."""
-    captured = _captured(connection)
+    dated = random_meaning(connection)
 
     def lay(ground: MappedBytes, key: Hashable, build: Build) -> tuple[Node, ...]:
-        return layouts.lay(ground, key, build, lambda random: _begin(random, captured))
+        return layouts.lay(ground, key, build, dated)
 
     return _records(connection, lay)
+
+
+def random_meaning(connection: Connection) -> Dated:
+    """Return the function that returns the meaning of a random of this connection, in hexadecimal, if it has one."""
+    captured = _captured(connection)
+    return lambda random: _begin(random, captured)
 
 
 def _records(connection: Connection, lay: Lay) -> list[TreeRecord]:

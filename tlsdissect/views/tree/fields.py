@@ -118,6 +118,8 @@ class Varying(Struct, frozen=True):
     name: str
     is_number: bool
     has_meaning: bool
+    der_in: str | None = None
+    """The reference of what has it, if it is a DER value, or else an empty text."""
 
     def describer(self) -> Callable[[bytes], tuple[int | str, str | None]]:
         """Return the function that returns the value that a message has here, and its meaning."""

@@ -3,15 +3,18 @@
 Nearly all messages of a capture have the fields of one before them, and differ in a random, a session id, a name, a
 key or a signature. So the nodes of a message are built once, as JSON in which these values are numbers of texts, and
 for each further message only the texts are made. A message has a known layout if it equals the first of that layout in
-every byte but those of the fields in `fields.VARYING`, on which nothing else depends: a length, a code point or a
-certificate that differs makes another layout.
+every byte but those of DER values and of the fields in `fields.VARYING`, on which nothing else depends: a length or a
+code point that differs makes another layout.
+
+A page has the nodes of each DER value once, however many connections show a certificate: they are most of its bytes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from msgspec import Raw
+from msgspec import Struct
 from msgspec.json import encode
 
 from tlsdissect.views.printable import printable
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     """A function that builds the nodes of a message from its fields."""
     Lay = Callable[[MappedBytes, Hashable, Build], tuple[Node, ...]]
     """A function that returns the nodes of some bytes; the key has everything else that the nodes depend on."""
+    Dated = Callable[[str], str | None]
+    """A function that returns the meaning of a random without a mark."""
+
+T = TypeVar("T")
 
 LAYOUT_BYTES: Final = 32 << 20
 """Bytes of layouts that are kept for later messages of the report: beyond it, all are computed again."""
@@ -41,58 +48,66 @@ def built(ground: MappedBytes, _: Hashable, build: Build) -> tuple[Node, ...]:
     return build(Fields(ground))
 
 
+class DerValue(Struct, frozen=True, gc=False):
+    """A DER value in a message."""
+
+    digest: str
+    """By which the page has its nodes."""
+
+
 class LaidNode(Node, frozen=True, kw_only=True):
     """The nodes of a layout in a place."""
 
     layout: bytes
     """A list of nodes in JSON: `[name, bytes, text, remark, reference, problem, children]` without missing values at
-    the end, where a number as text is that of one of the texts."""
-    texts: tuple[str, ...] = ()
-
-
-class _EncodedNode(Node, frozen=True, kw_only=True):
-    """A node and those in it, as a page has them."""
-
-    encoded: Raw
+    the end, where a number as text is that of one of the texts. A node without a name stands for those of a DER value.
+    """
+    texts: tuple[str | DerValue, ...] = ()
+    varying: tuple[Varying, ...] = ()
+    """Where the texts are from."""
 
 
 class _LaidFields(Fields):
-    """Builds the nodes of a message, and DER values that other messages had before as they were built for these."""
+    """Builds the nodes of a message, in which a node without a name stands for those of a DER value."""
 
-    def __init__(self, data: bytes, known: dict[Hashable, tuple[Node, ...]]) -> None:
+    def __init__(self, data: bytes) -> None:
         super().__init__(RelativeBytes(data))
-        self._known = known
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
-        """Return the nodes of a DER value."""
-        key = name, cited, self._data[start:end]
-        if key not in self._known:
-            nodes = super().der(name, start, end, cited)
-            self._known[key] = tuple([_EncodedNode("", encoded=Raw(encode(row(node)))) for node in nodes])
-        return self._known[key]
+        """Return the node that stands for a DER value."""
+        node = Node("", name, bytes=self.spans(start, end))
+        self.varying.append(
+            Varying(start, start, end, None, name, is_number=False, has_meaning=False, der_in=cited or "")
+        )
+        return (node,)
 
 
-class _Shape:
-    """A choice of varying fields, and the layouts with them, by all other bytes."""
+class Shape(Generic[T]):
+    """A choice of varying fields, and what is known about bytes with them, by all other bytes."""
 
     def __init__(self, varying: tuple[Varying, ...], size: int) -> None:
         self.varying = varying
         ends = [0, *[one.end for one in varying]]
         starts = [*[one.start for one in varying], size]
-        self._described = [(one.describer(), one.has_meaning, one.name == "random") for one in varying]
+        self._described = [
+            None if one.der_in is not None else (one.describer(), one.has_meaning, one.name == "random")
+            for one in varying
+        ]
         self._fixed = [slice(*pair) for pair in zip(ends, starts, strict=True) if pair[0] < pair[1]]
-        self.layouts: dict[bytes, bytes] = {}
+        self.known: dict[bytes, T] = {}
 
     def fixed(self, data: bytes) -> bytes:
         """Return the bytes that do not vary."""
         return b"".join([data[one] for one in self._fixed]) if self.varying else data
 
-    def texts(self, data: bytes, dated: Callable[[str], str | None]) -> tuple[str, ...] | None:
+    def texts(self, data: bytes, dated: Dated, values: DerValues) -> tuple[str | DerValue, ...] | None:
         """Return the texts of the varying fields; None if one has a meaning and had none before, or the reverse."""
-        if not self._described:
-            return ()
-        texts = []
-        for describe, has_meaning, is_random in self._described:
+        texts: list[str | DerValue] = []
+        for one, described in zip(self.varying, self._described, strict=True):
+            if described is None:
+                texts.append(values.value(one, data))
+                continue
+            describe, has_meaning, is_random = described
             value, meaning = describe(data)
             if (meaning is not None) != has_meaning:
                 return None
@@ -102,58 +117,94 @@ class _Shape:
         return tuple(texts)
 
 
+class DerValues:
+    """The nodes of certificates, names and OCSP responses: few are distinct, and most of them are large."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._new: dict[str, bytes] = {}
+
+    def take(self) -> dict[str, bytes]:
+        """Return the nodes of the values that were not taken yet, by digest.
+
+        They are a list in JSON, as in `LaidNode.layout`, without numbers as texts.
+        """
+        taken, self._new = self._new, {}
+        return taken
+
+    def value(self, place: Varying, data: bytes) -> DerValue:
+        """Return the value in this place of a message."""
+        found = data[place.start : place.end]
+        # The same bytes may be under another name, or in a message of another RFC.
+        digest = blake2b(f"{place.name}\0{place.der_in}\0".encode() + found, digest_size=16).hexdigest()
+        if digest not in self._known:
+            nodes = Fields(RelativeBytes(found)).der(place.name, 0, len(found), place.der_in or None)
+            self._known.add(digest)
+            self._new[digest] = encode([row(node) for node in nodes])
+        return DerValue(digest)
+
+
 class Layouts:
     """Finds the layouts of messages, and computes those that are new."""
 
     def __init__(self) -> None:
-        self._shapes: dict[Hashable, list[_Shape]] = {}
-        self._der: dict[Hashable, tuple[Node, ...]] = {}
-        """The nodes of certificates, names and OCSP responses: few are distinct, and most of them are large."""
+        self._shapes: dict[Hashable, list[Shape[bytes]]] = {}
+        self.values = DerValues()
         self._used = 0
 
-    def lay(
-        self, ground: MappedBytes, key: Hashable, build: Build, dated: Callable[[str], str | None]
-    ) -> tuple[LaidNode]:
-        """Return the layout of bytes, in their place; `dated` returns the meaning of a random without a mark."""
+    def lay(self, ground: MappedBytes, key: Hashable, build: Build, dated: Dated) -> tuple[LaidNode]:
+        """Return the layout of bytes, in their place."""
         data = ground.data
         spans = ground.spans(0, len(data))
         shapes = self._shapes.setdefault((key, len(data)), [])
         for shape in shapes:
-            layout = shape.layouts.get(shape.fixed(data))
-            texts = None if layout is None else shape.texts(data, dated)
+            layout = shape.known.get(shape.fixed(data))
+            texts = None if layout is None else shape.texts(data, dated, self.values)
             if layout is not None and texts is not None:
-                return (LaidNode("", bytes=spans, layout=layout, texts=texts),)
+                return (LaidNode("", bytes=spans, layout=layout, texts=texts, varying=shape.varying),)
         shape, layout = self._new(shapes, data, build)
-        return (LaidNode("", bytes=spans, layout=layout, texts=shape.texts(data, dated) or ()),)
+        texts = shape.texts(data, dated, self.values) or ()
+        return (LaidNode("", bytes=spans, layout=layout, texts=texts, varying=shape.varying),)
 
-    def _new(self, shapes: list[_Shape], data: bytes, build: Build) -> tuple[_Shape, bytes]:
-        fields = _LaidFields(data, self._der)
+    def _new(self, shapes: list[Shape[bytes]], data: bytes, build: Build) -> tuple[Shape[bytes], bytes]:
+        fields = _LaidFields(data)
         nodes = build(fields)
         places = {one.node: one for one in fields.varying}
         found: list[Varying] = []
         layout = encode([_row(node, places, found) for node in nodes])
-        varying = tuple(sorted(found, key=lambda one: one.start))
-        shape = next((one for one in shapes if one.varying == varying), None)
-        if shape is None:
-            shape = _Shape(varying, len(data))
-            shapes.append(shape)
-            del shapes[:-MAX_SHAPES]
-        shape.layouts[shape.fixed(data)] = layout
-        # What is kept of DER is in the layout, too.
-        self._used += 2 * (len(data) + len(layout) + ENTRY_BYTES)
-        if self._used > LAYOUT_BYTES:
-            self._shapes.clear()
-            self._der.clear()
-            self._used = 0
+        shape = shape_of(shapes, tuple(sorted(found, key=lambda one: one.start)), len(data))
+        shape.known[shape.fixed(data)] = layout
+        self.account(len(data) + len(layout))
         return shape, layout
 
+    def account(self, size: int) -> None:
+        """Count bytes that are kept; beyond the limit, forget what is known."""
+        self._used += size + ENTRY_BYTES
+        if self._used > LAYOUT_BYTES:
+            self._used = 0
+            self.clear()
 
-def row(node: Node) -> list[Any] | Raw:
+    def clear(self) -> None:
+        """Forget what is known."""
+        self._shapes.clear()
+
+
+def shape_of(shapes: list[Shape[T]], varying: tuple[Varying, ...], size: int) -> Shape[T]:
+    """Return the one of these shapes that has such fields, or a new one; the oldest of many is forgotten."""
+    shape = next((one for one in shapes if one.varying == varying), None)
+    if shape is None:
+        shape = Shape(varying, size)
+        shapes.append(shape)
+        del shapes[:-MAX_SHAPES]
+    return shape
+
+
+def row(node: Node) -> list[Any]:
     """Return a node as a page has it, without its places."""
     return _row(node, {}, [], None)
 
 
-def parted(node: Node) -> tuple[bytes, tuple[str, ...], tuple[Node, ...]]:
+def parted(node: Node) -> tuple[bytes, tuple[str | DerValue, ...], tuple[Node, ...]]:
     """Return the layout of a node, its texts, and the nodes at its end that have layouts of their own in them."""
     if isinstance(node, LaidNode):
         return node.layout, node.texts, ()
@@ -166,10 +217,8 @@ def _is_laid(node: Node) -> bool:
     return isinstance(node, LaidNode) or any(map(_is_laid, node.children))
 
 
-def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any] | Raw:
+def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any]:
     """Return a node as a page has it, and add the varying fields in it to `found`."""
-    if isinstance(node, _EncodedNode):
-        return node.encoded
     size = sum(span.length for span in node.bytes)
     place = node.bytes[0].offset if node.bytes and not node.children else None
     text: str | int = node.text
