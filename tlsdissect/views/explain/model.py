@@ -77,6 +77,8 @@ def _evidence(frames: tuple[int, ...], other: tuple[int, ...], *, guess: bool) -
 
 
 def _frames(numbers: tuple[int, ...]) -> str:
+    if len(numbers) == 1:
+        return f"frame {numbers[0]}"
     frames = sorted(set(numbers))
     return f"frame{'s' * (len(frames) > 1)} {', '.join(map(str, frames))}"
 

@@ -367,6 +367,8 @@ def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
 
 def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
     """Yield the segments without new bytes, and those that fill a gap before later bytes."""
+    if _in_order(packets):
+        return
     sides: dict[Side, _Seen] = {"client": _Seen(), "server": _Seen()}
     for packet in packets:
         if not packet.length or packet.offset is None:
@@ -375,6 +377,17 @@ def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
         if before is not None:
             ms = elapsed(before.time, packet.time)
             yield Repeat(packet.sender, ms, (before.frame, packet.frame), late)
+
+
+def _in_order(packets: Sequence[Packet]) -> bool:
+    """Return whether each segment begins where the one before it ended, as in nearly all handshakes."""
+    reached: dict[Side, int] = {"client": 0, "server": 0}
+    for packet in packets:
+        if packet.length and packet.offset is not None:
+            if packet.offset != reached[packet.sender]:
+                return False
+            reached[packet.sender] += packet.length
+    return True
 
 
 class _Seen:

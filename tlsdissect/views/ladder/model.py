@@ -74,11 +74,16 @@ class Arrow(Struct, frozen=True):
 
     def parts(self) -> Iterator[tuple[Kind, tuple[str, ...]]]:
         """Yield adjacent labels of the same kind together: plaintext or encrypted messages."""
-        if not self.sealed:
-            yield self.kind, self.labels
-            return
-        for sealed, group in groupby(zip(self.labels, self.sealed, strict=True), key=lambda pair: pair[1]):
-            yield "encrypted" if sealed else "clear", tuple(label for label, _ in group)
+        return grouped(self.kind, self.labels, self.sealed)
+
+
+def grouped(kind: Kind, labels: tuple[str, ...], sealed: tuple[bool, ...]) -> Iterator[tuple[Kind, tuple[str, ...]]]:
+    """Yield adjacent labels of the same kind together, as in `Arrow.parts`."""
+    if not sealed:
+        yield kind, labels
+        return
+    for is_sealed, group in groupby(zip(labels, sealed, strict=True), key=lambda pair: pair[1]):
+        yield "encrypted" if is_sealed else "clear", tuple(label for label, _ in group)
 
 
 class Ladder(Struct, frozen=True):
@@ -148,6 +153,11 @@ def outlined(connection: Connection) -> Ladder:
 
 def _ladder(connection: Connection, arrows: Sequence[Arrow]) -> Ladder:
     culprit = _culprit(connection, arrows)
+    return with_arrows(connection, [replace(one, failed=True) if one is culprit else one for one in arrows])
+
+
+def with_arrows(connection: Connection, arrows: Iterable[Arrow]) -> Ladder:
+    """Return the ladder of a connection with these arrows."""
     return Ladder(
         connection.source,
         connection.transport,
@@ -161,7 +171,7 @@ def _ladder(connection: Connection, arrows: Sequence[Arrow]) -> Ladder:
         connection.failed_by is not None or connection.outcome == "no_answer",
         connection.round_trips,
         connection.timing,
-        tuple(replace(arrow, failed=True) if arrow is culprit else arrow for arrow in arrows),
+        tuple(arrows),
     )
 
 

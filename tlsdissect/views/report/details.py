@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Raw
@@ -17,7 +18,8 @@ from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.ladder.axis import Axis, Course
-from tlsdissect.views.ladder.model import drawn, joined
+from tlsdissect.views.ladder.model import grouped, joined
+from tlsdissect.views.ladder.patterns import LadderPatterns
 from tlsdissect.views.printable import printable
 from tlsdissect.views.tree.layouts import DerValue
 from tlsdissect.views.tree.patterns import Patterns
@@ -29,14 +31,16 @@ if TYPE_CHECKING:
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.axis import Slant
-    from tlsdissect.views.ladder.model import Ladder
+    from tlsdissect.views.ladder.model import Kind, Ladder
     from tlsdissect.views.tree.patterns import Part, Pattern, PatternedTree
 
 TOGETHER = 64
 """Connections per block; a click unpacks one block."""
-_LEVEL = 6
-"""Of compression: the highest one takes half as long again, and saves a sixtieth."""
+_LEVEL = 3
+"""Of compression: the usual 6 takes twice as long, and saves a sixth."""
 _TOPICS = tuple(TOPICS)
+_REMEMBERED = 4096
+"""Lists of labels of which is remembered how the page has them."""
 CERTIFICATE_TITLES = (
     ("certificate", False), ("issuer", False), ("key", False), ("until", False), ("days", True), ("shown by", False),
     ("connections", True), ("verdict", False), ("findings", False), ("role", False), ("from", False),
@@ -63,7 +67,7 @@ class Blocks:
     """Makes the details in this process."""
 
     def __init__(self) -> None:
-        self._patterns = Patterns()
+        self._patterns, self._ladders = Patterns(), LadderPatterns()
         self._packed: list[str] = []
 
     def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
@@ -85,7 +89,11 @@ class Blocks:
             self._patterns.tree(connection) if isinstance(connection, KeptConnection) else None
             for connection, _ in connections
         ]
-        details = [connection_details(*one) for one in connections]
+        ladders = [
+            self._ladders.drawn(connection) if isinstance(connection, KeptConnection) else None
+            for connection, _ in connections
+        ]
+        details = [connection_details(*one, ladder) for one, ladder in zip(connections, ladders, strict=True)]
         block = _Block()
         for tree, one in zip(trees, details, strict=True):
             block.add(tree, one)
@@ -164,10 +172,10 @@ def packed(value: object) -> str:
     return b64encode(compressor.compress(encode(value)) + compressor.flush()).decode()
 
 
-def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
-    """Return the details of a connection; `certificates` are the numbers of its certificates.
+def connection_details(c: Connection, certificates: list[int], ladder: Ladder | None) -> dict[str, Any]:
+    """Return the details of a connection, which has a ladder if it was read with `keep=True`.
 
-    One that was not read with `keep=True` has no ladder.
+    `certificates` are the numbers of its certificates.
     """
     explained = explain(c)
     return {
@@ -181,7 +189,7 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
         "verdict": explained.verdict.line,
         "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explained.sentences],
         "ends": [str(c.client), str(c.server)],
-        "ladder": _ladder(drawn(c)) if isinstance(c, KeptConnection) else None,
+        "ladder": None if ladder is None else _ladder(ladder),
     }
 
 
@@ -244,7 +252,7 @@ def _ladder(one: Ladder) -> dict[str, Any]:
 
     def arrow(slant: Slant) -> list[Any]:
         sent, begin, end = slant
-        parts = [[kind, joined(map(printable, labels))] for kind, labels in sent.parts()]
+        parts = _parts(sent.kind, sent.labels, sent.sealed)
         flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is completing)
         time = None if sent.ms is None else in_ms(sent.ms)
         cells = [sent.sender, parts, sent.frame_range, time, place(begin), place(end)]
@@ -258,6 +266,13 @@ def _ladder(one: Ladder) -> dict[str, Any]:
         "pauses": [[place((pause.begin + pause.end) / 2), pause.words] for pause in axis.scale.pauses],
         "origin": axis.origin,
     }
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parts(kind: Kind, labels: tuple[str, ...], sealed: tuple[bool, ...]) -> Raw:
+    """Return the kinds and labels of an arrow as the page has them: few are distinct."""
+    parts = grouped(kind, labels, sealed)
+    return Raw(encode([[each, joined(map(printable, those))] for each, those in parts]))
 
 
 def certificate_row(one: CertificateSummary) -> list[str]:
