@@ -9,6 +9,7 @@ import msgspec
 from recorded import HEADER, ROOT, SAMPLES, kept
 
 import tlsdissect
+from tlsdissect.model.transcript import Span
 from tlsdissect.tls import layout
 from tlsdissect.views.tree import fields, laid_records, layouts, patterns
 from tlsdissect.views.tree.fields import VARYING
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import pytest
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.model.transcript import Span
     from tlsdissect.views.tree.patterns import Part, PatternedTree
 
 CAPTURES = sorted((ROOT / "samples").rglob("*.pcap"))
@@ -38,7 +38,8 @@ class Page:
     def record(self, tree: PatternedTree, number: int) -> tuple[list[Any], list[tuple[int, int | None]]]:
         """The rows of a record's parts, and the place of each of its bytes."""
         self.values |= self.patterns.values.take()
-        parts, spans = tree.pattern.records[number].parts, tree.moments[number].spans
+        parts = tree.pattern.records[number].parts
+        spans = [Span(*one) for one in tree.moments[number].ranges]
         own = [place for part in parts for place in bytes_of(part.spans or ())]
         assert not own or not spans
         return [row for part in parts for row in self.rows(tree, part)], own or bytes_of(spans)

@@ -33,7 +33,7 @@ class _Seen(NamedTuple):
     frame: int
     time: int
     header: bytes
-    """The TCP header without its checksum."""
+    """The TCP header."""
     payload: bytes
     passed: tuple[int, int, int]
     """Hop limit, interface, and place of the payload in the frame."""
@@ -70,8 +70,8 @@ class Copies:
         self.latest = packet.frame
         return True
 
-    def note(self, packet: Packet, sender: int) -> None:
-        """Remember a new packet."""
+    def note(self, packet: Packet, sender: int, payload: bytes) -> None:
+        """Remember a new packet and its captured payload."""
         if sender != self._speaker:
             self._speaker = sender
             self._turn += 1
@@ -80,7 +80,7 @@ class Copies:
             self._varies[sender] = True
         self._identifications[sender] = packet.identification
         self._seen[_key(packet, sender)] = _Seen(
-            packet.frame, packet.time, _header(packet), packet.captured_payload(), _passed(packet), self._turn
+            packet.frame, packet.time, _header(packet), payload, _passed(packet), self._turn
         )
 
     def _is_same(self, earlier: _Seen, packet: Packet, sender: int) -> bool:
@@ -91,7 +91,7 @@ class Copies:
             return gap is None or 0 <= gap < IDENTIFIED_NS
         if gap is None or not 0 <= gap < COPY_NS:
             return False
-        if earlier.header != _header(packet):
+        if _without_checksum(earlier.header) != _without_checksum(_header(packet)):
             return False
         if earlier.passed != _passed(packet):
             return True
@@ -105,8 +105,11 @@ def _key(packet: Packet, sender: int) -> _Key:
 
 
 def _header(packet: Packet) -> bytes:
-    at = packet.transport
-    return packet.data[at : at + _CHECKSUM] + packet.data[at + _CHECKSUM + 2 : packet.payload]
+    return packet.data[packet.transport : packet.payload]
+
+
+def _without_checksum(header: bytes) -> bytes:
+    return header[:_CHECKSUM] + header[_CHECKSUM + 2 :]
 
 
 def _passed(packet: Packet) -> tuple[int, int, int]:

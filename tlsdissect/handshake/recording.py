@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _TCP_HEADER = 20
 """Bytes of a TCP header without options."""
+_SIDES: tuple[Side, Side] = ("client", "server")
+"""What the sides of a flow nearly always are: that which began it is the client."""
 _END_OF_OPTIONS, _NO_OPERATION, _SACK = 0, 1, 5
 """Kinds of TCP options."""
 MAX_PACKETS = 16_384
@@ -67,7 +69,9 @@ class Recorder:
     def recording(self, log: HandshakeLog, last: int | None = None) -> Recording:
         """Return the packets, up to the frame `last`, and the records of the handshake, with the sides named."""
         client = log.client
-        packets = [replace(one, sender=_side(sender, client)) for sender, one in self._packets]
+        packets = [one for _, one in self._packets]
+        if any(one.sender != _side(sender, client) for sender, one in self._packets):
+            packets = [replace(one, sender=_side(sender, client)) for sender, one in self._packets]
         return Recording(
             tuple([packet for packet in packets if last is None or packet.frame <= last]),
             tuple(self._named_records(log, client)),
@@ -154,8 +158,10 @@ class TcpRecorder(Recorder):
         if follows and start is not None:
             self._reached[sender] = max(self._reached[sender], start + packet.length)
         keeps = follows or (tracker.state != Interest.HELLOS and self._brings(tracker, packet, sender, start))
-        if keeps and not self._copies.has(packet, sender) and self._keep(tracker, packet, sender, start):
-            self._copies.note(packet, sender)
+        if keeps and not self._copies.has(packet, sender):
+            kept = self._keep(tracker, packet, sender, start)
+            if kept is not None:
+                self._copies.note(packet, sender, kept.payload)
 
     def _brings(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> bool:
         """Return whether a later packet completed a message, ended its direction, or sent the handshake again."""
@@ -196,13 +202,13 @@ class TcpRecorder(Recorder):
         fins = [direction.fin.frame for direction in tracker.directions if direction.fin is not None]
         return self.recording(tracker.log, max(fins) if len(fins) == 2 else None)
 
-    def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> bool:
-        """Keep a packet if the limits allow, and return whether they do; its payload begins at the offset `start`."""
+    def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> Packet | None:
+        """Keep a packet if the limits allow, and return it; its payload begins at the offset `start`."""
         other = tracker.directions[1 - sender].assembler
         kept = Packet(
             packet.frame,
             time_or_none(packet.time),
-            "client",
+            _SIDES[sender],
             packet.flags,
             start,
             other.offset(packet.acknowledgement) if packet.flags & ACK and other.started else None,
@@ -211,7 +217,7 @@ class TcpRecorder(Recorder):
             None if packet.place < 0 else packet.place,
             _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
         )
-        return self.keep(tracker.log, sender, kept)
+        return kept if self.keep(tracker.log, sender, kept) else None
 
 
 def _start(tracker: Tracker, packet: CapturedPacket, sender: int) -> int | None:

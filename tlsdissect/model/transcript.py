@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -234,40 +235,44 @@ class Places:
         self._carried = transcript.carrier is not None
         self._starts: list[int] = []
         self._ends: list[int] = []
-        runs: list[tuple[int, int, Packet]] = []
-        for packet in transcript.packets:
-            if packet.sender == sender and packet.offset is not None and packet.payload:
-                runs += [(start, end, packet) for start, end in self._add(packet.offset, len(packet.payload))]
-        self._runs = sorted(runs, key=lambda run: run[0])
-        self._first = [start for start, _, _ in self._runs]
+        sent = [
+            (one.offset, one.offset + len(one.payload), one)
+            for one in transcript.packets
+            if one.sender == sender and one.offset is not None and one.payload
+        ]
+        if any(later[0] < earlier[1] for earlier, later in pairwise(sent)):
+            runs = [(low, high, one) for start, end, one in sent for low, high in self._add(start, end - start)]
+            sent = sorted(runs, key=lambda run: run[0])
+        self._runs = sent
+        self._first = [start for start, _, _ in sent]
 
     def spans(self, start: int, end: int, frame: int) -> tuple[Span, ...]:
         """Return the places of bytes between two stream offsets; `frame` is used for bytes without a place."""
+        return tuple([Span(*one) for one in self.ranges(start, end, frame)])
+
+    def ranges(self, start: int, end: int, frame: int) -> list[tuple[int, int | None, int]]:
+        """Return the places as frame, offset in it, and length: see `Span`."""
         index = max(bisect_right(self._first, start) - 1, 0)
         if index < len(self._runs) and not self._carried and self._first[index] <= start < end <= self._runs[index][1]:
-            return (_span(self._runs[index][2], start, end),)
-        spans: list[Span] = []
+            return [_range(self._runs[index][2], start, end)]
+        found: list[tuple[int, int | None, int]] = []
         while start < end:
             run = self._runs[index] if index < len(self._runs) and not self._carried else None
             if run is None or run[0] > start:
                 upto = min(end, run[0]) if run else end
-                spans.append(Span(frame, None, upto - start))
+                found.append((frame, None, upto - start))
                 start = upto
                 continue
             upto = min(end, run[1])
             if upto > start:
-                spans.append(_span(run[2], start, upto))
+                found.append(_range(run[2], start, upto))
                 start = upto
             index += 1
-        return tuple(spans)
+        return found
 
     def _add(self, start: int, size: int) -> list[tuple[int, int]]:
         """Mark bytes as placed; return the ranges that were not placed before."""
         end, gaps = start + size, []
-        if len(self._ends) == 1 and start == self._ends[0]:
-            # In order, as nearly all are.
-            self._ends[0] = end
-            return [(start, end)]
         first = bisect_left(self._ends, start)
         last, at = first, start
         while last < len(self._starts) and self._starts[last] <= end:
@@ -282,6 +287,6 @@ class Places:
         return gaps
 
 
-def _span(packet: Packet, start: int, end: int) -> Span:
+def _range(packet: Packet, start: int, end: int) -> tuple[int, int | None, int]:
     inside = start - (packet.offset or 0)
-    return Span(packet.frame, None if packet.place is None else packet.place + inside, end - start)
+    return packet.frame, None if packet.place is None else packet.place + inside, end - start

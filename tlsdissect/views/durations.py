@@ -1,7 +1,7 @@
 """How durations are written: with the digits that a reader can use."""
 
-_LEAST_MS = (99.95, 9.995, 0.9995)
-"""The shortest times that are written with no decimal, one and two."""
+_THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT = 99.95, 9.995, 0.9995
+"""Milliseconds from which so many digits come before the decimal point, once rounded."""
 _NOTHING_MS, _LONG_MS = 0.0005, 10_000
 
 
@@ -12,14 +12,13 @@ def short_ms(ms: float) -> str:
     ('164', '84.0', '2.60', '0.035', '0')
     """
     length = abs(ms)
-    if length < _NOTHING_MS:
-        return "0"
-    decimals = 0
-    for least in _LEAST_MS:
-        if length >= least:
-            break
-        decimals += 1
-    return f"{ms:,.{decimals}f}"
+    if length >= _THREE_DIGITS:
+        return f"{ms:,.0f}"
+    if length >= _TWO_DIGITS:
+        return f"{ms:.1f}"
+    if length >= _ONE_DIGIT:
+        return f"{ms:.2f}"
+    return "0" if length < _NOTHING_MS else f"{ms:.3f}"
 
 
 def in_ms(ms: float) -> str:

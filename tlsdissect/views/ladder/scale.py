@@ -54,6 +54,18 @@ class Scale:
         begin, end = self._steps[step]
         return self._places[step] + (ms - begin) / (end - begin) * self._lengths[step]
 
+    def thousandths(self, moments: Iterable[float]) -> list[int]:
+        """Return the places of moments in thousandths of the axis."""
+        if not self._steps:
+            return [0 for _ in moments]
+        begins, steps, places, lengths, whole = self._begins, self._steps, self._places, self._lengths, self.length
+        found = []
+        for ms in moments:
+            step = max(bisect_right(begins, ms) - 1, 0)
+            begin, end = steps[step]
+            found.append(round(1000 * (places[step] + (ms - begin) / (end - begin) * lengths[step]) / whole))
+        return found
+
 
 def _shortest_cut(waits: list[float], rtt_ms: float | None) -> float:
     """Return the length of the shortest pause that is cut; infinity if none is."""

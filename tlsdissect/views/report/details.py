@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
-    from tlsdissect.views.ladder.axis import Slant
-    from tlsdissect.views.ladder.model import Kind, Ladder
+    from tlsdissect.views.ladder.model import Arrow, Kind, Ladder
     from tlsdissect.views.tree.patterns import Part, Pattern, PatternedTree
 
 TOGETHER = 64
@@ -120,10 +119,7 @@ class _Block:
     def add(self, tree: PatternedTree | None, details: dict[str, Any]) -> None:
         """Add a connection: its tree, if it has one, and its details."""
         if tree is not None:
-            records = [
-                (frame, milliseconds(ms), [(span.frame, span.offset, span.length) for span in spans])
-                for frame, ms, spans in tree.moments
-            ]
+            records = [(frame, milliseconds(ms), ranges) for frame, ms, ranges in tree.moments]
             texts = [[one.digest] if isinstance(one, DerValue) else one for one in tree.texts]
             details = {"pattern": self._number(tree.pattern), "records": records, "texts": texts, **details}
         self._entries.append(details)
@@ -245,25 +241,24 @@ def _ladder(one: Ladder) -> dict[str, Any]:
     """Return a ladder as the page draws it, its moments in thousandths of the axis of time."""
     course = Course(one)
     axis = Axis([course])
-    length, completing = axis.scale.length or 1.0, course.completing
+    scale, completing = axis.scale, course.completing
 
-    def place(ms: float) -> int:
-        return round(1000 * axis.scale.at(ms) / length)
-
-    def arrow(slant: Slant) -> list[Any]:
-        sent, begin, end = slant
+    def arrow(sent: Arrow, begin: int, end: int) -> list[Any]:
         parts = _parts(sent.kind, sent.labels, sent.sealed)
         flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is completing)
         time = None if sent.ms is None else in_ms(sent.ms)
-        cells = [sent.sender, parts, sent.frame_range, time, place(begin), place(end)]
+        cells = [sent.sender, parts, sent.frame_range, time, begin, end]
         return [*cells, flags] if flags else cells
 
+    sent, begins, ends = zip(*course.slants, strict=True) if course.slants else ((), (), ())
+    ticks = list(axis.ticks())
+    middles = scale.thousandths([(pause.begin + pause.end) / 2 for pause in scale.pauses])
     return {
         "near": course.near,
-        "arrows": [arrow(slant) for slant in course.slants],
-        "bands": [[place(band.begin), place(band.end), band.number, band.name] for band in course.bands()],
-        "ticks": [[place(ms), f"{ms:,g}"] for ms in axis.ticks()],
-        "pauses": [[place((pause.begin + pause.end) / 2), pause.words] for pause in axis.scale.pauses],
+        "arrows": list(map(arrow, sent, scale.thousandths(begins), scale.thousandths(ends))),
+        "bands": [[*scale.thousandths((one.begin, one.end)), one.number, one.name] for one in course.bands()],
+        "ticks": [[place, f"{ms:,g}"] for place, ms in zip(scale.thousandths(ticks), ticks, strict=True)],
+        "pauses": [[place, pause.words] for place, pause in zip(middles, scale.pauses, strict=True)],
         "origin": axis.origin,
     }
 

@@ -59,8 +59,8 @@ class Moment(NamedTuple):
 
     frame: int
     ms: float | None
-    spans: tuple[Span, ...]
-    """Empty if its parts have their own."""
+    ranges: list[tuple[int, int | None, int]]
+    """Frame, offset and length, as in `Span`; empty if its parts have their own."""
 
 
 class PatternedTree(NamedTuple):
@@ -128,7 +128,7 @@ def _moments(c: KeptConnection) -> list[Moment]:
     frame = None if hello is None else hello.frame
     zero = next((one for one in records if one.frame == frame), records[0] if records else None)
     return [
-        Moment(one.frame, since(zero, one.frame, one.time), places[one.sender].spans(one.start, one.end, one.frame))
+        Moment(one.frame, since(zero, one.frame, one.time), places[one.sender].ranges(one.start, one.end, one.frame))
         for one in records
     ]
 
@@ -181,4 +181,4 @@ def _own(records: list[TreeRecord]) -> PatternedTree:
         return Part(layout, first, node.bytes, tuple([part(one) for one in inner]))
 
     found = [PatternRecord(one.sender, one.node.meaning, tuple(map(part, one.node.children))) for one in records]
-    return PatternedTree(Pattern(tuple(found)), [Moment(one.frame, one.ms, ()) for one in records], tuple(texts))
+    return PatternedTree(Pattern(tuple(found)), [Moment(one.frame, one.ms, []) for one in records], tuple(texts))
