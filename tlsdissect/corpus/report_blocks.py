@@ -17,23 +17,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.corpus.confinement import confine
 from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked, unpickled
-from tlsdissect.views.report.details import Blocks
+from tlsdissect.views.report.details import Blocks, packed_values, value_blocks
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
 
     from tlsdissect.model.connection import Connection
+    from tlsdissect.views.tree.layouts import DerBytes
 
 
 class _Batch(NamedTuple):
     number: int
-    connections: bytes
+    blocks: list[str]
+    """Where the block is put, at its number."""
+    content: bytes
+    """Connections with the numbers of their certificates, or DER values by digest."""
 
 
 class _Packed(NamedTuple):
     text: str
-    values: dict[str, bytes]
-    """The nodes of DER values that this process has not sent before."""
+    values: dict[str, DerBytes]
+    """The DER values that this process has not sent before."""
     error: str | None = None
 
 
@@ -43,10 +47,11 @@ class ParallelBlocks:
     def __init__(self, jobs: int) -> None:
         self._workers = [forked(_pack, duplex=True) for _ in range(jobs)]
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
-        self._room = threading.Semaphore(2 * jobs)
+        self._waiting = 2 * jobs
+        self._room = threading.Semaphore(self._waiting)
         """Of batches that wait or are being packed, so that reading does not run ahead."""
         self._packed: list[str] = []
-        self._values: dict[str, bytes] = {}
+        self._values: dict[str, DerBytes] = {}
         self._error: Exception | None = None
         self._threads = [threading.Thread(target=self._serve, args=(one,), daemon=True) for one in self._workers]
         for thread in self._threads:
@@ -54,22 +59,32 @@ class ParallelBlocks:
 
     def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
         """Add a block: connections, each with the numbers of its certificates."""
-        if not connections:
-            return
-        self._room.acquire()
-        self._raise()
-        # In one pickle, what connections share is written once.
-        self._batches.put(_Batch(len(self._packed), pickle.dumps(connections, pickle.HIGHEST_PROTOCOL)))
-        self._packed.append("")
+        if connections:
+            self._add(connections, self._packed)
 
-    def finish(self) -> tuple[list[str], dict[str, bytes]]:
-        """Return all blocks as text for the page, and the nodes of DER values by digest."""
+    def finish(self) -> tuple[list[str], list[str]]:
+        """Return all blocks as text for the page, and those of DER values."""
+        # Which values there are is known when all connections are packed.
+        for _ in range(self._waiting):
+            self._room.acquire()
+        for _ in range(self._waiting):
+            self._room.release()
+        values: list[str] = []
+        for block in value_blocks(self._values):
+            self._add(block, values)
         for _ in self._threads:
             self._batches.put(None)
         for thread in self._threads:
             thread.join()
         self._raise()
-        return self._packed, self._values
+        return self._packed, values
+
+    def _add(self, content: object, blocks: list[str]) -> None:
+        self._room.acquire()
+        self._raise()
+        # In one pickle, what connections share is written once.
+        self._batches.put(_Batch(len(blocks), blocks, pickle.dumps(content, pickle.HIGHEST_PROTOCOL)))
+        blocks.append("")
 
     def close(self) -> None:
         """Kill the processes."""
@@ -87,12 +102,12 @@ class ParallelBlocks:
         while (batch := self._batches.get()) is not None:
             if self._error is None:
                 try:
-                    worker.pipe.send_bytes(batch.connections)
+                    worker.pipe.send_bytes(batch.content)
                     packed: _Packed = unpickled(worker.pipe.recv_bytes())
                 except (EOFError, OSError):
                     self._error = WorkerLostError(f"a process of this command {worker.cause_of_death()}")
                 else:
-                    self._packed[batch.number] = packed.text
+                    batch.blocks[batch.number] = packed.text
                     self._values.update(packed.values)
                     if packed.error is not None:
                         self._error = WorkerError(packed.error)
@@ -106,17 +121,18 @@ def _pack(theirs: Pipe, pipe: Pipe) -> None:
     blocks = Blocks()
     try:
         while True:
-            connections = pipe.recv_bytes()
-            pipe.send_bytes(pickle.dumps(_packed(blocks, connections)))
+            content = pipe.recv_bytes()
+            pipe.send_bytes(pickle.dumps(_packed(blocks, content)))
     except MemoryError:
         os._exit(errno.ENOMEM)
     except (EOFError, OSError):
         os._exit(0)
 
 
-def _packed(blocks: Blocks, connections: bytes) -> _Packed:
+def _packed(blocks: Blocks, content: bytes) -> _Packed:
     try:
-        text = blocks.pack(pickle.loads(connections))  # noqa: S301  # from our own process
+        unpacked = pickle.loads(content)  # noqa: S301  # from our own process
+        text = packed_values(unpacked) if isinstance(unpacked, dict) else blocks.pack(unpacked)
         return _Packed(text, blocks.values())
     except MemoryError:
         raise

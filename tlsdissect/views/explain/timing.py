@@ -72,10 +72,7 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
     if c.dtls is not None:
         return
-    # TCP's handshake is there, and of the packets some have no time, or an earlier one than those before.
-    opened = any(packet.flags & _SYN for packet in packets)
-    untimed = opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
-    if t.tcp_ms is None and (c.start is None or untimed):
+    if t.tcp_ms is None and (c.start is None or _is_untimed(packets)):
         text = "Some packets have no time, or times that decrease: the duration of a round trip is not known."
         yield Sentence("time", "no_times", text)
         return
@@ -90,6 +87,12 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
             near = f" (captured near the {'client' if share > _NEAR else 'server'})"
     text = f"The TCP handshake took {in_ms(t.tcp_ms)}, which is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
+
+
+def _is_untimed(packets: list[Packet]) -> bool:
+    """Whether TCP's handshake is there, and some packets have no time, or an earlier one than those before."""
+    opened = any(packet.flags & _SYN for packet in packets)
+    return opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
 
 
 def _total(c: Connection) -> Iterator[Sentence]:

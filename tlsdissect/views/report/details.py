@@ -21,7 +21,7 @@ from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import grouped, joined
 from tlsdissect.views.ladder.patterns import LadderPatterns
 from tlsdissect.views.printable import printable
-from tlsdissect.views.tree.layouts import DerValue
+from tlsdissect.views.tree.layouts import DerBytes, DerValue
 from tlsdissect.views.tree.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Packer(Protocol):
         """Add a block: connections, each with the numbers of its certificates."""
         ...
 
-    def finish(self) -> tuple[list[str], dict[str, bytes]]:
-        """Return all blocks as text for the page, and the nodes of DER values by digest."""
+    def finish(self) -> tuple[list[str], list[str]]:
+        """Return all blocks as text for the page, and those of DER values."""
         ...
 
 
@@ -74,12 +74,12 @@ class Blocks:
         if connections:
             self._packed.append(self.pack(connections))
 
-    def finish(self) -> tuple[list[str], dict[str, bytes]]:
-        """Return all blocks as text for the page, and the nodes of DER values by digest."""
-        return self._packed, self.values()
+    def finish(self) -> tuple[list[str], list[str]]:
+        """Return all blocks as text for the page, and those of DER values."""
+        return self._packed, list(map(packed_values, value_blocks(self.values())))
 
-    def values(self) -> dict[str, bytes]:
-        """Return the nodes of DER values, by digest, that were not returned before."""
+    def values(self) -> dict[str, DerBytes]:
+        """Return the DER values, by digest, that were not returned before."""
         return self._patterns.values.take()
 
     def pack(self, connections: list[tuple[Connection, list[int]]]) -> str:
@@ -153,13 +153,18 @@ def milliseconds(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def packed_values(values: Mapping[str, bytes]) -> Iterator[str]:
-    """Yield the nodes of DER values in blocks: the number of a value's block is its digest modulo their number."""
+def value_blocks(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
+    """Divide DER values into blocks: the number of a value's block is its digest modulo the number of blocks."""
     many = -(-len(values) // TOGETHER)
-    blocks: list[dict[str, Raw]] = [{} for _ in range(many)]
+    blocks: list[dict[str, DerBytes]] = [{} for _ in range(many)]
     for digest in sorted(values):
-        blocks[int(digest[:8], 16) % many][digest] = Raw(values[digest])
-    return map(packed, blocks)
+        blocks[int(digest[:8], 16) % many][digest] = values[digest]
+    return blocks
+
+
+def packed_values(values: Mapping[str, DerBytes]) -> str:
+    """Return a block with the nodes of DER values, by digest, as text for a page."""
+    return packed({digest: Raw(value.rows()) for digest, value in values.items()})
 
 
 def packed(value: object) -> str:

@@ -32,7 +32,6 @@ from tlsdissect.views.report.details import (
     certificate_details,
     certificate_row,
     packed,
-    packed_values,
 )
 from tlsdissect.views.report.failures import Failures
 from tlsdissect.views.report.figure_rows import FigureData
@@ -293,7 +292,7 @@ class Report:
         yield _data("certificates-rows", packed(shown))
         yield f"<script>{_script()}</script>\n"
         blocks, values = self._packer.finish()
-        for number, block in enumerate(packed_values(values)):
+        for number, block in enumerate(values):
             yield _data(f"values-{number}", block)
         for number, block in enumerate(blocks):
             yield _data(f"connections-details-{number}", block)

@@ -12,7 +12,7 @@ A page has the nodes of each DER value once, however many connections show a cer
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.json import encode
@@ -117,30 +117,40 @@ class Shape(Generic[T]):
         return tuple(texts)
 
 
+class DerBytes(NamedTuple):
+    """What the nodes of a DER value depend on."""
+
+    name: str
+    cited: str
+    """The reference of the message that has it."""
+    data: bytes
+
+    def rows(self) -> bytes:
+        """Return its nodes as a page has them: a list in JSON, as in `LaidNode.layout`, without numbers as texts."""
+        nodes = Fields(RelativeBytes(self.data)).der(self.name, 0, len(self.data), self.cited or None)
+        return encode([row(node) for node in nodes])
+
+
 class DerValues:
-    """The nodes of certificates, names and OCSP responses: few are distinct, and most of them are large."""
+    """Certificates, names and OCSP responses: few are distinct, and their nodes are most of what a page has."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        self._new: dict[str, bytes] = {}
+        self._new: dict[str, DerBytes] = {}
 
-    def take(self) -> dict[str, bytes]:
-        """Return the nodes of the values that were not taken yet, by digest.
-
-        They are a list in JSON, as in `LaidNode.layout`, without numbers as texts.
-        """
+    def take(self) -> dict[str, DerBytes]:
+        """Return the values that were not taken yet, by digest."""
         taken, self._new = self._new, {}
         return taken
 
     def value(self, place: Varying, data: bytes) -> DerValue:
         """Return the value in this place of a message."""
-        found = data[place.start : place.end]
+        found = DerBytes(place.name, place.der_in or "", data[place.start : place.end])
         # The same bytes may be under another name, or in a message of another RFC.
-        digest = blake2b(f"{place.name}\0{place.der_in}\0".encode() + found, digest_size=16).hexdigest()
+        digest = blake2b(f"{found.name}\0{found.cited}\0".encode() + found.data, digest_size=16).hexdigest()
         if digest not in self._known:
-            nodes = Fields(RelativeBytes(found)).der(place.name, 0, len(found), place.der_in or None)
             self._known.add(digest)
-            self._new[digest] = encode([row(node) for node in nodes])
+            self._new[digest] = found
         return DerValue(digest)
 
 
