@@ -6,6 +6,7 @@ import struct
 import subprocess
 import zlib
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from tlsdissect.tls.quic_packets import long_packets
 from tlsdissect.trust.judge import Judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tlsdissect.handshake.keys import CaptureKeys
@@ -293,17 +295,21 @@ def test_secrets_inside_a_capture(tmp_path: Path) -> None:
 
 def test_no_application_data_in_the_clear_in_any_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the request nor the page of a sample is anywhere in a connection with its transcript, nor decrypted."""
-    from tlsdissect.handshake.protection import Aead
+    from tlsdissect.handshake import protection
 
     decrypted: list[bytes] = []
-    whole = Aead.open
 
-    def remembered(self: Aead, *arguments: bytes) -> bytes | None:
-        content = whole(self, *arguments)
-        decrypted.append(content or b"")
-        return content
+    class Remembering:
+        def __init__(self, of: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+            self._aead = of(*arguments, **named)
 
-    monkeypatch.setattr(Aead, "open", remembered)
+        def decrypt(self, *arguments: bytes) -> bytes:
+            content: bytes = self._aead.decrypt(*arguments)
+            decrypted.append(content)
+            return content
+
+    for name in ("AESGCM", "AESCCM", "ChaCha20Poly1305"):
+        monkeypatch.setattr(protection, name, partial(Remembering, getattr(protection, name)))
     for path in KEYED:
         for connection in tlsdissect.read(path, keylog=path.with_suffix(".keys"), keep=True):
             output = msgspec.json.encode(connection) + repr(connection).encode()

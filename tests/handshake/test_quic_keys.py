@@ -10,7 +10,7 @@ from tlsdissect.handshake.protection import suite
 from tlsdissect.handshake.quic_keys import (
     VERSIONS,
     PacketKey,
-    initial_key,
+    initial_keys,
     is_genuine_retry,
     packet_number,
     version_keys,
@@ -39,7 +39,7 @@ def test_initial_packets_of_the_rfcs_open(version: int, side: str, number: int) 
     assert packet.version == NUMBERS[version]
     assert packet.end == len(data)
     (keys,) = version_keys(packet.version)
-    key = initial_key(keys, CONNECTION_ID, side == "server")
+    key = initial_keys(keys, CONNECTION_ID).of(side == "server")
     opened = key.open(data, 0, packet.protected, packet.end, 0)
     assert opened is not None
     assert opened.number == number
@@ -53,7 +53,7 @@ def test_initial_packets_of_the_rfcs_open(version: int, side: str, number: int) 
     if side == "client":
         assert isinstance(frames[-1], Padding)
         assert len(frames[-1].zeros) == 917
-    other = initial_key(keys, CONNECTION_ID, side != "server")
+    other = initial_keys(keys, CONNECTION_ID).of(side != "server")
     assert other.open(data, 0, packet.protected, packet.end, 0) is None
 
 
@@ -61,7 +61,7 @@ def test_initial_packets_of_the_rfcs_open(version: int, side: str, number: int) 
 def test_a_packet_without_all_of_its_bytes_is_not_opened(version: int) -> None:
     data = VECTORS[f"v{version}_client_packet"]
     packet = first_packet(data)
-    key = initial_key(VERSIONS[NUMBERS[version]], CONNECTION_ID, False)
+    key = initial_keys(VERSIONS[NUMBERS[version]], CONNECTION_ID).of(False)
     assert all(key.open(data[:size], 0, packet.protected, packet.end, 0) is None for size in range(0, len(data), 7))
     changed = data[:600] + bytes([data[600] ^ 1]) + data[601:]
     assert key.open(changed, 0, packet.protected, packet.end, 0) is None

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Opens protected records with the keys of their direction.
 
 A record, a QUIC packet and a DTLS record differ in how their nonce and their additional data are made; what is done
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cython
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers import algorithms as decrepit
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptography.hazmat.primitives.ciphers import CipherAlgorithm, CipherContext
+    from cryptography.hazmat.primitives.ciphers import CipherAlgorithm
 
 GCM, CCM, POLY1305, CBC_MODE, STREAM = "GCM", "CCM", "POLY1305", "CBC", "STREAM"
 _TAG = 16
@@ -108,14 +110,22 @@ def suite(name: str) -> Suite | None:
 AES_128_GCM = _CIPHERS["AES_128_GCM"]._replace(hash="sha256")
 
 
+@cython.cclass
 class Aead:
     """An AEAD with its key."""
 
+    _mode: str
+    _tag: cython.Py_ssize_t
+    _key: bytes
+    _counters: Any
+    """The context that makes the key stream of AES; None until it is needed."""
+    _aead: Any
+
     def __init__(self, suite: Suite, key: bytes) -> None:
-        self._suite = suite
+        self._mode = suite.mode
+        self._tag = suite.tag
         self._key = key
-        self._counters: CipherContext | None = None
-        self._aead: AESGCM | AESCCM | ChaCha20Poly1305
+        self._counters = None
         if suite.mode == GCM:
             self._aead = AESGCM(key)
         elif suite.mode == CCM:
@@ -123,25 +133,30 @@ class Aead:
         else:
             self._aead = ChaCha20Poly1305(key)
 
+    @cython.ccall
     def open(self, nonce: bytes, sealed: bytes, additional: bytes) -> bytes | None:
         """Return the plaintext; None if the tag is wrong."""
-        if len(sealed) < self._suite.tag:
+        if len(sealed) < self._tag:
             return None
         try:
-            return self._aead.decrypt(nonce, sealed, additional)
+            plain: bytes = self._aead.decrypt(nonce, sealed, additional)
         except (InvalidTag, ValueError):
             return None
+        return plain
 
-    def last_nonzero(self, nonce: bytes, sealed: bytes) -> int:
+    @cython.ccall
+    def last_nonzero(self, nonce: bytes, sealed: bytes) -> cython.longlong:
         """Return the last byte of the plaintext that is not zero, or 0: the content type of a record of TLS 1.3.
 
         Only the key stream of that place is computed, and the tag is not checked: no other byte is decrypted.
         """
-        end = len(sealed) - self._suite.tag
-        block = _CHACHA_BLOCK if self._suite.mode == POLY1305 else _AES_BLOCK
+        end: cython.Py_ssize_t = len(sealed) - self._tag
+        block: cython.Py_ssize_t = _CHACHA_BLOCK if self._mode == POLY1305 else _AES_BLOCK
+        begin: cython.Py_ssize_t
+        found: cython.longlong
         while end > 0:
             begin = (end - 1) // block * block
-            stream = self._key_stream(nonce, begin // block, end - begin)
+            stream: bytes = self._key_stream(nonce, begin // block, end - begin)
             while end > begin:
                 end -= 1
                 found = sealed[end] ^ stream[end - begin]
@@ -149,41 +164,58 @@ class Aead:
                     return found
         return 0
 
-    def _key_stream(self, nonce: bytes, block: int, size: int) -> bytes:
-        """Return the first bytes of a block of the key stream."""
-        if self._suite.mode == POLY1305:
+    @cython.cfunc
+    def _key_stream(self, nonce: bytes, block: cython.Py_ssize_t, size: cython.Py_ssize_t) -> bytes:
+        """Return a block of the key stream, or its first bytes, so many at least."""
+        stream: bytes
+        if self._mode == POLY1305:
             # RFC 8439 section 2.8: block 0 gives the key of Poly1305.
-            algorithm: CipherAlgorithm = ChaCha20(self._key, (block + 1).to_bytes(4, "little") + nonce)
-            return Cipher(algorithm, None).encryptor().update(bytes(size))
+            algorithm = ChaCha20(self._key, (block + 1).to_bytes(4, "little") + nonce)
+            stream = Cipher(algorithm, None).encryptor().update(bytes(size))
+            return stream
         # NIST SP 800-38D section 7.1: the first counter for data is 2; RFC 3610 section 2.3: it is 1, after the flags.
-        counter = nonce + (block + 2).to_bytes(4, "big")
-        if self._suite.mode == CCM:
+        counter: bytes = nonce + (block + 2).to_bytes(4, "big")
+        if self._mode == CCM:
             counter = b"\x02" + nonce + (block + 1).to_bytes(3, "big")
         if self._counters is None:
             # One block of counter mode is one block of ECB, whose context serves for all records.
             self._counters = Cipher(AES(self._key), ECB()).encryptor()  # noqa: S305
-        return self._counters.update(counter)[:size]
+        stream = self._counters.update(counter)
+        return stream
 
 
+@cython.cclass
 class HeaderMask:
     """Makes the masks that hide packet and sequence numbers (RFC 9001 section 5.4, RFC 9147 section 4.2.3)."""
 
+    _key: bytes
+    _blocks: Any
+    """The context of AES; None for ChaCha20."""
+
     def __init__(self, suite: Suite, key: bytes) -> None:
         self._key = key
-        self._blocks: CipherContext | None = None
+        self._blocks = None
         if suite.mode != POLY1305:
             self._blocks = Cipher(AES(key), ECB()).encryptor()  # noqa: S305  # RFC 9001 section 5.4.3
 
+    @cython.ccall
     def of(self, sample: bytes) -> bytes:
         """Return the mask for a sample of 16 bytes of ciphertext."""
+        mask: bytes
         if self._blocks is not None:
-            return self._blocks.update(sample)
-        return Cipher(ChaCha20(self._key, sample), None).encryptor().update(bytes(_MASK))
+            mask = self._blocks.update(sample)
+        else:
+            mask = Cipher(ChaCha20(self._key, sample), None).encryptor().update(bytes(_MASK))
+        return mask
 
 
-def nonce_of(iv: bytes, number: int) -> bytes:
-    """Return the nonce of a record or packet: its number XOR the initialization vector (RFC 8446 section 5.3)."""
-    return (int.from_bytes(iv, "big") ^ number).to_bytes(len(iv), "big")
+def nonce_of(iv: bytes, number: Any) -> bytes:
+    """Return the nonce of a record or packet: its number XOR the initialization vector (RFC 8446 section 5.3).
+
+    The number may have 64 bits, in DTLS with the epoch in front.
+    """
+    nonce: bytes = (int.from_bytes(iv, "big") ^ number).to_bytes(len(iv), "big")
+    return nonce
 
 
 def open_cbc(suite: Suite, key: bytes, iv: bytes, sealed: bytes) -> bytes | None:
@@ -196,10 +228,11 @@ def open_cbc(suite: Suite, key: bytes, iv: bytes, sealed: bytes) -> bytes | None
     except (UnsupportedAlgorithm, ValueError):
         return None
     data = decryptor.update(sealed) + decryptor.finalize()
-    padding = data[-1] + 1
-    if padding > len(data) or data[-padding:] != bytes([data[-1]]) * padding:
+    size = len(data)
+    padding = data[size - 1] + 1
+    if padding > size or data[size - padding :] != bytes([padding - 1]) * padding:
         return None
-    return data[:-padding]
+    return data[: size - padding]
 
 
 def mac_of(suite: Suite, key: bytes, header: bytes, data: bytes) -> bytes:

@@ -6,6 +6,7 @@ from tlsdissect.flows.udp cimport UdpFlow
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.quic_handshake cimport Datagram, QuicHandshake, new_datagram
+from tlsdissect.handshake.quic_keys cimport InitialKeys, PacketKey
 from tlsdissect.tls.quic_packets cimport CryptoFrame, LongPacket, crypto_frames
 
 cdef long long _INITIAL

@@ -21,7 +21,14 @@ from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.logged import LoggedQuic
 from tlsdissect.handshake.quic_handshake import Datagram, QuicHandshake, new_datagram
-from tlsdissect.handshake.quic_keys import OpenedPacket, initial_key, is_genuine_retry, version_keys
+from tlsdissect.handshake.quic_keys import (
+    InitialKeys,
+    OpenedPacket,
+    PacketKey,
+    initial_keys,
+    is_genuine_retry,
+    version_keys,
+)
 from tlsdissect.handshake.quic_recording import QuicRecorder
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.quic import FIXED_BIT, ConnectionClose, Crypto, NegotiationFields, read_frames
@@ -439,8 +446,12 @@ def open_initial(
     packet: LongPacket, data: bytes, connection_id: bytes, server: cython.bint, expected: cython.longlong
 ) -> OpenedPacket | None:
     """Open an Initial packet with the keys of a side that follow from a connection ID; None if it has others."""
+    derived: InitialKeys
+    key: PacketKey
+    opened: OpenedPacket | None
     for keys in version_keys(packet.version):
-        key = initial_key(keys, connection_id, server)
+        derived = initial_keys(keys, connection_id)
+        key = derived.of(server)
         opened = key.open(data, packet.start, packet.protected, packet.end, expected)
         if opened is not None:
             return opened

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The keys of QUIC's packets: those of Initial packets can be derived by anyone, all others follow from secrets.
 
 RFC 9001 sections 5.1 and 5.2, with the salts and labels of each version. The tag of the AEAD proves that a packet was
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 import hmac
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import cython
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tlsdissect.caches import cached
+from tlsdissect.capture.octets import cut
 from tlsdissect.handshake.key_schedule import IV_SIZE, hkdf_expand, label_info
 from tlsdissect.handshake.protection import AES_128_GCM, Aead, HeaderMask, Suite
 
@@ -20,12 +23,15 @@ INITIAL_SUITE: Final = AES_128_GCM
 """That of Initial packets (RFC 9001 section 5.2)."""
 SAMPLE: Final = 16
 """Bytes of the sample from which the mask of a header is computed (RFC 9001 section 5.4.2)."""
-KEY_CACHE_BYTES = 2 << 20
+KEY_CACHE_BYTES = 4 << 20
 """Bytes of cached keys of Initial packets."""
 KEY_BYTES = 4096
 """Estimated bytes of the keys of one side."""
 TAG: Final = 16
 """Bytes of the tag of the AEAD (RFC 9001 section 5.3)."""
+_LONGEST_NUMBER, _LARGEST = 4, (1 << 62) - 1
+"""Bytes of the longest packet number in a header, and the largest packet number (RFC 9000 sections 17.1 and 12.3)."""
+_SAMPLE, _IV_SIZE = SAMPLE, IV_SIZE
 
 
 class VersionKeys(NamedTuple):
@@ -103,13 +109,14 @@ VERSIONS: Final[dict[int, VersionKeys]] = {
 """The versions whose Initial packets can be opened; mvfst, of Facebook, follows drafts 22 and 27."""
 _RESERVED: Final = (_V1, _DRAFT_29)
 """Clients protect packets of a reserved version, which no server accepts, like those of another version."""
+_CHOICES: Final = {version: (keys,) for version, keys in VERSIONS.items()}
 
 
-def version_keys(version: int) -> tuple[VersionKeys, ...]:
+def version_keys(version: cython.longlong) -> tuple[VersionKeys, ...]:
     """Return what the keys of a version may depend on; several for a reserved one (RFC 9000 section 15)."""
     if version & 0x0F0F0F0F == 0x0A0A0A0A:
         return _RESERVED
-    return (VERSIONS[version],) if version in VERSIONS else ()
+    return _CHOICES.get(version, ())
 
 
 class OpenedPacket(NamedTuple):
@@ -123,50 +130,67 @@ class OpenedPacket(NamedTuple):
     """Whether all bytes in its CRYPTO frames were known before; None if it has no such frames."""
 
 
+@cython.cclass
 class PacketKey:
     """The keys with which one side protects the packets of one level (RFC 9001 section 5.1)."""
 
-    __slots__ = ("_aead", "_iv", "_mask")
+    _aead: Aead
+    _iv: Any
+    _mask: HeaderMask
 
     def __init__(self, secret: bytes, label: str, suite: Suite = INITIAL_SUITE) -> None:
         """`secret` is that of a side and a level, `label` that of the version."""
-        key, iv, hp = hkdf_expand(secret, _packet_infos(label, suite.key_bytes), suite.hash)
-        self._aead = Aead(suite, key[: suite.key_bytes])
+        size = suite.key_bytes
+        key, iv, hp = hkdf_expand(secret, _packet_infos(label, size), suite.hash)
+        self._aead = Aead(suite, key[:size])
         self._iv = int.from_bytes(iv[:IV_SIZE], "big")
-        self._mask = HeaderMask(suite, hp[: suite.key_bytes])
+        self._mask = HeaderMask(suite, hp[:size])
 
-    def open(self, data: bytes, start: int, protected: int, end: int, expected: int) -> OpenedPacket | None:
+    @cython.ccall
+    def open(
+        self,
+        data: bytes,
+        start: cython.longlong,
+        protected: cython.longlong,
+        end: cython.longlong,
+        expected: cython.longlong,
+    ) -> Any:
         """Open a packet; None if it has other keys, or not all of its bytes are there.
 
         `protected` is where its packet number begins; `expected` is one more than the highest number so far.
         """
-        sample = data[protected + 4 : protected + 4 + SAMPLE]
-        if end > len(data) or protected + 4 + SAMPLE > end:
+        sample: cython.longlong = protected + _LONGEST_NUMBER
+        if end > len(data) or sample + _SAMPLE > end:
             return None
-        mask = self._mask.of(sample)
-        first = data[start] ^ mask[0] & (0x0F if data[start] & 0x80 else 0x1F)
-        size = (first & 3) + 1
-        truncated = int.from_bytes(data[protected : protected + size], "big") ^ int.from_bytes(
-            mask[1 : 1 + size], "big"
-        )
-        header = bytes([first]) + data[start + 1 : protected] + truncated.to_bytes(size, "big")
-        number = packet_number(truncated, 8 * size, expected)
-        nonce = (self._iv ^ number).to_bytes(IV_SIZE, "big")
-        payload = self._aead.open(nonce, data[protected + size : end], header)
+        aead: Aead = self._aead
+        masks: HeaderMask = self._mask
+        mask: bytes = masks.of(cut(data, sample, sample + _SAMPLE))
+        first: cython.longlong = data[start] ^ (mask[0] & (0x0F if data[start] & 0x80 else 0x1F))
+        size: cython.longlong = (first & 3) + 1
+        truncated: cython.longlong = 0
+        index: cython.longlong
+        for index in range(size):
+            truncated = truncated << 8 | (data[protected + index] ^ mask[1 + index])
+        header: bytes = bytes((first,)) + cut(data, start + 1, protected) + truncated.to_bytes(size, "big")
+        number: cython.longlong = packet_number(truncated, 8 * size, expected)
+        nonce: bytes = (self._iv ^ number).to_bytes(_IV_SIZE, "big")
+        payload: bytes | None = aead.open(nonce, cut(data, protected + size, end), header)
         return None if payload is None else OpenedPacket(number, header, payload)
 
 
 @cache
-def _packet_infos(label: str, key_bytes: int) -> tuple[bytes, ...]:
+def _packet_infos(label: str, key_bytes: cython.longlong) -> tuple[bytes, ...]:
     sizes = {"key": key_bytes, "iv": IV_SIZE, "hp": key_bytes}
     return tuple(label_info(f"{label} {name}".encode(), size) for name, size in sizes.items())
 
 
-def packet_number(truncated: int, bits: int, expected: int) -> int:
+@cython.ccall
+def packet_number(truncated: cython.longlong, bits: cython.longlong, expected: cython.longlong) -> cython.longlong:
     """Return the packet number with these low bits that is nearest to the expected one (RFC 9000 appendix A.3)."""
-    window = 1 << bits
-    number = expected & ~(window - 1) | truncated
-    if number <= expected - window // 2 and number < (1 << 62) - window:
+    window: cython.longlong = 1
+    window <<= bits
+    number: cython.longlong = (expected & ~(window - 1)) | truncated
+    if number <= expected - window // 2 and number <= _LARGEST - window:
         return number + window
     if number > expected + window // 2 and number >= window:
         return number - window
@@ -176,18 +200,46 @@ def packet_number(truncated: int, bits: int, expected: int) -> int:
 _CLIENT_INFO, _SERVER_INFO = label_info(b"client in", 32), label_info(b"server in", 32)
 
 
-@cached(KEY_CACHE_BYTES, lambda *_: KEY_BYTES)
-def initial_key(keys: VersionKeys, connection_id: bytes, server: bool) -> PacketKey:
-    """Return the keys of a side's Initial packets, from the client's first Destination Connection ID.
+@cython.cclass
+class InitialKeys:
+    """The keys of the Initial packets of a connection, those of each side derived once they are needed."""
+
+    _secret: bytes
+    _label: str
+    _client: PacketKey | None
+    _server: PacketKey | None
+
+    def __init__(self, keys: VersionKeys, connection_id: bytes) -> None:
+        self._secret = hmac.digest(keys.salt, connection_id, INITIAL_SUITE.hash)  # HKDF-Extract (RFC 5869 section 2.2)
+        self._label = keys.label
+        self._client = None
+        self._server = None
+
+    @cython.ccall
+    def of(self, server: cython.bint) -> PacketKey:
+        """Return the keys of a side."""
+        key: PacketKey | None = self._server if server else self._client
+        if key is not None:
+            return key
+        [secret] = hkdf_expand(self._secret, (_SERVER_INFO if server else _CLIENT_INFO,), INITIAL_SUITE.hash)
+        key = PacketKey(secret, self._label)
+        if server:
+            self._server = key
+        else:
+            self._client = key
+        return key
+
+
+@cached(KEY_CACHE_BYTES, lambda *_: 2 * KEY_BYTES)
+def initial_keys(keys: VersionKeys, connection_id: bytes) -> InitialKeys:
+    """Return the keys of Initial packets, which follow from the client's first Destination Connection ID.
 
     After a Retry, that is the one which the server chose.
     """
-    secret = hmac.digest(keys.salt, connection_id, INITIAL_SUITE.hash)  # HKDF-Extract (RFC 5869 section 2.2)
-    expanded = hkdf_expand(secret, (_SERVER_INFO if server else _CLIENT_INFO,), INITIAL_SUITE.hash)
-    return PacketKey(expanded[0], keys.label)
+    return InitialKeys(keys, connection_id)
 
 
-def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:
+def is_genuine_retry(version: cython.longlong, data: bytes, connection_id: bytes) -> bool:
     """Return whether the tag of a Retry shows that its sender knows the Initial's Destination Connection ID.
 
     Anybody may know it, but an endpoint drops a Retry with another tag (RFC 9001 section 5.8). Retries of the first
@@ -196,5 +248,5 @@ def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:
     keys = VERSIONS.get(version)
     if keys is None or keys.retry_key is None:
         return keys is not None
-    pseudo = bytes([len(connection_id)]) + connection_id + data[:-TAG]
-    return AESGCM(keys.retry_key).encrypt(keys.retry_nonce, b"", pseudo) == data[-TAG:]
+    pseudo = bytes([len(connection_id)]) + connection_id + data[: len(data) - TAG]
+    return AESGCM(keys.retry_key).encrypt(keys.retry_nonce, b"", pseudo) == data[len(data) - TAG :]
