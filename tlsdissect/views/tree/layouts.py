@@ -229,16 +229,24 @@ def _is_laid(node: Node) -> bool:
 
 def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any]:
     """Return a node as a page has it, and add the varying fields in it to `found`."""
-    size = sum(span.length for span in node.bytes)
-    place = node.bytes[0].offset if node.bytes and not node.children else None
+    spans, inside = node.bytes, node.children
+    size = spans[0].length if len(spans) == 1 else sum([span.length for span in spans])
+    place = spans[0].offset if spans and not inside else None
     text: str | int = node.text
     if place is not None and place in places and node.problem is None:
         text = len(found)
         found.append(places[place])
-    children = [_row(child, places, found) for child in node.children[:many]]
-    reference = node.reference if node.children else None
-    remark, problem = [None if one is None else printable(one) for one in (node.remark, node.problem)]
-    cells = [printable(node.name), size, text, remark, reference, problem, children]
-    while cells[-1] in (None, "", []):
+    if not inside and node.remark is None and node.problem is None:
+        return [printable(node.name), size] if text == "" else [printable(node.name), size, text]
+    cells = [
+        printable(node.name),
+        size,
+        text,
+        node.remark and printable(node.remark),
+        node.reference if inside else None,
+        node.problem and printable(node.problem),
+        [_row(child, places, found) for child in inside[:many]],
+    ]
+    while not cells[-1] and not isinstance(cells[-1], int):
         cells.pop()
     return cells
