@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from made import made, recorded
@@ -89,6 +89,22 @@ def test_paper_has_a_row_in_few_lines(browser: Browser, written: Path) -> None:
             column = f"#connections-body tr[tabindex] td:nth-child({titles.index(title) + 1})"
             assert set(visit.page.locator(column).evaluate_all(lines)) == {1}
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 1032
+
+
+@pytest.mark.parametrize(("width", "media"), [(390, "screen"), (1280, "screen"), (1032, "print")])
+def test_findings_stand_below_each_other_with_no_word_cut(
+    browser: Browser, written: Path, width: int, media: Literal["screen", "print"]
+) -> None:
+    with Visit(browser, written, viewport={"width": width, "height": 900}) as visit:
+        visit.page.locator("#findings ~ details > summary").click()
+        visit.page.emulate_media(media=media)
+        assert visit.page.locator(".findings").evaluate_all("all => all.every((one) => one.offsetWidth <= innerWidth)")
+        badges = "all => all.map((one) => one.getClientRects().length + one.scrollWidth - one.clientWidth)"
+        assert set(visit.page.locator(".findings .badge").evaluate_all(badges)) == {1}
+        if media == "screen":
+            lefts = "all => all.map((table) => [...table.tHead.rows[0].cells].map((one) => one.offsetLeft))"
+            one, other = visit.page.locator(".findings").evaluate_all(lefts)
+            assert one == other
 
 
 def test_a_long_title_leaves_the_navigation_on_one_line(browser: Browser, written: Path) -> None:
