@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -138,3 +140,11 @@ def test_a_file_is_written_whatever_is_closed(command: str, closed: str, tmp_pat
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
     assert any(tmp_path.iterdir())
+
+
+def test_python_looks_for_no_cycles_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go through all connections that are left."""
+    at_exit: list[object] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    assert run("--version").returncode == 0
+    assert gc.freeze in at_exit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -37,6 +38,8 @@ def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> 
     if not standalone_mode:
         return _invoke(given, confines=False)
     replace_closed_standard_output()
+    # Python collects cycles once more when it exits, which would go through all connections for nothing.
+    atexit.register(gc.freeze)
     return run_command(lambda: _invoke(given, confines=args is None), debug="--debug" in given)
 
 

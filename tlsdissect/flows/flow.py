@@ -70,6 +70,7 @@ class Signal(Struct, frozen=True, gc=False):
     """Sequence number after the last byte that its sender sent."""
 
 
+@cython.no_gc
 @cython.cclass
 class TcpSide:
     """The state of one side, from the TCP headers of both."""

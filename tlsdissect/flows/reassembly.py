@@ -63,6 +63,7 @@ class Arrival:
         return self.offset + self.size
 
 
+@cython.no_gc
 @cython.cclass
 class Assembler:
     """Delivers each byte once, in order.

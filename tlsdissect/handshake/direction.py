@@ -87,6 +87,7 @@ class KeptBody(Struct, frozen=True, gc=False):
     time: int
 
 
+@cython.no_gc
 @cython.cclass
 class Piece:
     """Records, and the packet that completed them; for application data, the packet in which it began."""
@@ -121,6 +122,7 @@ class Reply(NamedTuple):
     """Stream offset of its first byte."""
 
 
+@cython.no_gc
 @cython.cclass
 class Direction:
     """Reassembles the bytes of one side and splits them into records."""

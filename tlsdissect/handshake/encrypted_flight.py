@@ -62,6 +62,7 @@ def is_guessed(cipher_suite: cython.longlong) -> bool:
     return Registry.CIPHER_SUITES.names[cipher_suite].startswith("0x")
 
 
+@cython.no_gc
 @cython.cclass
 class EncryptedFlight:
     """The client's flight of a TLS 1.3 handshake and the records around it, found by their lengths."""

@@ -190,6 +190,7 @@ class SeenServerHello:
         return _decoded(template.hello, template, None, self.event.body)
 
 
+@cython.no_gc
 @cython.cclass
 class DecodedHello:
     """A decoded hello; one that matches a template is not copied out of it until `hello` is asked for."""

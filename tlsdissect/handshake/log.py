@@ -133,6 +133,7 @@ class MayOpen(Protocol):
         ...
 
 
+@cython.no_gc
 @cython.cclass
 class HandshakeLog:
     """The events of both sides in order, and the hellos among them."""

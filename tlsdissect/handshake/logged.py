@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _UNKNOWN = UNKNOWN
 
 
+@cython.no_gc
 @cython.cclass
 class DirectionSummary:
     """The state of one direction."""
@@ -209,6 +210,7 @@ class LoggedQuic(Struct, frozen=True, gc=False):
     """The side that sent the first readable CONNECTION_CLOSE, the frame of QUIC, and the frame of the capture."""
 
 
+@cython.no_gc
 @cython.cclass
 class LoggedHandshake:
     """The log of a handshake, with sides 0 and 1 as in its flow: side 0 sent the first packet.

@@ -116,6 +116,7 @@ def _start(offset: cython.longlong, data: bytes, hello: Record | None) -> Start:
     return start
 
 
+@cython.no_gc
 @cython.cclass
 class PlaintextPhase:
     """Searches a side's bytes for the beginning of TLS: the first bytes are classified, later ones are searched."""

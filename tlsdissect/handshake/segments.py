@@ -164,6 +164,7 @@ _SYN, _ACK, _RST, _UNKNOWN, _UNTIMED, _PADDING = SYN, ACK, RST, UNKNOWN, UNTIMED
 _SEGMENT_BYTES, _KEPT_BYTES, _MAX_SEGMENTS = SEGMENT_BYTES, KEPT_BYTES, MAX_SEGMENTS
 
 
+@cython.no_gc
 @cython.cclass
 class SentSegments:
     """The segments of one side."""
@@ -181,6 +182,7 @@ class SentSegments:
         self.acknowledged = UNKNOWN
 
 
+@cython.no_gc
 @cython.cclass
 class Segments:
     """The segments of an undecided handshake, in the order of the capture."""

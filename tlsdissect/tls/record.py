@@ -138,6 +138,7 @@ def is_hello(beginning: bytes) -> bool:
     return re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
 
 
+@cython.no_gc
 @cython.cclass
 class RecordReader:
     """Splits a direction's bytes into records; longer bodies of application data than `keeps` allows are skipped.
@@ -325,6 +326,7 @@ class RecordReader:
         return records
 
 
+@cython.no_gc
 @cython.cclass
 class MessageJoiner:
     """Joins the fragments of handshake records into messages."""

@@ -82,6 +82,7 @@ def _certificate_decoder() -> Callable[[bytes], tuple[Certificate, tuple[str, ..
     return certificate
 
 
+@cython.no_gc
 @cython.cclass
 class MessageDecoder:
     """Decodes messages of one handshake and collects their problems."""

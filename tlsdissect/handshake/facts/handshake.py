@@ -36,6 +36,7 @@ _ALERT, _CHANGE_CIPHER_SPEC, _HANDSHAKE = ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 _CLIENT, _SERVER = CLIENT, SERVER
 
 
+@cython.no_gc
 @cython.cclass
 class Handshake:
     """A logged handshake with its sides named, its events sorted by side and kind, and its hellos decoded.

@@ -28,6 +28,7 @@ _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = (
 )
 
 
+@cython.no_gc
 @cython.cclass
 class Extensions:
     """The decoded extensions of a hello; of a repeated type, the first counts. Nothing changes after `__init__`."""
