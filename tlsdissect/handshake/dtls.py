@@ -394,7 +394,6 @@ class DtlsTracker:
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
         )
         logged.first_data = tuple([direction.first_data for direction in self.directions])
-        logged.acknowledged = {}
         logged.hello_verify = self._asked_for_cookie
         logged.dtls = self._dtls()
         return logged

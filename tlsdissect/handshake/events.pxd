@@ -3,6 +3,7 @@ from tlsdissect.tls.hello_cache cimport HelloCache, HelloTemplate
 
 cdef Py_ssize_t _RANDOM
 cdef Py_ssize_t _SESSION_ID
+cdef long long _UNKNOWN
 
 
 cdef class HandshakeEvent:
@@ -17,6 +18,7 @@ cdef class HandshakeEvent:
     cdef readonly long long end
     cdef readonly bint encrypted
     cdef readonly bint whole
+    cdef public long long acknowledgement
 
 
 cpdef HandshakeEvent new_event(long long sender, long long content_type, object handshake_type, long long size, bytes body, long long frame, long long time, long long start, long long end, bint encrypted)

@@ -9,6 +9,7 @@ import cython
 from msgspec import Struct
 
 from tlsdissect.capture.octets import cut
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, is_tls13
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, UNNUMBERED, HelloCache, HelloTemplate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _RANDOM, _SESSION_ID = 2, 34
 """Bytes of a hello before the random, and before the session ID."""
+_UNKNOWN = UNKNOWN  # a C integer, by the .pxd
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _EARLY_DATA = ExtensionType.EARLY_DATA
 _PRE_SHARED_KEY = ExtensionType.PRE_SHARED_KEY
@@ -34,7 +36,7 @@ _SERVER_HELLO = HandshakeType.SERVER_HELLO
 @cython.no_gc
 @cython.cclass
 class HandshakeEvent:
-    """A handshake message, ChangeCipherSpec, alert, or encrypted record; it does not change."""
+    """A handshake message, ChangeCipherSpec, alert, or encrypted record; it does not change once it is in a log."""
 
     sender: cython.longlong
     content_type: cython.longlong
@@ -52,6 +54,8 @@ class HandshakeEvent:
     encrypted: cython.bint
     whole: cython.bint
     """Whether no byte of a plaintext message is missing."""
+    acknowledgement: cython.longlong
+    """Of an alert in a log, and of a record that may be one: that of its packet; UNKNOWN if that is not known."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HandshakeEvent) and self._fields() == other._fields()
@@ -107,6 +111,7 @@ def new_event(
     event.end = end
     event.encrypted = encrypted
     event.whole = len(body) >= size
+    event.acknowledgement = _UNKNOWN
     return event
 
 

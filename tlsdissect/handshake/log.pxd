@@ -35,7 +35,6 @@ cdef class HandshakeLog:
     cdef readonly list protected
     cdef readonly list sealed
     cdef readonly list heartbeats
-    cdef readonly dict acknowledged
     cdef readonly set limited
     cdef readonly long long keeps
     cdef readonly bint opens

@@ -169,8 +169,6 @@ class HandshakeLog:
     """Whether each side sent an encrypted handshake record, which is its Finished."""
     heartbeats: list[HeartbeatRecord]
     """Heartbeats of both sides, in order."""
-    acknowledged: dict[tuple[int, int], int | None]
-    """By sender and start of each alert, and of each record that may be one: the packet's acknowledgement number."""
     limited: set[int]
     """The sides that sent more than is kept."""
     keeps: cython.longlong
@@ -225,7 +223,6 @@ class HandshakeLog:
         self.protected = [0, 0]
         self.sealed = [False, False]
         self.heartbeats = []
-        self.acknowledged = {}
         self.limited = set()
         self.opens = keys is not None and keys.exist
         self.keeps = MAX_FRAGMENT if self.opens else -1
@@ -450,8 +447,7 @@ class HandshakeLog:
             return False
         events.append(event)
         if kind == _ALERT or (kind == _APPLICATION_DATA and event.size == self.alert_sizes[event.sender]):
-            known = None if self._acknowledgement == _UNKNOWN else self._acknowledgement
-            self.acknowledged[event.sender, event.start] = known
+            event.acknowledgement = self._acknowledgement
         self.kept_bytes += size
         self.held_bytes += size + _PART_BYTES
         budget.used += size + _PART_BYTES

@@ -46,7 +46,6 @@ cdef class LoggedHandshake:
     cdef readonly bint decided
     cdef public tuple first_data
     cdef readonly tuple heartbeats
-    cdef public dict acknowledged
     cdef public object limited
     cdef readonly tuple directions
     cdef readonly long long opener

@@ -237,8 +237,6 @@ class LoggedHandshake:
     first_data: tuple[PacketRef | None, ...]
     """The packets in which each side's first record of application data begins."""
     heartbeats: tuple[HeartbeatRecord, ...]
-    acknowledged: dict[tuple[int, int], int | None]
-    """As `HandshakeLog.acknowledged`."""
     limited: frozenset[int]
     """The sides that sent more than is kept."""
     directions: tuple[DirectionSummary, DirectionSummary]
@@ -290,7 +288,6 @@ class LoggedHandshake:
         decided: cython.bint,
         first_data: tuple[PacketRef | None, ...],
         heartbeats: tuple[HeartbeatRecord, ...],
-        acknowledged: dict[tuple[int, int], int | None],
         limited: frozenset[int],
         directions: tuple[DirectionSummary, DirectionSummary],
         opener: cython.longlong,
@@ -324,7 +321,6 @@ class LoggedHandshake:
         self.decided = decided
         self.first_data = first_data
         self.heartbeats = heartbeats
-        self.acknowledged = acknowledged
         self.limited = limited
         self.directions = directions
         self.opener = opener
@@ -373,7 +369,6 @@ class LoggedHandshake:
             decided=log.decided,
             first_data=tuple(log.first_data),
             heartbeats=tuple(log.heartbeats),
-            acknowledged=log.acknowledged,
             limited=frozenset(log.limited),
             directions=directions,
             opener=UNKNOWN,

@@ -467,7 +467,6 @@ class Tracker:
             log.decided,
             tuple(log.first_data),
             tuple(log.heartbeats),
-            log.acknowledged,
             frozenset(log.limited) if log.limited else _NOBODY,
             (mine.summary(), other.summary()),
             times.opener,

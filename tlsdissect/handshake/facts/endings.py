@@ -291,11 +291,10 @@ def _sent_after_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
         return True
     if peer.fin is None:
         return False
-    acknowledged = handshake.log.acknowledged.get((alert.sender, alert.start))
-    if acknowledged is None:
+    if alert.acknowledgement == UNKNOWN:
         return peer.fin.frame < alert.frame
     # A FIN is acknowledged as if it were a byte.
-    return difference(acknowledged, peer.fin.end) > 0
+    return difference(alert.acknowledgement, peer.fin.end) > 0
 
 
 @cython.ccall
