@@ -249,3 +249,9 @@ def test_lookups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = len(evidence.asked("a capture", client_key("192.0.2.1"), 0, 100, most=100))
     assert 1 <= kept < 7
     assert (evidence.lookups, evidence.lookups_left_out) == (10, 10 - kept)
+
+
+def test_connections_of_a_server_share_the_facts_of_its_certificates() -> None:
+    chains = [connection.certificates for connection in tlsdissect.read(ROOT / "samples/keys/tls12-suites.pcap")]
+    known = [chain for chain in chains if chain]
+    assert len(known) > len(set(known)) == len({id(chain) for chain in known})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TOTAL_BYTES: Final = 36 << 20
+TOTAL_BYTES: Final = 48 << 20
 """Bytes of all caches that the readings of a process share."""
 ENTRY_BYTES: Final = 256
 """Estimated bytes of an entry besides its key and its value."""

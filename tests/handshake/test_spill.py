@@ -17,6 +17,7 @@ from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.options import Options
 from tlsdissect.handshake.spill import MAX_PLAIN, OVERHEAD, WaitingHandshakes
 from tlsdissect.pipeline import Reading
+from tlsdissect.tls.codepoints import HandshakeType
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,3 +133,14 @@ def test_what_cannot_wait_is_told_as_it_is(
         assert (one.client_hello, one.version, one.outcome) == (same.client_hello, same.version, same.outcome)
         assert one in early or one == same
         assert one.packets <= same.packets
+
+
+def test_handshakes_that_wait_share_the_certificates_of_their_server() -> None:
+    """They are most of what a full handshake keeps."""
+    chains = [
+        event.body
+        for log in logged()
+        for event in log.events
+        if event.handshake_type == HandshakeType.CERTIFICATE and log.transport == "tcp"
+    ]
+    assert len(chains) > len(set(chains)) == len({id(body) for body in chains})

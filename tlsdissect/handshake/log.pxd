@@ -16,6 +16,9 @@ cdef long long _MAX_PROTECTED
 cdef long long _UNKNOWN
 cdef long long _UNTIMED
 cdef long long _CLIENT
+cdef long long _SERVER
+cdef long long _RETRY
+cdef long long _CERTIFICATE
 
 
 cdef class HandshakeLog:

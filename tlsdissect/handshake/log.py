@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import cython
 
+from tlsdissect.caches import cached
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.direction import KeptBody
@@ -103,6 +104,8 @@ _PREVIOUS = 64
 FIRST_WITH_IV = 0x0302
 """TLS 1.1, where CBC has an initialization vector in each record (RFC 4346 section 6.2.3.2)."""
 
+CHAINS_BYTES = 4 << 20
+"""Bytes of the Certificate messages of which no handshake keeps a copy of its own."""
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
 _NONE_BEGUN: tuple[dict[int, tuple[int, int, int]], dict[int, tuple[int, int, int]]] = ({}, {})
@@ -117,7 +120,8 @@ _HELLOS = frozenset((_CLIENT_HELLO, _SERVER_HELLO, _HELLO_RETRY_REQUEST))
 _HANDSHAKE, _APPLICATION_DATA, _ALERT, _CHANGE_CIPHER_SPEC = HANDSHAKE, APPLICATION_DATA, ALERT, CHANGE_CIPHER_SPEC
 _RECORD_HEADER, _PART_BYTES, _MAX_EVENTS, _MAX_PROTECTED = HEADER_SIZE, PART_BYTES, MAX_EVENTS, MAX_PROTECTED
 _UNKNOWN, _UNTIMED = UNKNOWN, UNTIMED
-_CLIENT = int(_CLIENT_HELLO)
+_CLIENT, _SERVER, _RETRY = int(_CLIENT_HELLO), int(_SERVER_HELLO), int(_HELLO_RETRY_REQUEST)
+_CERTIFICATE = int(HandshakeType.CERTIFICATE)
 
 
 class MayOpen(Protocol):
@@ -569,11 +573,13 @@ class HandshakeLog:
         end: cython.longlong = start + _RECORD_HEADER + record.length
         message: Message
         for message in joiner.feed(record.fragment or b"", start):
-            kind = message.handshake_type
+            kind: cython.longlong = message.handshake_type
             body: bytes = message.body
+            if kind == _CERTIFICATE:
+                body = _shared(body)
             event = new_event(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(event)
-            if kind in _HELLOS:
+            if kind in (_CLIENT, _SERVER, _RETRY):
                 self._hello(event, direction.problems, direction.segments(event.start, event.end))
         if direction.accounted > 0 or joiner.waiting > 0:
             self._account_incomplete_message(sender, direction, record, frame, time)
@@ -803,6 +809,12 @@ class HandshakeLog:
         event = new_event(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
         self._keep(event)
         self._hello(event, direction.problems, direction.segments(event.start, event.end))
+
+
+@cached(CHAINS_BYTES, lambda body, _: len(body))
+def _shared(body: bytes) -> bytes:
+    """Return one copy of the body of a Certificate message, which servers repeat: handshakes wait with all of it."""
+    return body
 
 
 @lru_cache(maxsize=64)

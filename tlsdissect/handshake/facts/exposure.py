@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import cython
 from msgspec import Struct
 
+from tlsdissect.caches import cached
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.model.connection import Certificate, CertificateRequest, OcspStaple, Problem, SessionTicket
 from tlsdissect.tls.certificate import Certificate as CertificateMessage
@@ -17,7 +18,7 @@ from tlsdissect.tls.certificate import CertificateStatus, RawPublicKey
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
 from tlsdissect.tls.messages import NewSessionTicket
 from tlsdissect.tls.server_hello import Ssl2ServerHello
-from tlsdissect.tls.wire import Reader, WireError
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ _CLIENT, _SERVER = CLIENT, SERVER  # C integers, by the .pxd
 
 T = TypeVar("T")
 
+CHAIN_CACHE_BYTES = 8 << 20
+"""Bytes of cached Certificate messages with the facts of their certificates."""
 MAX_CHAIN = 100
 """Maximum certificates reported of one chain."""
 _EMPTY = 3
@@ -66,7 +69,7 @@ def exposure(handshake: Handshake, resumption: str | None, evidence: Evidence | 
     return Exposure(
         plaintext.server_certificates(),
         True if asked else (False if handshake.server_is_whole else None),
-        plaintext.request(asked),
+        None if asked is None else plaintext.request(asked),
         plaintext.chain(_CLIENT) if asked else None,
         plaintext.staple(),
         plaintext.ticket(),
@@ -80,6 +83,21 @@ def _certificate_decoder() -> Callable[[bytes], tuple[Certificate, tuple[str, ..
     from tlsdissect.x509.certificates import certificate  # noqa: PLC0415
 
     return certificate
+
+
+@cached(CHAIN_CACHE_BYTES)
+def _flawless(body: bytes) -> tuple[tuple[Certificate, ...], tuple[bytes, ...]] | None:
+    """Return the facts and the encodings of the certificates in a Certificate message; None if it has a problem."""
+    try:
+        message, error = decode_partially(CertificateMessage.read, body)
+    except WireError:
+        return None
+    chain = message.certificate_list
+    if error is not None or not chain or len(chain) > MAX_CHAIN:
+        return None
+    decode = _certificate_decoder()
+    decoded = [decode(encoding) for encoding in chain]
+    return None if any(problems for _, problems in decoded) else (tuple([fact for fact, _ in decoded]), chain)
 
 
 @cython.no_gc
@@ -111,8 +129,17 @@ class MessageDecoder:
         if self._handshake.server_extensions.get(CERTIFICATE_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
             # A raw public key is sent instead of certificates (RFC 7250 section 3).
             return None if self.read(event, RawPublicKey.read) is None else ()
+        if event is None:
+            return None
+        known = _flawless(event.body)
+        if known is not None:
+            facts, encodings = known
+            if self._evidence is not None:
+                for fact, encoding in zip(facts, encodings, strict=True):
+                    self._evidence.keep(fact.sha256, encoding)
+            return facts
         message = self.read(event, CertificateMessage.read)
-        if event is None or message is None:
+        if message is None:
             return None
         # A list that cannot be decoded is not an empty one.
         if not message.certificate_list and event.size > _EMPTY:
