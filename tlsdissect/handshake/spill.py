@@ -50,7 +50,9 @@ class WaitingHandshakes:
         self._plain_bytes = plain_bytes
         self._packed_bytes = packed_bytes
         self._spilled_bytes = SPILLED_BYTES if spilled_bytes is None else spilled_bytes
-        self._plain: dict[int, tuple[LoggedHandshake, int]] = {}
+        self._plain: dict[int, LoggedHandshake] = {}
+        self._plain_sizes: dict[int, int] = {}
+        """Estimated bytes of each of them."""
         self._plain_size = 0
         self._packed: dict[int, bytes] = {}
         self._spilled: dict[int, _Spilled] = {}
@@ -67,7 +69,9 @@ class WaitingHandshakes:
         """Let a handshake wait; its log held `held_bytes`. Return False if there is no room for it."""
         size = held_bytes + OVERHEAD
         if size <= MAX_PLAIN and self._plain_size + size <= self._plain_bytes:
-            self._plain[stream] = log, size
+            # A tuple of both would be one more object for Python's cycle collector.
+            self._plain[stream] = log
+            self._plain_sizes[stream] = size
             self._plain_size += size
             return True
         data = pickle.dumps(log, pickle.HIGHEST_PROTOCOL)
@@ -82,10 +86,9 @@ class WaitingHandshakes:
 
     def take(self, stream: int) -> LoggedHandshake | None:
         """Remove and return a handshake; None if it does not wait."""
-        waiting = self._plain.pop(stream, None)
-        if waiting is not None:
-            log, size = waiting
-            self._plain_size -= size
+        log = self._plain.pop(stream, None)
+        if log is not None:
+            self._plain_size -= self._plain_sizes.pop(stream)
             return log
         data, place = self._packed.pop(stream, None), self._spilled.pop(stream, None)
         if data is not None:
