@@ -5,6 +5,7 @@ from tlsdissect.flows.flow cimport Flow
 from tlsdissect.flows.table cimport FlowTable
 from tlsdissect.flows.udp cimport UdpTable
 from tlsdissect.handshake.events cimport SeenClientHello
+from tlsdissect.handshake.facts.connection cimport endpoints
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.record_cursor cimport starts_with_hello

@@ -373,9 +373,10 @@ class Connections:
 
     def _add_lookups(self, flow: Flow, lookups: LookupListener) -> None:
         """Add the OCSP and CRL lookups of a flow to the results."""
-        ends, source = endpoints(flow.endpoints), self._names.of(flow.first_frame)
+        client, server = endpoints(flow.endpoints)
+        source = self._names.of(flow.first_frame)
         for exchange, body in lookups.found:
-            captured = CapturedLookup(RevocationLookup(source, flow.stream, *ends, exchange), body)
+            captured = CapturedLookup(RevocationLookup(source, flow.stream, client, server, exchange), body)
             self._due.append((self._flows.clock, captured.frame, captured))
         lookups.found.clear()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.handshake.retries import Peers, Retries, Retry, failed, peers
@@ -51,7 +52,7 @@ NONE = Links()
 _GUESSED = Problem("inferred", "the retry is inferred from its time and its smaller offer")
 
 
-class _FirstSeen(NamedTuple):
+class _FirstSeen(Struct, frozen=True, gc=False):
     """The first place in which a session was seen."""
 
     capture: int

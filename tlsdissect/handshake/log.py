@@ -184,9 +184,9 @@ class HandshakeLog:
     unkept: cython.bint
     """Whether more of them were sent than are kept."""
     numbers: list[int]
-    """The number of the next protected record of each side, as in `SealedRecord`."""
+    """The number of the next protected record of each side, as in `SealedRecord`; empty if none is kept."""
     previous: list[bytes]
-    """The end of each side's latest protected record, before TLS 1.1."""
+    """The end of each side's latest protected record, before TLS 1.1; empty if none is kept."""
     kept_bytes: cython.longlong
     """Bytes of the kept messages."""
     held_bytes: cython.longlong
@@ -232,8 +232,8 @@ class HandshakeLog:
         self.keeps = MAX_FRAGMENT if self.opens else -1
         self.sealed_records = []
         self.unkept = False
-        self.numbers = [0, 0]
-        self.previous = [b"", b""]
+        self.numbers = [0, 0] if self.opens else []
+        self.previous = [b"", b""] if self.opens else []
         self._keys = keys
         self._begun = ({}, {}) if self.opens else _NONE_BEGUN
         self._sealed_bytes = 0

@@ -5,7 +5,7 @@ from tlsdissect.handshake.facts.endings cimport alerts, closure, ending
 from tlsdissect.handshake.facts.handshake cimport Handshake
 from tlsdissect.handshake.facts.hello_fingerprints cimport ja3, ja3s, ja4
 from tlsdissect.handshake.facts.hellos cimport client_hello, server_hello, sni
-from tlsdissect.handshake.facts.negotiation cimport alpn, early_data, ech, external_psk, hello_retry, infers_early_data, key_agreement, negotiated, resumption
+from tlsdissect.handshake.facts.negotiation cimport alpn, early_data, ech, external_psk, hello_retry, infers_early_data, key_agreement, negotiated, psk_identity, resumption
 from tlsdissect.handshake.facts.timing cimport begin_of, handshake_bytes, milliseconds, round_trips, timing
 from tlsdissect.handshake.logged cimport DirectionSummary, LoggedHandshake
 
@@ -18,6 +18,7 @@ cdef long long _SERVER
 cdef long long _UNTIMED
 
 
+cpdef tuple endpoints(bytes packed)
 cdef str _address(bytes packed)
 cdef str _message_type(HandshakeEvent event)
 cdef bint _is_message(Handshake handshake, HandshakeEvent event, bint protected)

@@ -179,7 +179,7 @@ def connection(
         ja4_r(handshake) if raw else UNSET,
         None,  # hidden
         None,  # keys
-        quic(handshake),
+        None if log.quic is None else quic(handshake),
         log.dtls,
         log.eap,
         psk_identity(handshake),
@@ -260,7 +260,8 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
     )
 
 
-def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
+@cython.ccall
+def endpoints(packed: bytes) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Decode `Totals.endpoints` to the source and destination of the first packet."""
     size: cython.Py_ssize_t = (len(packed) - 4) // 2
     ports: cython.Py_ssize_t = 2 * size
@@ -299,7 +300,8 @@ def _rfc3339(time: cython.longlong, digits: cython.longlong) -> Any:
     if digits == 0:
         return f"{_second(seconds)}Z"
     # The first digit of this number is no part of it, and keeps the zeros.
-    return f"{_second(seconds)}.{str(_NS + time - seconds * _NS)[1 : digits + 1]}Z"
+    rest: cython.longlong = _NS + time - seconds * _NS
+    return f"{_second(seconds)}.{f'{rest}'[1 : digits + 1]}Z"
 
 
 @lru_cache(maxsize=4096)
@@ -420,7 +422,8 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
         reported = [replace(problem, sender=side) for problem in direction.problems]
         reported += [problem for problem in malformed if problem.sender == side]
         found += reported[:MAX_PROBLEMS]
-    found += _other_protocol(handshake)
+    if handshake.direction(_SERVER).mode == PLAIN:
+        found += _other_protocol(handshake)
     if log.unordered:
         how = "put in order by times and acknowledgements" if log.frames else "too many to put in order"
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
@@ -456,9 +459,8 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
 
     The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
     """
-    hello, server = handshake.log.client_hello, handshake.direction(_SERVER)
-    reply = server.reply
-    if hello is None or server.mode != PLAIN or reply is None or reply.frame < hello.event.frame:
+    hello, reply = handshake.log.client_hello, handshake.direction(_SERVER).reply
+    if hello is None or reply is None or reply.frame < hello.event.frame:
         return
     line = re.split(rb"[\r\n]", reply.data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
     detail = f'the ClientHello was answered with something that is no TLS: "{quoted(line)}"'

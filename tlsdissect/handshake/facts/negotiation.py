@@ -174,7 +174,8 @@ def key_agreement(handshake: Handshake) -> Any:
     return found
 
 
-def psk_identity(handshake: Handshake) -> str | None:
+@cython.ccall
+def psk_identity(handshake: Handshake) -> Any:
     """Return the identity of the pre-shared key that the client uses, which comes first in its ClientKeyExchange."""
     event, suite = handshake.message(0, _CLIENT_KEY_EXCHANGE), handshake.cipher_suite
     kind = None if suite is None else key_exchange(_SUITE_NAMES[suite])
