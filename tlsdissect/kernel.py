@@ -35,6 +35,7 @@ MODULES = (
     "tlsdissect.flows.udp",
     "tlsdissect.handshake.connections",
     "tlsdissect.handshake.crypto_stream",
+    "tlsdissect.handshake.datagrams",
     "tlsdissect.handshake.direction",
     "tlsdissect.handshake.encrypted_flight",
     "tlsdissect.handshake.events",

@@ -55,15 +55,23 @@ UDP_PORTS = {
     37008: TZSP,
 }
 """What datagrams from or to a port contain."""
+_OF_TUNNEL = bytearray(1 << 16)
+"""By port, whether it is one of these: nearly no datagram has one."""
+for _port in UDP_PORTS:
+    _OF_TUNNEL[_port] = 1
 
 
 @cython.ccall
 def over_udp(h: Headers) -> cython.longlong:
     """Skip a UDP header; return the protocol of its destination port, or else of its source port."""
     at: cython.longlong = h.at
+    source: cython.longlong = u16(h.data, at)
+    destination: cython.longlong = u16(h.data, at + 2)
+    of_tunnel: bytearray = _OF_TUNNEL
     h.at = at + 8
-    found = UDP_PORTS.get(u16(h.data, at + 2)) or UDP_PORTS.get(u16(h.data, at))
-    return found or 0
+    if not (of_tunnel[destination] or of_tunnel[source]):
+        return 0
+    return UDP_PORTS.get(destination) or UDP_PORTS[source]
 
 
 @cython.ccall

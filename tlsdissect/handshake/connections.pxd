@@ -4,6 +4,7 @@ from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
 from tlsdissect.flows.table cimport FlowTable
 from tlsdissect.flows.udp cimport UdpTable
+from tlsdissect.handshake.datagrams cimport DatagramConnections
 from tlsdissect.handshake.events cimport SeenClientHello
 from tlsdissect.handshake.facts.connection cimport endpoints
 from tlsdissect.handshake.log cimport HandshakeLog
@@ -29,7 +30,7 @@ cdef class Connections:
     cdef readonly object not_tls
     cdef object _names
     cdef FlowTable _flows
-    cdef object _datagrams
+    cdef DatagramConnections _datagrams
     cdef long long _eap_expires
     cdef UdpTable _udp
     cdef Budget _budget

@@ -193,7 +193,7 @@ class Connections:
                     self._datagrams.found.clear()
                 if self._datagrams.is_any_over():
                     self._collect()
-                self._eap_expires = self._datagrams.eap_expires
+                self._eap_expires = self._datagrams.eap_expires()
             if self._observer is not None:
                 self._observe(self._observer, packet, reader)
             if (
@@ -250,7 +250,7 @@ class Connections:
         for ended in self._flows.over():
             self._due += self._end_flow(ended)
         self._due += self._datagrams.over()
-        self._eap_expires = self._datagrams.eap_expires
+        self._eap_expires = self._datagrams.eap_expires()
 
     def _end_flow(self, ended: Ended) -> list[DueEvent]:
         """Return the connection of a flow that is over, if it is TLS and was not returned before."""

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The TLS connections of a capture that TCP does not carry: QUIC and DTLS over UDP, TLS inside EAP.
 
 Each UDP flow and each EAP conversation with such a connection has a follower, which decodes its packets. A protocol is
@@ -7,8 +8,9 @@ recognised by the first bytes of a datagram, never by its port.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import cython
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UDP
@@ -66,7 +68,7 @@ class Follower(Protocol):
     ready: bool
     """Whether a connection can be returned because its handshake is decided, if connections are returned then."""
 
-    def feed(self, packet: Packet, sender: int) -> None:
+    def feed(self, packet: Packet, sender: cython.longlong) -> None:
         """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
         ...
 
@@ -74,11 +76,11 @@ class Follower(Protocol):
         """Report that the IP fragments of the latest datagram differ."""
         ...
 
-    def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+    def decided(self, until: cython.longlong, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections whose handshake is decided, which `finish` does not yield again."""
         ...
 
-    def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+    def finish(self, until: cython.longlong, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections of the flow in the order of their first frames, and return their bytes to the budget.
 
         `until` is as for `LoggedHandshake`; `damage` is that of the whole capture so far.
@@ -87,6 +89,7 @@ class Follower(Protocol):
 
 
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
+_UDP = UDP
 CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
 """Names of the carriers of EAP."""
 FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None], Follower]] = {
@@ -96,8 +99,35 @@ FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None],
 """By protocol, as `flows.datagrams.recognise` names it."""
 
 
+@cython.cclass
 class DatagramConnections:
     """The followers of the flows that may be TLS."""
+
+    counted: Datagrams
+    eap_not_decoded: Counter[tuple[str, str]]
+    """EAP conversations without a hello whose method carries TLS, by method and carrier."""
+    given_up: cython.longlong
+    eap_stream: cython.longlong
+    """The number of the EAP conversation of the latest packet given to `feed` that carries EAP."""
+    found: list[DueResult]
+    """Sessions, and connections whose handshake is decided, until they are taken from here."""
+    udp: UdpTable
+    _names: CaptureNames
+    _flows: FlowTable
+    _eap: EapTable
+    _budget: Budget
+    _options: Options
+    _damage: Sequence[Damage]
+    _evidence: Evidence | None
+    _keys: CaptureKeys | None
+    _returned: set[int]
+    """The followed flows with a connection that was returned when its handshake was decided."""
+    _followed: OrderedDict[UdpFlow | EapConversation, int]
+    """What each followed flow counts in the budget, the one that has been followed for longest first."""
+    _idle: Any
+    """Nanoseconds of silence that decide a handshake, if connections are returned once that is decided, or None."""
+    _undecided: OrderedDict[EapConversation, None]
+    """Then, EAP conversations without a result; the one that has been silent for longest comes first."""
 
     def __init__(
         self,
@@ -113,37 +143,32 @@ class DatagramConnections:
     ) -> None:
         """`flows` has the clock of the capture; the other arguments are as for `Connections`."""
         self.counted = Datagrams()
-        self.eap_not_decoded: Counter[tuple[str, str]] = Counter()
-        """EAP conversations without a hello whose method carries TLS, by method and carrier."""
+        self.eap_not_decoded = Counter()
         self.given_up = 0
         self.eap_stream = UNKNOWN
-        """The number of the EAP conversation of the latest packet given to `feed` that carries EAP."""
-        self.found: list[DueResult] = []
-        """Sessions, and connections whose handshake is decided, until they are taken from here."""
+        self.found = []
+        self.udp = udp
         self._names = names
         self._flows = flows
-        self.udp = udp
         self._eap = eap
         self._budget = budget
         self._options = options
         self._damage = damage
         self._evidence = evidence
         self._keys = keys
-        self._returned: set[int] = set()
-        """The followed flows with a connection that was returned when its handshake was decided."""
-        self._followed: OrderedDict[UdpFlow | EapConversation, int] = OrderedDict()
-        """What each followed flow counts in the budget, the one that has been followed for longest first."""
+        self._returned = set()
+        self._followed = OrderedDict()
         self._idle = None if options.idle is None else nanoseconds(options.idle)
-        """Nanoseconds of silence that decide a handshake, if connections are returned once that is decided."""
-        self._undecided: OrderedDict[EapConversation, None] = OrderedDict()
-        """Then, EAP conversations without a result; the one that has been silent for longest comes first."""
+        self._undecided = OrderedDict()
 
+    @cython.ccall
     def feed(self, packet: Packet, conflict: FragmentConflict | None) -> None:
         """Decode a datagram of a flow that is or may be TLS; the clock is at its time.
 
         `conflict` is where the IP fragments that it came in differ.
         """
-        if packet.protocol != UDP:
+        flow: UdpFlow
+        if packet.protocol != _UDP:
             if not packet.quoted:
                 self._feed_eap(packet, conflict)
             return
@@ -160,12 +185,16 @@ class DatagramConnections:
             if follower.changed:
                 self._add_sessions(flow, follower)
             if follower.ready:
-                until = self._flows.time(self._flows.clock)
-                decided = follower.decided(until, self._damage)
-                for found in self._connections(decided, self._flows.clock, packet.frame, is_open=True):
-                    self._returned.add(flow.stream)
-                    self.found.append(found)
+                self._add_decided(flow, follower, packet.frame)
         flow.add(packet)
+
+    def _add_decided(self, flow: UdpFlow, follower: Follower, frame: cython.longlong) -> None:
+        """Add the connections whose handshake a datagram decided."""
+        until = self._flows.time(self._flows.clock)
+        decided = follower.decided(until, self._damage)
+        for found in self._connections(decided, self._flows.clock, frame, is_open=True):
+            self._returned.add(flow.stream)
+            self.found.append(found)
 
     def _add_sessions(self, flow: UdpFlow, follower: Follower) -> None:
         """Add the sessions that a datagram showed: those that a ClientHello offers, or that a handshake set up."""
@@ -177,7 +206,8 @@ class DatagramConnections:
                 self.found.append((self._flows.clock, frame, session))
         follower.changed.clear()
 
-    def _recognise(self, flow: UdpFlow, packet: Packet, conflict: FragmentConflict | None) -> bool:
+    @cython.cfunc
+    def _recognise(self, flow: UdpFlow, packet: Packet, conflict: FragmentConflict | None) -> cython.bint:
         """Begin to follow a flow if this datagram is QUIC or DTLS; decode it if it is RADIUS."""
         protocol = recognise(packet)
         if protocol is None:
@@ -194,7 +224,7 @@ class DatagramConnections:
         self._follow(flow, FOLLOWER_BYTES)
         return True
 
-    def _follow(self, flow: UdpFlow | EapConversation, size: int) -> None:
+    def _follow(self, flow: UdpFlow | EapConversation, size: cython.longlong) -> None:
         self._followed[flow] = size
         self._budget.used += size
 
@@ -222,7 +252,7 @@ class DatagramConnections:
             if self._idle is not None:
                 self._decide(conversation, packet.frame)
 
-    def _decide(self, conversation: EapConversation, frame: int) -> None:
+    def _decide(self, conversation: EapConversation, frame: cython.longlong) -> None:
         """Return the connection of a conversation that Success or Failure decided in this frame; else await more."""
         self._undecided.pop(conversation, None)
         if not conversation.result:
@@ -231,7 +261,7 @@ class DatagramConnections:
         for clock, _, found in self._end(conversation, self._flows.clock):
             self.found.append((clock, frame, found))
 
-    def _decide_silent(self, idle: int) -> Iterator[DueResult]:
+    def _decide_silent(self, idle: cython.longlong) -> Iterator[DueResult]:
         """Yield the connections of EAP conversations that silence decided."""
         while self._undecided:
             conversation = next(iter(self._undecided))
@@ -239,26 +269,28 @@ class DatagramConnections:
                 return
             yield from self._end(conversation, conversation.latest + idle, is_open=True)
 
-    @property
-    def eap_expires(self) -> int:
-        """The clock after which an EAP conversation is over, or decided by silence."""
-        if not self._undecided or self._idle is None:
-            return self._eap.expires
-        return min(self._eap.expires, next(iter(self._undecided)).latest + self._idle)
+    @cython.ccall
+    def eap_expires(self) -> cython.longlong:
+        """Return the clock after which an EAP conversation is over, or decided by silence."""
+        expires: cython.longlong = self._eap.expires
+        if self._undecided and self._idle is not None:
+            expires = min(expires, next(iter(self._undecided)).latest + self._idle)
+        return expires
 
     @property
     def pending(self) -> int:
         """Number of flows and conversations that are followed."""
         return len(self._followed)
 
-    def is_any_over(self) -> bool:
+    @cython.ccall
+    def is_any_over(self) -> cython.bint:
         """Return whether `over` may have connections."""
         return (
             self.udp.is_any_over(self._flows.clock)
-            or self.eap_expires < self._flows.clock
+            or self.eap_expires() < self._flows.clock
             or self._eap.is_full
             or len(self._followed) > self._budget.limits.followed
-            or (bool(self._followed) and self._budget.is_spent())
+            or (len(self._followed) > 0 and self._budget.is_spent())
         )
 
     def over(self) -> Iterator[DueResult]:
@@ -286,7 +318,9 @@ class DatagramConnections:
             self._count_eap(conversation)
         yield from sorted(ended, key=_transport)
 
-    def _end(self, flow: UdpFlow | EapConversation, clock: int, *, is_open: bool = False) -> Iterator[DueResult]:
+    def _end(
+        self, flow: UdpFlow | EapConversation, clock: cython.longlong, *, is_open: cython.bint = False
+    ) -> Iterator[DueResult]:
         """Yield the connections of a flow that is over at this clock."""
         self._budget.used -= self._followed.pop(flow, 0)
         if isinstance(flow, UdpFlow):
@@ -298,7 +332,7 @@ class DatagramConnections:
             until = self._flows.time(min(clock, self._flows.clock))
             yield from self._connections(follower.finish(until, self._damage), clock, NEVER, is_open=is_open)
 
-    def _end_udp(self, flow: UdpFlow, clock: int, *, is_open: bool) -> Iterator[DueResult]:
+    def _end_udp(self, flow: UdpFlow, clock: cython.longlong, *, is_open: cython.bint) -> Iterator[DueResult]:
         follower = flow.follower
         flow.conclude()
         until = self._flows.time(min(clock, self._flows.clock))
@@ -313,7 +347,12 @@ class DatagramConnections:
             self.counted.decode(flow.endpoints)
 
     def _connections(
-        self, logged: Iterator[tuple[Totals, LoggedHandshake]], clock: int, frame: int, *, is_open: bool
+        self,
+        logged: Iterator[tuple[Totals, LoggedHandshake]],
+        clock: cython.longlong,
+        frame: cython.longlong,
+        *,
+        is_open: cython.bint,
     ) -> Iterator[DueResult]:
         """Yield the connections of logged handshakes, each after the tickets that keys opened in it."""
         raw, evidence, keys = self._options.raw_fingerprints, self._evidence, self._keys
