@@ -36,6 +36,7 @@ MODULES = (
     "tlsdissect.handshake.connections",
     "tlsdissect.handshake.crypto_stream",
     "tlsdissect.handshake.datagrams",
+    "tlsdissect.handshake.decryption",
     "tlsdissect.handshake.direction",
     "tlsdissect.handshake.encrypted_flight",
     "tlsdissect.handshake.events",

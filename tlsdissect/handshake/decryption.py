@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Opens the protected records of a handshake with the secrets of a key log.
 
 Only handshake messages and alerts are decrypted. For application data in TLS 1.3, only the content type is decrypted:
@@ -12,10 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cython
+
+from tlsdissect.capture.octets import cut
 from tlsdissect.handshake import key_schedule as schedule
-from tlsdissect.handshake.events import client_random, extension_data, new_event, selected_version
+from tlsdissect.handshake.events import HandshakeEvent, client_random, extension_data, new_event, selected_version
 from tlsdissect.handshake.keys import RSA, RSA_PREFIX
 from tlsdissect.handshake.protection import (
     CBC_MODE,
@@ -31,12 +35,21 @@ from tlsdissect.handshake.protection import (
 )
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, Registry
 from tlsdissect.tls.dtls import CID_AT, TLS12_CID
-from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE, SSL2, MessageJoiner
+from tlsdissect.tls.record import (
+    ALERT,
+    ALERT_SIZE,
+    APPLICATION_DATA,
+    HANDSHAKE,
+    HEADER_SIZE,
+    SSL2,
+    Message,
+    MessageJoiner,
+)
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
+    from tlsdissect.handshake.events import SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.model.connection import DataCopy
@@ -56,6 +69,15 @@ _header13 = Struct(">BHH").pack
 _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
+# C integers, by the .pxd.
+_ALERT, _APPLICATION_DATA, _HANDSHAKE, _HEADER_SIZE, _IV_SIZE = (
+    ALERT,
+    APPLICATION_DATA,
+    HANDSHAKE,
+    HEADER_SIZE,
+    schedule.IV_SIZE,
+)
+
 
 class Wrong(NamedTuple):
     """What is wrong in something that was opened."""
@@ -66,15 +88,22 @@ class Wrong(NamedTuple):
     copies: tuple[DataCopy, ...] | None = None
 
 
+@cython.cclass
 class KeyedReader:
     """What readers of records and of packets have in common; see `opening.Reader`."""
 
+    log: LoggedHandshake
+    used: list[tuple[str, bytes, Origin]]
+    others: set[bytes]
+    wrong: list[Wrong]
+    numbers: dict[HandshakeEvent, int]
+
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
-        self.used: list[tuple[str, bytes, Origin]] = []
-        self.others: set[bytes] = set()
-        self.wrong: list[Wrong] = []
-        self.numbers: dict[HandshakeEvent, int] = {}
+        self.used = []
+        self.others = set()
+        self.wrong = []
+        self.numbers = {}
 
     def use(self, label: str, key: bytes, origin: Origin) -> None:
         """Note that a secret opened something."""
@@ -89,12 +118,17 @@ def suite13(log: LoggedHandshake) -> Suite | None:
     return chosen if chosen is not None and chosen.is_aead else None
 
 
+@cython.cclass
 class RecordReader(KeyedReader):
     """Splits what is opened into messages and alerts."""
 
+    _one: MessageJoiner
+    _other: MessageJoiner
+
     def __init__(self, log: LoggedHandshake) -> None:
-        super().__init__(log)
-        self._joiners = (MessageJoiner(), MessageJoiner())
+        KeyedReader.__init__(self, log)
+        self._one = MessageJoiner()
+        self._other = MessageJoiner()
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a record completes, and its alerts; None if no secret opens it."""
@@ -105,14 +139,14 @@ class RecordReader(KeyedReader):
         """Return content type and content of a record."""
         raise NotImplementedError
 
-    def events(self, record: SealedRecord, content_type: int, content: bytes) -> list[HandshakeEvent]:
+    def events(self, record: SealedRecord, content_type: cython.longlong, content: bytes) -> list[HandshakeEvent]:
         """Return the messages that a record completes, or its alerts."""
-        if content_type == HANDSHAKE:
+        if content_type == _HANDSHAKE:
             messages = self.messages(record, content)
             for event in messages:
                 self.follow(record, event)
             return messages
-        if content_type != ALERT:
+        if content_type != _ALERT:
             return []
         end = record.start + HEADER_SIZE + len(record.body)
         return [
@@ -125,14 +159,19 @@ class RecordReader(KeyedReader):
 
     def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
         """Return the messages that the content of a record completes."""
-        end = record.start + HEADER_SIZE + len(record.body)
-        return [
-            new_event(
-                record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body, record.frame,
-                record.time, message.start, end, False,
-            )
-            for message in self._joiners[record.sender].feed(content, record.start)
-        ]  # fmt: skip
+        sender: cython.longlong = record.sender
+        start: cython.longlong = record.start
+        frame: cython.longlong = record.frame
+        time: cython.longlong = record.time
+        end: cython.longlong = start + _HEADER_SIZE + len(record.body)
+        joiner: MessageJoiner = self._one if sender == 0 else self._other
+        message: Message
+        events: list[HandshakeEvent] = []
+        for message in joiner.feed(content, start):
+            body: bytes = message.body
+            kind = message.handshake_type
+            events.append(new_event(sender, _HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False))
+        return events
 
     def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
         """Change the keys as a message demands."""
@@ -146,124 +185,184 @@ class _Form(NamedTuple):
     authenticates_header: bool
 
     @classmethod
-    def of(cls, version: int) -> _Form:
+    def of(cls, version: cython.longlong) -> _Form:
         """Return that of a version."""
-        draft = version >> 8 == 0x7F
-        old = draft and version < _FIRST_FINAL_LABELS
-        return cls(schedule.TLS13_DRAFT if old else schedule.TLS13, not draft or version >= _FIRST_AUTHENTICATED_HEADER)
+        if version >> 8 != 0x7F:
+            return _FINAL
+        prefix = schedule.TLS13_DRAFT if version < _FIRST_FINAL_LABELS else schedule.TLS13
+        return cls(prefix, version >= _FIRST_AUTHENTICATED_HEADER)
 
 
+_FINAL = _Form(schedule.TLS13, True)
+"""That of RFC 8446."""
+
+
+@cython.cclass
 class _Epoch:
     """The keys of one direction in one epoch of TLS 1.3."""
 
-    def __init__(self, label: str, secret: Secret, chosen: Suite, form: _Form, first: int | None) -> None:
-        keys = schedule.traffic_keys(secret.value, chosen.key_bytes, chosen.hash, prefix=form.prefix)
+    label: str
+    origin: Origin
+    first: Any
+    """The number of the first record of the epoch; None if that is not known."""
+    is_handshake: cython.bint
+    opens: cython.bint
+    """Whether it opened a record."""
+    noted: cython.bint
+    """Whether that was noted."""
+    _secret: Secret
+    _suite: Suite
+    _form: _Form
+    _authenticates_header: cython.bint
+    _aead: Aead | None
+    """None until it is needed."""
+    _iv: Any
+
+    def __init__(self, label: str, secret: Secret, chosen: Suite, form: _Form, first: Any) -> None:
         self.label = label
         self.origin = secret.origin
         self.first = first
-        """The number of the first record of the epoch; None if that is not known."""
         self.is_handshake = "HANDSHAKE" in label
         self.opens = False
-        """Whether it opened a record."""
         self.noted = False
-        """Whether that was noted."""
         self._secret = secret
         self._suite = chosen
         self._form = form
-        self._aead = Aead(chosen, keys.key)
-        self._iv = int.from_bytes(keys.iv, "big")
+        self._authenticates_header = form.authenticates_header
+        self._aead = None
+        self._iv = 0
 
-    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+    @cython.cfunc
+    def _key(self) -> Aead:
+        """Return the AEAD, with the keys that follow from the secret."""
+        if self._aead is None:
+            chosen = self._suite
+            keys = schedule.traffic_keys(self._secret.value, chosen.key_bytes, chosen.hash, prefix=self._form.prefix)
+            self._aead = Aead(chosen, keys.key)
+            self._iv = int.from_bytes(keys.iv, "big")
+        return self._aead
+
+    @cython.ccall
+    def open(self, record: SealedRecord) -> Any:
         """Return content type and content of a record; of application data, the content is left out."""
-        number = 0 if self.first is None else record.number - self.first
-        if number < 0:
+        number: cython.longlong = record.number
+        begin: cython.longlong = number if self.first is None else self.first
+        kind: cython.longlong
+        if number < begin:
             return None
-        nonce = (self._iv ^ number).to_bytes(schedule.IV_SIZE, "big")
+        aead: Aead = self._key()
+        body: bytes = record.body
+        nonce: bytes = (self._iv ^ (number - begin)).to_bytes(_IV_SIZE, "big")
         if not self.is_handshake:
-            kind = self._aead.last_nonzero(nonce, record.body)
-            if kind == APPLICATION_DATA:
+            kind = aead.last_nonzero(nonce, body)
+            if kind == _APPLICATION_DATA:
                 return None if self.first is None else (kind, b"")
-            if kind not in (ALERT, HANDSHAKE):
+            if kind != _ALERT and kind != _HANDSHAKE:
                 return None
-        header = b""
-        if self._form.authenticates_header:
-            header = _header13(record.content_type, record.version, len(record.body))
-        content = self._aead.open(nonce, record.body, header)
-        content = None if content is None else content.rstrip(b"\0")
-        if not content:
+        header: bytes = b""
+        if self._authenticates_header:
+            header = _header13(record.content_type, record.version, len(body))
+        content: bytes | None = aead.open(nonce, body, header)
+        if content is None:
             return None
-        self.first = record.number - number
+        size: cython.Py_ssize_t = len(content)
+        while size > 0 and content[size - 1] == 0:
+            size -= 1
+        if size == 0:
+            return None
+        self.first = begin
         self.opens = True
-        return content[-1], content[:-1]
+        return content[size - 1], cut(content, 0, size - 1)
 
-    def updated(self, first: int) -> _Epoch:
+    def updated(self, first: cython.longlong) -> _Epoch:
         """Return the epoch after a KeyUpdate."""
         value = schedule.next_secret(self._secret.value, self._suite.hash, prefix=self._form.prefix)
         return _Epoch(self.label, self._secret._replace(value=value), self._suite, self._form, first)
 
 
+@cython.cclass
 class Reader13(RecordReader):
     """Opens the records of TLS 1.3."""
 
+    _random: bytes
+    _secrets: Secrets | None
+    _client: list[_Epoch]
+    _server: list[_Epoch]
+    _at: list[int]
+    """The present epoch of client and server."""
+
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> None:
         """The secrets are found by the `random` of the ClientHello that the server answered."""
-        super().__init__(log)
-        self._key = random
+        RecordReader.__init__(self, log)
+        self._random = random
         self._secrets = keys.find(random)
-        chosen = suite13(log)
-        self._epochs: tuple[list[_Epoch], list[_Epoch]] = ([], [])
-        if self._secrets is not None and chosen is not None:
-            self._epochs = _begin("CLIENT", self._secrets, chosen, log), _begin("SERVER", self._secrets, chosen, log)
+        self._client = []
+        self._server = []
         self._at = [0, 0]
-        """The present epoch of client and server."""
-
-    def _side(self, record: SealedRecord) -> int:
-        return record.sender ^ self.log.client
+        chosen = suite13(log)
+        if self._secrets is not None and chosen is not None:
+            self._client = _begin("CLIENT", self._secrets, chosen, log)
+            self._server = _begin("SERVER", self._secrets, chosen, log)
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record."""
-        side = self._side(record)
-        epochs = self._epochs[side]
+        side: cython.longlong = record.sender ^ self.log.client
+        epochs: list[_Epoch] = self._client if side == 0 else self._server
+        at: cython.Py_ssize_t
+        epoch: _Epoch
         for at in range(self._at[side], len(epochs)):
             epoch = epochs[at]
-            found = epoch.open(record)
+            found: tuple[int, bytes] | None = epoch.open(record)
             if found is not None:
                 self._at[side] = at
                 if epoch.opens and not epoch.noted:
                     epoch.noted = True
-                    self.use(epoch.label, self._key, epoch.origin)
+                    self.use(epoch.label, self._random, epoch.origin)
                 return found
         return None
 
     def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
         """Begin the epoch that a message begins."""
-        side = self._side(record)
-        epochs, at = self._epochs[side], self._at[side]
-        kind, epoch = event.handshake_type, epochs[at]
+        side: cython.longlong = record.sender ^ self.log.client
+        epochs: list[_Epoch] = self._client if side == 0 else self._server
+        at: cython.Py_ssize_t = self._at[side]
+        kind = event.handshake_type
+        epoch: _Epoch = epochs[at]
         if kind == _KEY_UPDATE:
             epochs.insert(at + 1, epoch.updated(record.number + 1))
             self._at[side] = at + 1
         elif kind == _END_OF_EARLY_DATA or (kind == _FINISHED and epoch.is_handshake):
             self._at[side] = at + 1
             if at + 1 < len(epochs):
-                epochs[at + 1].first = record.number + 1
+                epoch = epochs[at + 1]
+                epoch.first = record.number + 1
 
 
+@cython.cfunc
 def _begin(side: str, secrets: Secrets, chosen: Suite, log: LoggedHandshake) -> list[_Epoch]:
     """Return the epochs of a side for which there are secrets."""
-    early, application = f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_TRAFFIC_SECRET_"
-    present, begin = secrets.labels, len(application)
-    # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
-    numbers = [int(one[begin:]) for one in present if one.startswith(application) and one[begin:].isdecimal()]
-    later = [f"{application}{number}" for number in sorted(numbers)]
+    early: str = f"{side}_EARLY_TRAFFIC_SECRET"
+    application: str = f"{side}_TRAFFIC_SECRET_"
+    begin: cython.Py_ssize_t = len(application)
+    found = secrets.found
+    size = chosen.hash_bytes
+    form = _Form.of(log.version)
     # Without early data, the first protected record of a side is the first of the handshake.
-    firsts = {early: 0, f"{side}_HANDSHAKE_TRAFFIC_SECRET": None if early in present else 0, **dict.fromkeys(later)}
-    form, size = _Form.of(log.version), chosen.hash_bytes
-    return [
-        _Epoch(label, secret, chosen, form, first)
-        for label, first in firsts.items()
-        if (secret := secrets.get(label, size)) is not None
-    ]
+    firsts: list[tuple[str, Any]] = [(early, 0), (f"{side}_HANDSHAKE_TRAFFIC_SECRET", 0)]
+    numbers: list[int] = []
+    for label, _ in found:
+        if label == early:
+            firsts = [(early, 0), (f"{side}_HANDSHAKE_TRAFFIC_SECRET", None)]
+        elif label.startswith(application) and label[begin:].isdecimal():
+            # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
+            numbers.append(int(label[begin:]))
+    firsts += [(f"{application}{number}", None) for number in sorted(set(numbers))]
+    epochs: list[_Epoch] = []
+    for label, first in firsts:
+        secret = found.get((label, size))
+        if secret is not None:
+            epochs.append(_Epoch(label, secret, chosen, form, first))
+    return epochs
 
 
 class _Negotiated:
@@ -309,7 +408,7 @@ class _Negotiated:
             self.encrypts_first = extension_data(hello.extensions, ExtensionType.ENCRYPT_THEN_MAC) is not None
             self.extended = extension_data(hello.extensions, ExtensionType.EXTENDED_MASTER_SECRET) is not None
 
-    def expand(self, secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
+    def expand(self, secret: bytes, label: bytes, seed: bytes, length: cython.longlong) -> bytes:
         """Return the output of the pseudorandom function."""
         hash_name = self.suite.hash if self.suite else "sha256"
         return schedule.prf(secret, label, seed, length, hash_name=hash_name, tls12=self.version >= _TLS12)
@@ -347,7 +446,7 @@ class _Keys12:
         self._encrypts_first = negotiated.encrypts_first and chosen.mode == CBC_MODE
         self._aead = Aead(chosen, keys.key) if chosen.is_aead else None
         self._stream = Rc4(keys.key) if chosen.mode == STREAM else None
-        self._begin: int | None = None
+        self._begin: Any = None
         """Stream offset of the first record of the epoch."""
         self._consumed = 0
         """Bytes for which key stream was taken."""
@@ -404,8 +503,8 @@ class _Keys12:
         if self._version > _TLS10:
             iv, body = body[:block], body[block:]
         else:
-            before = record.previous[:-size] if self._encrypts_first else record.previous
-            iv = before[-block:] if record.number else self._keys.iv
+            end = len(record.previous) - (size if self._encrypts_first else 0)
+            iv = record.previous[max(0, end - block) : max(0, end)] if record.number else self._keys.iv
         data = open_cbc(self._suite, self._keys.key, iv, body)
         if data is None or self._encrypts_first:
             return data
@@ -417,7 +516,7 @@ def _header12(record: SealedRecord) -> bytes:
     number, version = record.number.to_bytes(8, "big"), record.version.to_bytes(2, "big")
     if record.content_type != TLS12_CID:
         return number + bytes([record.content_type]) + version
-    cid = record.header[CID_AT:-2]
+    cid = record.header[CID_AT : len(record.header) - 2]
     return b"\xff" * 8 + bytes([TLS12_CID, len(cid), TLS12_CID]) + version + number + cid
 
 
@@ -455,7 +554,7 @@ class Reader12(RecordReader):
         """Take what a message of a renegotiation says."""
         self._negotiated.take(event)
 
-    def _derived(self, side: int) -> _Keys12 | None:
+    def _derived(self, side: cython.longlong) -> _Keys12 | None:
         """Return the keys of a side by what was negotiated last."""
         agreed = self._negotiated
         chosen, source = agreed.suite, self._source()

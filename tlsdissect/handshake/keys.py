@@ -58,11 +58,6 @@ class Secrets(NamedTuple):
         """Return the secret with a label and a number of bytes."""
         return self.found.get((label, size))
 
-    @property
-    def labels(self) -> set[str]:
-        """The labels of all secrets."""
-        return {label for label, _ in self.found}
-
 
 class _Place:
     """Where lines come from, and how many of them are damaged."""
