@@ -56,6 +56,7 @@ MODULES = (
     "tlsdissect.handshake.plaintext",
     "tlsdissect.handshake.protection",
     "tlsdissect.handshake.quic",
+    "tlsdissect.handshake.quic_decryption",
     "tlsdissect.handshake.quic_handshake",
     "tlsdissect.handshake.quic_keys",
     "tlsdissect.handshake.record_cursor",

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Opens the Handshake packets of a QUIC connection with the secrets of a key log.
 
 0-RTT and 1-RTT packets are never opened: whether they hold handshake messages or application data is known only once
@@ -6,106 +7,158 @@ all of it is decrypted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import cython
 
 from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.decryption import KeyedReader, Wrong, suite13
 from tlsdissect.handshake.events import HandshakeEvent, new_event
 from tlsdissect.handshake.quic_handshake import CONFLICT, FATAL
-from tlsdissect.handshake.quic_keys import PacketKey, version_keys
+from tlsdissect.handshake.quic_keys import OpenedPacket, PacketKey, version_keys
 from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames
-from tlsdissect.tls.quic_packets import read_long_packet
-from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
+from tlsdissect.tls.quic_packets import CryptoFrame, LongPacket, crypto_frames, read_long_packet
+from tlsdissect.tls.record import ALERT, HANDSHAKE, Message, MessageJoiner
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.keys import CaptureKeys, Origin, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
-    from tlsdissect.tls.quic import Frame
+    from tlsdissect.handshake.protection import Suite
 
 _LABELS = ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET")
 
 
+# C integers, by the .pxd.
+_HANDSHAKE = HANDSHAKE
+
+
+@cython.cclass
 class _Side:
     """What one side sent in Handshake packets."""
+
+    crypto: CryptoStream
+    joiner: MessageJoiner
+    expected: cython.longlong
+    """One more than the highest packet number."""
+    closed: cython.bint
+    """Whether it sent a CONNECTION_CLOSE, which may be sent again."""
 
     def __init__(self) -> None:
         self.crypto = CryptoStream()
         self.joiner = MessageJoiner()
         self.expected = 0
-        """One more than the highest packet number."""
         self.closed = False
-        """Whether it sent a CONNECTION_CLOSE, which may be sent again."""
 
 
+@cython.cclass
 class QuicReader(KeyedReader):
     """Opens the Handshake packets of both sides."""
 
+    _suite: Suite | None
+    _random: bytes
+    _secrets: Secrets | None
+    _client: _Side
+    _server: _Side
+    _keys: dict[tuple[int, int], tuple[PacketKey, Origin] | None]
+    """By side and version, which may change during the handshake (RFC 9368)."""
+
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> None:
         """The secrets are found by the `random` of the ClientHello that the server answered."""
-        super().__init__(log)
+        KeyedReader.__init__(self, log)
         self._suite = suite13(log)
         self._random = random
         self._secrets = keys.find(random)
-        self._sides = (_Side(), _Side())
-        self._keys: dict[tuple[int, int], tuple[PacketKey, Origin] | None] = {}
-        """By side and version, which may change during the handshake (RFC 9368)."""
+        self._client = _Side()
+        self._server = _Side()
+        self._keys = {}
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a packet completes, and its alert; None if no secret opens it."""
-        packet, side = read_long_packet(record.body, 0), record.sender ^ self.log.client
+        packet: LongPacket | None = read_long_packet(record.body, 0)
+        side: cython.longlong = record.sender ^ self.log.client
+        sent: _Side = self._client if side == 0 else self._server
+        frame: CryptoFrame
         if packet is None:
             return None
-        which = side, packet.version
+        which = (side, packet.version)
         if which not in self._keys:
-            self._keys[which] = self._key(*which)
-        found, sent = self._keys[which], self._sides[side]
+            self._keys[which] = self._key(side, packet.version)
+        found = self._keys[which]
         if found is None:
             return None
-        key, origin = found
-        opened = key.open(record.body, 0, packet.protected, packet.end, sent.expected)
+        key: PacketKey = found[0]
+        opened: OpenedPacket | None = key.open(record.body, 0, packet.protected, packet.end, sent.expected)
         if opened is None:
             return None
-        self.use(_LABELS[side], self._random, origin)
+        self.use(_LABELS[side], self._random, found[1])
         sent.expected = max(sent.expected, opened.number + 1)
-        frames, error = read_frames(opened.payload)
-        if error is not None:
-            self.wrong.append(Wrong("malformed_message", f"a Handshake packet: {error}", record))
-        return [event for frame in frames for event in self._events(frame, record, sent)]
+        events: list[HandshakeEvent] = []
+        frames = crypto_frames(opened.payload)
+        if frames is None:
+            self._read_frames(opened.payload, record, sent, events)
+        else:
+            for frame in frames:
+                self._add_crypto(frame.offset, frame.data, record, sent, events)
+        return events
 
-    def _key(self, side: int, version: int) -> tuple[PacketKey, Origin] | None:
+    @cython.cfunc
+    def _key(self, side: cython.longlong, version: cython.longlong) -> Any:
+        """Return the keys of a side, and where their secret is from; None if there are none."""
         chosen, found = self._suite, version_keys(version)
         if chosen is None or self._secrets is None or not found:
             return None
         secret = self._secrets.get(_LABELS[side], chosen.hash_bytes)
         return None if secret is None else (PacketKey(secret.value, found[0].label, chosen), secret.origin)
 
-    def _events(self, frame: Frame, record: SealedRecord, sent: _Side) -> list[HandshakeEvent]:
-        """Return the messages that a frame completes, or the alert that it stands for."""
-        end, events = record.start + len(record.body), list[HandshakeEvent]()
-        if isinstance(frame, Crypto):
-            conflicted = sent.crypto.conflict is not None
-            data = sent.crypto.add(frame.offset, frame.crypto_data)
-            if data is None:
-                self.wrong.append(Wrong("limit", "more bytes of CRYPTO frames were sent than are kept", record))
-            if sent.crypto.conflict is not None and not conflicted:
-                copies = sent.crypto.conflict.copies(sent.crypto.position, record.frame)
-                self.wrong.append(Wrong("conflicting_data", CONFLICT, record, copies))
-            for message in sent.joiner.feed(data, record.start) if data else ():
-                events.append(
-                    new_event(
-                        record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body,
-                        record.frame, record.time, message.start, end, False,
-                    )
-                )  # fmt: skip
-        elif isinstance(frame, ConnectionClose) and not sent.closed:
-            sent.closed = True
-            if frame.alert is not None:
-                body = bytes([FATAL, frame.alert])
-                events.append(
-                    new_event(
-                        record.sender, ALERT, None, len(body), body,
-                        record.frame, record.time, record.start, end, False,
-                    )
-                )  # fmt: skip
-        return events
+    @cython.cfunc
+    def _read_frames(
+        self, payload: bytes, record: SealedRecord, sent: _Side, events: list[HandshakeEvent]
+    ) -> cython.bint:
+        """Add the messages that all frames complete, and the alert that one of them stands for."""
+        frames, error = read_frames(payload)
+        if error is not None:
+            self.wrong.append(Wrong("malformed_message", f"a Handshake packet: {error}", record))
+        for frame in frames:
+            if isinstance(frame, Crypto):
+                self._add_crypto(frame.offset, frame.crypto_data, record, sent, events)
+            elif isinstance(frame, ConnectionClose) and not sent.closed:
+                sent.closed = True
+                if frame.alert is not None:
+                    body = bytes([FATAL, frame.alert])
+                    events.append(
+                        new_event(
+                            record.sender, ALERT, None, len(body), body,
+                            record.frame, record.time, record.start, record.start + len(record.body), False,
+                        )
+                    )  # fmt: skip
+        return True
+
+    @cython.cfunc
+    def _add_crypto(
+        self, offset: cython.longlong, data: bytes, record: SealedRecord, sent: _Side, events: list[HandshakeEvent]
+    ) -> cython.bint:
+        """Add the messages that a CRYPTO frame completes."""
+        crypto: CryptoStream = sent.crypto
+        message: Message
+        conflicted: cython.bint = crypto.conflict is not None
+        joined: bytes | None = crypto.add(offset, data)
+        if joined is None:
+            self.wrong.append(Wrong("limit", "more bytes of CRYPTO frames were sent than are kept", record))
+        if crypto.conflict is not None and not conflicted:
+            copies = crypto.conflict.copies(crypto.position, record.frame)
+            self.wrong.append(Wrong("conflicting_data", CONFLICT, record, copies))
+        if joined is None or len(joined) == 0:
+            return False
+        sender: cython.longlong = record.sender
+        start: cython.longlong = record.start
+        end: cython.longlong = start + len(record.body)
+        for message in sent.joiner.feed(joined, start):
+            body: bytes = message.body
+            kind = message.handshake_type
+            events.append(
+                new_event(
+                    sender, _HANDSHAKE, kind, len(body), body, record.frame, record.time, message.start, end, False
+                )
+            )
+        return True
