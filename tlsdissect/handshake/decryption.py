@@ -64,6 +64,8 @@ _TLS_OF_DTLS = {0xFEFF: 0x0302, 0xFEFD: _TLS12}
 """The version of TLS on which each of DTLS is based (RFC 4347, RFC 6347)."""
 _KEY_UPDATE, _FINISHED = HandshakeType.KEY_UPDATE, HandshakeType.FINISHED
 _END_OF_EARLY_DATA = HandshakeType.END_OF_EARLY_DATA
+_NEGOTIATING = (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.CLIENT_KEY_EXCHANGE)
+"""The messages with what the keys of TLS 1.2 and older are derived from."""
 _header13 = Struct(">BHH").pack
 """Makes the header of a record, which is the additional data of TLS 1.3 (RFC 8446 section 5.2)."""
 _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
@@ -533,6 +535,8 @@ class Reader12(RecordReader):
         self._epochs = [0, 0]
         self._keys: list[_Keys12 | None] = [None, None]
         """The present keys of both sides of the flow."""
+        self._block: tuple[_Source, Suite, tuple[schedule.DirectionKeys, schedule.DirectionKeys]] | None = None
+        """What follows from what was negotiated last, for client and server; None if that is not known, or yet."""
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record."""
@@ -553,9 +557,20 @@ class Reader12(RecordReader):
     def follow(self, _: SealedRecord, event: HandshakeEvent) -> None:
         """Take what a message of a renegotiation says."""
         self._negotiated.take(event)
+        if event.handshake_type in _NEGOTIATING:
+            self._block = None
 
     def _derived(self, side: cython.longlong) -> _Keys12 | None:
         """Return the keys of a side by what was negotiated last."""
+        if self._block is None:
+            self._block = self._derived_block()
+        if self._block is None:
+            return None
+        source, chosen, both = self._block
+        return _Keys12(self._negotiated, chosen, both[side], source)
+
+    def _derived_block(self) -> tuple[_Source, Suite, tuple[schedule.DirectionKeys, schedule.DirectionKeys]] | None:
+        """Return the secret, the suite and the keys of both sides; None if there are none."""
         agreed = self._negotiated
         chosen, source = agreed.suite, self._source()
         if chosen is None or source is None or agreed.compresses or agreed.version < _TLS10:
@@ -568,7 +583,7 @@ class Reader12(RecordReader):
             (agreed.client_random, agreed.server_random),
             sizes,
         )
-        return _Keys12(agreed, chosen, both[side], source)
+        return source, chosen, both
 
     def _source(self) -> _Source | None:
         """Return the master secret, as logged or by a logged premaster secret."""
