@@ -31,7 +31,7 @@ def test_run_measures_every_comparison(tmp_path: Path) -> None:
     names = [line.partition(":")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert names == [
         "handshakes", "handshakes-tshark", "bulk", "bulk-tshark", "bulk-pcapng", "bulk-gzip", "certs",
-        "select-flags", "select-where", "select-extension", "quic", "small",
+        "select-flags", "select-where", "select-extension", "quic", "keys-tls12", "keys-tls13", "keys-quic", "small",
     ]  # fmt: skip
     assert done.stdout.count("ratio") == len(names)
 
