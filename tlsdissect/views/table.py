@@ -168,7 +168,9 @@ def outcome(c: Connection) -> Texts:
 
 def reason(outcome: str, by: str | None, alert: str | None) -> str:
     """Why a handshake failed: how it ended, with the alert, and who ended it."""
-    what = outcome if alert is None else f"{outcome} {alert}"
+    # The description of an alert is missing only if it is encrypted.
+    unnamed = f"encrypted {outcome}" if outcome == "alert" else outcome
+    what = unnamed if alert is None else f"{outcome} {alert}"
     return what if by is None else f"{what} by {by}"
 
 
