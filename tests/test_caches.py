@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from recorded import ROOT
 
+import tlsdissect
 from tlsdissect.caches import SHARED, ByteCache, cached, footprint
 from tlsdissect.handshake.facts import fingerprints, hello_extensions, hellos
 from tlsdissect.handshake.facts.evidence import Evidence, client_key

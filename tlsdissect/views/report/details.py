@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Raw
@@ -38,8 +37,6 @@ TOGETHER = 64
 _LEVEL = 3
 """Of compression: the usual 6 takes twice as long, and saves a sixth."""
 _TOPICS = tuple(TOPICS)
-_REMEMBERED = 4096
-"""Lists of labels of which is remembered how the page has them."""
 CERTIFICATE_TITLES = (
     ("certificate", False), ("issuer", False), ("key", False), ("until", False), ("days", True), ("shown by", False),
     ("connections", True), ("verdict", False), ("findings", False), ("role", False), ("from", False),
@@ -268,9 +265,8 @@ def _ladder(one: Ladder) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _parts(kind: Kind, labels: tuple[str, ...], sealed: tuple[bool, ...]) -> Raw:
-    """Return the kinds and labels of an arrow as the page has them: few are distinct."""
+    """Return the kinds and labels of an arrow as the page has them."""
     parts = grouped(kind, labels, sealed)
     return Raw(encode([[each, joined(map(printable, those))] for each, those in parts]))
 
