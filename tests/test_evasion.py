@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from mangle import ETHERNET, IPV6, Segment, ethernet, ip6, pcap, pieces, segments
 from recorded import ROOT, facts
 from tlswriting import extension, message, record, sized
@@ -15,18 +16,33 @@ if TYPE_CHECKING:
 SENT = segments(ROOT / "samples/tls12-full.pcap")
 HELLO = next(number for number, one in enumerate(SENT) if one.payload)
 PLAIN = facts(ROOT / "samples/tls12-full.pcap")[0]
-ACK, URG = 0x10, 0x20
+SYN, RST, ACK, URG = 0x02, 0x04, 0x10, 0x20
+CLIENT, SERVER = SENT[0], SENT[1]
+
+
+def read_all(path: Path, sent: list[Segment]) -> list[dict[str, Any]]:
+    path.write_bytes(pcap([(one.time, ethernet(IPV6, ip6(one))) for one in sent], ETHERNET))
+    return facts(path)
 
 
 def read(path: Path, sent: list[Segment]) -> dict[str, Any]:
-    path.write_bytes(pcap([(one.time, ethernet(IPV6, ip6(one))) for one in sent], ETHERNET))
-    [connection] = facts(path)
+    [connection] = read_all(path, sent)
     return connection
 
 
-def same(connection: dict[str, Any]) -> bool:
-    keys = ("sni", "outcome", "version", "ja3", "ja4", "closure", "round_trips", "cipher_suite", "problems")
-    return [connection[key] for key in keys] == [PLAIN[key] for key in keys]
+def same(connection: dict[str, Any], *more: str) -> bool:
+    """Whether the facts are those of the sample, and the problems these."""
+    keys = ("sni", "outcome", "version", "ja3", "ja4", "closure", "round_trips", "cipher_suite")
+    codes = [problem["code"] for problem in connection["problems"]]
+    return [connection[key] for key in keys] == [PLAIN[key] for key in keys] and codes == list(more)
+
+
+def shifted(sent: list[Segment], by: int) -> list[Segment]:
+    """Give both sides other sequence numbers."""
+    numbers = [
+        (one, (one.sequence + by) % 2**32, (one.acknowledged + by) % 2**32 if one.flags & ACK else 0) for one in sent
+    ]
+    return [replace(one, sequence=sequence, acknowledged=acknowledged) for one, sequence, acknowledged in numbers]
 
 
 def test_a_hello_of_60_kb_in_3000_segments_from_the_last_to_the_first(tmp_path: Path) -> None:
@@ -61,3 +77,64 @@ def test_segments_with_old_timestamps_are_read(tmp_path: Path) -> None:
     hello = SENT[HELLO]
     old = replace(hello, options=hello.options[:-8] + bytes(4) + hello.options[-4:])
     assert same(read(tmp_path / "a.pcap", [*SENT[:HELLO], old, *SENT[HELLO + 1 :]]))
+
+
+# ---------------------------------------------------------------- SYN
+
+
+@pytest.mark.parametrize("at", range(HELLO, len(SENT) - 3))
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+@pytest.mark.parametrize("ahead", [123_456_789, 2**31 + 5, -70_000, 50, 1])
+def test_a_syn_that_nobody_answers_hides_nothing(tmp_path: Path, at: int, side: Segment, ahead: int) -> None:
+    """RFC 5961 section 4: a challenge ACK answers it, and its receiver goes on."""
+    syn = replace(side, flags=SYN, sequence=(side.sequence + ahead) % 2**32, acknowledged=0)
+    connection = read(tmp_path / "a.pcap", [*SENT[:at], replace(syn, time=SENT[at].time), *SENT[at:]])
+    assert same(connection, "dropped_segment")
+    assert connection["problems"][0]["frame"] == at + 1
+
+
+def test_parts_of_a_hello_where_a_forged_syn_would_begin_are_read(tmp_path: Path) -> None:
+    hello = SENT[HELLO]
+    parts = pieces(hello, 100)[::-1]
+    syn = replace(CLIENT, time=hello.time, sequence=parts[0].sequence - 1)
+    assert same(read(tmp_path / "a.pcap", [*SENT[:HELLO], syn, *parts, *SENT[HELLO + 1 :]]), "dropped_segment")
+
+
+def test_each_of_several_syns_without_an_answer_is_dropped(tmp_path: Path) -> None:
+    syns = [replace(CLIENT, time=SENT[HELLO].time, sequence=CLIENT.sequence ^ 1 << bit) for bit in range(8, 28)]
+    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], *syns, *SENT[HELLO:]])
+    assert same(connection, "dropped_segment")
+    assert f": {len(syns)}, the first" in connection["problems"][0]["detail"]
+    assert connection["problems"][0]["frame"] == HELLO + 1
+
+
+@pytest.mark.parametrize("by", [123_456_789, 2**31 + 5, 20_000_000, -70_000_000])
+@pytest.mark.parametrize("kept", ["both", "client", "without SYN-ACK"])
+def test_ports_are_used_again_while_the_old_connection_is_open(tmp_path: Path, by: int, kept: str) -> None:
+    """Its FINs are not captured; then the SYN-ACK shows what the receiver did, or whatever is captured."""
+    opened = [one for one in SENT if not one.flags & 1]
+    again = shifted(SENT, by)
+    sent = [*opened, *(replace(one, time=one.time + 10**6) for one in again)]
+    if kept == "client":
+        sent = [one for one in sent if one.ports == CLIENT.ports]
+    if kept == "without SYN-ACK":
+        sent = [one for one in sent if one.sequence != again[1].sequence]
+    first, second = read_all(tmp_path / "a.pcap", sent)
+    assert (first["stream"], second["stream"]) == (0, 1)
+    assert first["sni"] == second["sni"] == PLAIN["sni"]
+    assert "dropped_segment" not in {problem["code"] for one in (first, second) for problem in one["problems"]}
+    if kept == "both":
+        assert same(second)
+
+
+def test_a_half_open_connection_ends_with_the_reset_that_answers_its_challenge(tmp_path: Path) -> None:
+    """RFC 9293 section 3.5.1: the SYN is then sent again, with the same number."""
+    old = [one for one in SENT if not one.flags & 1]
+    new = [replace(one, time=one.time + 10**6) for one in shifted(SENT, 123_456_789)]
+    ends = {one.ports: (one.sequence + len(one.payload)) % 2**32 for one in old}
+    challenge = replace(
+        SERVER, time=new[0].time, flags=ACK, sequence=ends[SERVER.ports], acknowledged=ends[CLIENT.ports]
+    )  # fmt: skip
+    reset = replace(CLIENT, time=new[0].time, flags=RST, sequence=challenge.acknowledged)
+    first, second = read_all(tmp_path / "a.pcap", [*old, new[0], challenge, reset, *new])
+    assert (same(first), same(second), second["stream"]) == (True, True, 1)

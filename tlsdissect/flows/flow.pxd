@@ -13,6 +13,7 @@ cdef long long _UNKNOWN
 cdef long long _NEVER
 cdef long long _NO_TIME
 cdef long long _MAX_WINDOW
+cdef long long _IN_FLIGHT
 cdef long long _DROPPED
 cdef long long _CHALLENGED
 cdef long long _RESETS
@@ -41,6 +42,7 @@ cdef class TcpSide:
     cpdef object begin(self, long long sequence)
     cpdef long long offset(self, long long sequence)
     cpdef object reach(self, long long sequence)
+    cpdef long long distance(self, long long sequence)
     cpdef long long open_window(self, TcpSide peer)
 
 
@@ -69,11 +71,17 @@ cdef class Flow(Totals):
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced
+    cdef public Flow rival
     cdef public str protocol
     cdef public str counted
     cdef public object follower
     cpdef TcpSide side(self, long long number)
     cpdef long long closed(self)
+    cpdef bint is_established(self)
+    cpdef object contest(self, Flow rival)
+    cpdef long long unanswered(self)
+    cpdef long long first_drop(self)
+    cpdef bint has_number(self, Packet packet, Flow rival)
     cpdef bint count(self, Packet packet, long long clock, long long sender)
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef object _end(self, TcpSide me, object fin, long long clock)

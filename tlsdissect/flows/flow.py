@@ -43,6 +43,8 @@ _NO_TIME = NO_TIME
 _COPY_NS = COPY_NS
 _MAX_WINDOW = 1 << 30
 """Octets of the largest window (RFC 7323 section 2.3)."""
+_IN_FLIGHT = 1 << 24
+"""Octets that are never in flight together, if the window is not known."""
 _DROPPED, _CHALLENGED, _RESETS = 0, 1, 2
 """Effects of a RST (RFC 9293 section 3.10.7.4): dropped; answered by a challenge ACK in newer stacks; reset."""
 
@@ -139,6 +141,12 @@ class TcpSide:
         if self.next == _UNKNOWN or ahead > 0:
             self.next = sequence
             self.sent += ahead
+
+    @cython.ccall
+    def distance(self, sequence: cython.longlong) -> cython.longlong:
+        """Return the octets from what it has sent, forwards or backwards, to a sequence number."""
+        ahead: cython.longlong = difference(sequence, self.isn if self.next == _UNKNOWN else self.next)
+        return max(ahead, 0 - ahead)
 
     @cython.ccall
     def open_window(self, peer: TcpSide) -> cython.longlong:
@@ -270,7 +278,9 @@ class Flow(Totals):
     """The clock after which the flow is over; PAST once it was returned as over."""
     queued: cython.longlong
     replaced: cython.bint
-    """Whether a later flow has the same endpoints."""
+    """Whether the flow table finds another flow by its endpoints."""
+    rival: Flow | None
+    """The flow of the latest SYN with another sequence number while this one was established, until it is answered."""
     protocol: str | None
     """Its protocol by `handshake.not_tls`; None if unknown."""
     counted: str | None
@@ -291,6 +301,7 @@ class Flow(Totals):
         self.due = NEVER
         self.queued = NEVER
         self.replaced = False
+        self.rival = None
         self.protocol = None
         self.counted = None
         self.follower = None
@@ -305,6 +316,49 @@ class Flow(Totals):
         """Return the clock at which both sides had sent a FIN, or one a RST; NEVER while the flow is open."""
         fins: cython.longlong = max(self.one.fin_clock, self.other.fin_clock)
         return min(self.rst_clock, fins)
+
+    @cython.ccall
+    def is_established(self) -> cython.bint:
+        """Return whether the connection is open, and more was captured of it than SYNs without a SYN-ACK."""
+        times: TcpHandshake = self.handshake
+        begun: cython.bint = times.opener == _UNKNOWN or times.synack != _NO_TIME or times.early != _NO_TIME
+        return begun and self.closed() == _NEVER
+
+    @cython.ccall
+    def contest(self, rival: Flow) -> None:
+        """Let another flow claim the endpoints; an earlier claim that was not answered was dropped."""
+        self.first_dropped = self.first_drop()
+        self.dropped += self.unanswered()
+        self.rival = rival
+
+    @cython.ccall
+    def unanswered(self) -> cython.longlong:
+        """Return the number of SYNs, and of packets after them, that claim its endpoints and were not answered."""
+        rival: Flow | None = self.rival
+        return 0 if rival is None or rival.other.seen else rival.packets
+
+    @cython.ccall
+    def first_drop(self) -> cython.longlong:
+        """Return the frame of the first packet that TCP dropped, those that were not answered included; 0 if none."""
+        rival: Flow | None = self.rival
+        return rival.first_frame if rival is not None and not self.dropped and self.unanswered() else self.first_dropped
+
+    @cython.ccall
+    def has_number(self, packet: Packet, rival: Flow) -> cython.bint:
+        """Return whether a packet belongs to this flow by its number, and not to one that claims its endpoints.
+
+        The number is that of the bytes of the side that claims them: the other side acknowledges it. What is in this
+        flow's window belongs to it; otherwise the nearest one decides.
+        """
+        mine: TcpSide = self.one if rival.endpoints == self.endpoints else self.other
+        peer: TcpSide = self.other if rival.endpoints == self.endpoints else self.one
+        number: cython.longlong = packet.sequence
+        if packet.endpoints != rival.endpoints:
+            if not packet.flags & _ACK:
+                return True
+            number = packet.acknowledgement
+        away: cython.longlong = mine.distance(number)
+        return away <= min(peer.open_window(mine), _IN_FLIGHT) or away <= rival.one.distance(number)
 
     @cython.ccall
     def count(self, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.bint:

@@ -3,6 +3,7 @@ from tlsdissect.flows.flow cimport Flow, opposite
 
 cdef long long _SYN
 cdef long long _ACK
+cdef long long _RST
 cdef long long _MASK
 cdef long long _NEVER
 cdef long long _PAST
@@ -39,6 +40,9 @@ cdef class FlowTable:
     cpdef bint is_any_over(self)
     cdef Flow _reverse(self, bytes endpoints)
     cdef Flow _add(self, Packet packet)
+    cdef Flow _begin_again(self, Flow flow, Packet packet)
+    cdef Flow _chosen(self, Flow flow, Flow rival, Packet packet)
+    cdef Flow _new(self, Packet packet)
     cdef object _replace(self, Flow flow)
     cdef object _unlink(self, Flow flow)
     cdef bint _has_no_timeout(self, Flow flow)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cython
 
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.flows.flow import ACK, NEVER, PAST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
+from tlsdissect.flows.flow import ACK, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
 from tlsdissect.flows.limits import Limits, nanoseconds
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _SYN = SYN
 _ACK = ACK
+_RST = RST
 _MASK = 0xFFFFFFFF
 _NEVER = NEVER
 _PAST = PAST
@@ -150,6 +151,8 @@ class FlowTable:
         """Count a packet in its flow, after `tick`; return the flow, or None if the packet is late, dropped or quoted.
 
         A SYN with another initial sequence number than that of its side begins a new flow with the same endpoints.
+        While the old one is established, it gets the endpoints only once it is answered: else it may have been forged,
+        and its receiver dropped it (RFC 5961 section 4).
         """
         clock: cython.longlong = self.clock
         flags: cython.longlong = packet.flags
@@ -159,13 +162,14 @@ class FlowTable:
             flow = self._reverse(endpoints)
         if flow is None:
             flow = self._add(packet)
+        elif flow.rival is not None:
+            flow = self._chosen(flow, flow.rival, packet)
         sender: cython.longlong = 0 if endpoints == flow.endpoints else 1
         me: TcpSide = flow.other if sender else flow.one
         if me.isn == _UNKNOWN:
             me.isn = packet.sequence if flags & _SYN else (packet.sequence - 1) & _MASK
         elif flags & (_SYN | _ACK) == _SYN and me.isn != packet.sequence:
-            self._replace(flow)
-            flow = self._add(packet)
+            flow = self._begin_again(flow, packet)
             sender = 0
         self.sender = sender
         self.stream = flow.stream
@@ -220,6 +224,57 @@ class FlowTable:
     @cython.cfunc
     def _add(self, packet: Packet) -> Flow:
         """Add a flow that begins with this packet."""
+        flow: Flow = self._new(packet)
+        self._flows[packet.endpoints] = flow
+        return flow
+
+    @cython.cfunc
+    def _begin_again(self, flow: Flow, packet: Packet) -> Flow:
+        """Begin a new flow with the endpoints of another one."""
+        if not flow.is_established() or (self.clock > flow.due and not self._has_no_timeout(flow)):
+            self._replace(flow)
+            return self._add(packet)
+        rival: Flow = self._new(packet)
+        rival.replaced = True
+        self._replaced[rival.stream] = rival
+        flow.contest(rival)
+        return rival
+
+    @cython.cfunc
+    def _chosen(self, flow: Flow, rival: Flow, packet: Packet) -> Flow:
+        """Return the flow to which a packet belongs, of one and of the one that claims its endpoints.
+
+        The other side's SYN-ACK, or its acknowledgement of bytes of that flow alone, hands the endpoints over; so do
+        bytes of the side with the SYN if nothing of the other one is captured.
+        """
+        flags: cython.longlong = packet.flags
+        opens: cython.bint = packet.endpoints == rival.endpoints
+        peer: TcpSide = flow.other if rival.endpoints == flow.endpoints else flow.one
+        first: cython.longlong = rival.one.first
+        if rival.due == _PAST:
+            return flow
+        if opens and flags & (_SYN | _ACK) == _SYN:
+            return rival if packet.sequence == rival.one.isn else flow
+        answers: cython.bint = flags & (_SYN | _ACK) == _SYN | _ACK and packet.acknowledgement == first
+        if (opens or not answers) and flow.has_number(packet, rival):
+            return flow
+        if flags & _RST:
+            return rival
+        if opens:
+            answers = packet.length > 0 and not peer.seen
+        elif not answers:
+            answers = first != _UNKNOWN and 0 <= rival.one.offset(packet.acknowledgement) <= rival.one.sent
+        if answers:
+            flow.rival = None
+            self._replace(flow)
+            self._replaced.pop(rival.stream, None)
+            rival.replaced = False
+            self._flows[rival.endpoints] = rival
+        return rival
+
+    @cython.cfunc
+    def _new(self, packet: Packet) -> Flow:
+        """Make a flow that begins with this packet."""
         flow: Flow = Flow(packet.endpoints, self._streams)
         flow.begin(packet)
         flow.one.isn = packet.sequence if packet.flags & _SYN else (packet.sequence - 1) & _MASK
@@ -229,7 +284,6 @@ class FlowTable:
             flow.interest = _NOTHING
         self._streams += 1
         self.known += 1
-        self._flows[packet.endpoints] = flow
         return flow
 
     @cython.cfunc

@@ -450,7 +450,7 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
             detail = f'a RST carries a text: "{quoted(data[:MAX_SHOWN_TEXT])}"'
             yield Problem("reset_text", detail, frame, None, handshake.side(sender))
     if log.dropped:
-        what = "segments that TCP drops, of an earlier connection or outside the window"
+        what = "segments that TCP drops, of another connection or outside the window"
         yield Problem("dropped_segment", f"{what}: {log.dropped}, the first in this frame", log.first_dropped)
 
 
