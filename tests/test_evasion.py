@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SENT = segments(ROOT / "samples/tls12-full.pcap")
 HELLO = next(number for number, one in enumerate(SENT) if one.payload)
 PLAIN = facts(ROOT / "samples/tls12-full.pcap")[0]
-SYN, RST, ACK, URG = 0x02, 0x04, 0x10, 0x20
+FIN, SYN, RST, ACK, URG = 0x01, 0x02, 0x04, 0x10, 0x20
 CLIENT, SERVER = SENT[0], SENT[1]
 
 
@@ -112,7 +112,7 @@ def test_each_of_several_syns_without_an_answer_is_dropped(tmp_path: Path) -> No
 @pytest.mark.parametrize("kept", ["both", "client", "without SYN-ACK"])
 def test_ports_are_used_again_while_the_old_connection_is_open(tmp_path: Path, by: int, kept: str) -> None:
     """Its FINs are not captured; then the SYN-ACK shows what the receiver did, or whatever is captured."""
-    opened = [one for one in SENT if not one.flags & 1]
+    opened = [one for one in SENT if not one.flags & FIN]
     again = shifted(SENT, by)
     sent = [*opened, *(replace(one, time=one.time + 10**6) for one in again)]
     if kept == "client":
@@ -129,7 +129,7 @@ def test_ports_are_used_again_while_the_old_connection_is_open(tmp_path: Path, b
 
 def test_a_half_open_connection_ends_with_the_reset_that_answers_its_challenge(tmp_path: Path) -> None:
     """RFC 9293 section 3.5.1: the SYN is then sent again, with the same number."""
-    old = [one for one in SENT if not one.flags & 1]
+    old = [one for one in SENT if not one.flags & FIN]
     new = [replace(one, time=one.time + 10**6) for one in shifted(SENT, 123_456_789)]
     ends = {one.ports: (one.sequence + len(one.payload)) % 2**32 for one in old}
     challenge = replace(
@@ -138,3 +138,97 @@ def test_a_half_open_connection_ends_with_the_reset_that_answers_its_challenge(t
     reset = replace(CLIENT, time=new[0].time, flags=RST, sequence=challenge.acknowledged)
     first, second = read_all(tmp_path / "a.pcap", [*old, new[0], challenge, reset, *new])
     assert (same(first), same(second), second["stream"]) == (True, True, 1)
+
+
+# ---------------------------------------------------------------- FIN
+
+
+def before_bytes_of(side: Segment) -> list[int]:
+    """The places of a side's segments with bytes, until both have sent ChangeCipherSpec."""
+    return [at for at, one in enumerate(SENT[:9]) if one.payload and one.ports == side.ports]
+
+
+@pytest.mark.parametrize(
+    ("side", "at"), [(side, at) for side in (CLIENT, SERVER) for at in before_bytes_of(side)]
+)  # fmt: skip
+@pytest.mark.parametrize("garbage", [b"", b"XXXX"])
+def test_a_fin_in_whose_place_other_bytes_are_acknowledged_was_dropped(
+    tmp_path: Path, side: Segment, at: int, garbage: bytes
+) -> None:
+    """It did not reach the receiver, nor did the bytes in its segment."""
+    fin = replace(SENT[at], flags=FIN | ACK, payload=garbage)
+    connection = read(tmp_path / "a.pcap", [*SENT[:at], fin, *SENT[at:]])
+    codes = ["conflicting_data", "dropped_segment"] if garbage else ["dropped_segment"]
+    assert same(connection, *codes)
+    assert {problem["frame"] for problem in connection["problems"]} == {at + 1}
+    if garbage:
+        assert [one["used"] for one in connection["problems"][0]["copies"]] == [False, True]
+
+
+def test_bytes_after_a_fin_that_nobody_acknowledges_are_not_read(tmp_path: Path) -> None:
+    hello = SENT[HELLO]
+    fin = replace(hello, flags=FIN | ACK, payload=b"")
+    assert read_all(tmp_path / "a.pcap", [*SENT[:HELLO], fin, hello]) == []
+
+
+def test_a_hello_in_many_segments_behind_a_fin(tmp_path: Path) -> None:
+    hello = SENT[HELLO]
+    fin = replace(hello, flags=FIN | ACK, payload=b"")
+    sent = [*SENT[:HELLO], fin, *pieces(hello, 1), *SENT[HELLO + 1 :]]
+    assert same(read(tmp_path / "a.pcap", sent), "dropped_segment")
+
+
+# ---------------------------------------------------------------- first bytes that come twice
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+@pytest.mark.parametrize("times", [1, 2, 17])
+def test_short_bytes_that_were_read_are_final(tmp_path: Path, size: int, times: int) -> None:
+    hello = SENT[HELLO]
+    again = [replace(hello, payload=bytes([100 + number]) * size) for number in range(times)]
+    first, rest = replace(hello, payload=hello.payload[:size]), pieces(hello, size)[1:]
+    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], first, *again, *rest, *SENT[HELLO + 1 :]])
+    problems = connection["problems"]
+    assert same(connection, *["conflicting_data"] * len(problems))
+    assert {problem["frame"] for problem in problems} == set(range(HELLO + 2, HELLO + 2 + len(problems))) or times > 1
+    assert [one["used"] for one in problems[0]["copies"]] == [True, False]
+
+
+@pytest.mark.parametrize("garbage", [b"d", b"d" * 8, b"d" * 1000, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"EHLO a\r\n"])
+@pytest.mark.parametrize("flags", [ACK, SYN])
+def test_a_hello_in_place_of_bytes_that_are_no_tls_is_read_and_both_are_told(
+    tmp_path: Path, garbage: bytes, flags: int
+) -> None:
+    at = HELLO if flags == ACK else 0
+    first = replace(SENT[at], payload=garbage)
+    sent = [*SENT[:at], first, *(SENT[at:] if flags == ACK else SENT[1:])]
+    connection = read(tmp_path / "a.pcap", sent)
+    assert same(connection, "conflicting_data")
+    [problem] = connection["problems"]
+    assert [(one["used"], one["bytes"][:2]) for one in problem["copies"]] == [(False, garbage[:1].hex()), (True, "16")]
+
+
+def test_bytes_that_are_no_tls_and_were_acknowledged_are_not_compared(tmp_path: Path) -> None:
+    """Where a hello follows in a stream whose numbers begin again, they are of another one."""
+    hello = SENT[HELLO]
+    first = replace(hello, payload=b"GET / HTTP/1.1\r\n\r\n")
+    taken = replace(SENT[HELLO + 1], flags=ACK, payload=b"", acknowledged=hello.sequence + 18)
+    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], first, taken, *SENT[HELLO:]])
+    assert same(connection)
+
+
+# ---------------------------------------------------------------- data of a SYN
+
+
+def test_of_data_of_a_syn_the_acknowledged_copy_counts(tmp_path: Path) -> None:
+    """RFC 7413 section 3: the SYN-ACK says whether they were taken."""
+    hello, decoy = SENT[HELLO], SENT[HELLO].payload.replace(b"localhost", b"a.decoy.x")
+    syn = replace(CLIENT, payload=decoy)
+    connection = read(tmp_path / "refused.pcap", [syn, *SENT[1:]])
+    assert same(connection, "conflicting_data")
+    assert [one["used"] for one in connection["problems"][0]["copies"]] == [False, True]
+    assert "data of a SYN that the SYN-ACK does not acknowledge" in connection["problems"][0]["detail"]
+    answer = replace(SERVER, acknowledged=hello.sequence + len(decoy))
+    connection = read(tmp_path / "taken.pcap", [syn, answer, *SENT[2:]])
+    assert connection["sni"] == "a.decoy.x"
+    assert [one["used"] for one in connection["problems"][0]["copies"]] == [True, False]

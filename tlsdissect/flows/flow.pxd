@@ -30,6 +30,8 @@ cdef class TcpSide:
     cdef readonly long long fin_clock
     cdef readonly bint seen
     cdef readonly object fin
+    cdef readonly long long fin_frame
+    cdef readonly long long fin_place
     cdef readonly object far_fin
     cdef readonly object rst
     cdef readonly object challenged
@@ -86,7 +88,8 @@ cdef class Flow(Totals):
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef object _end(self, TcpSide me, object fin, long long clock)
     cdef object _forget_resets(self)
-    cdef object _drop(self, Packet packet)
+    cdef object _reopen(self, TcpSide me)
+    cdef object _drop(self, long long frame)
     cdef bint _reset(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef long long _effect(self, TcpSide me, TcpSide peer, Packet packet, long long sender)
 

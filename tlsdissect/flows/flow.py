@@ -96,7 +96,11 @@ class TcpSide:
     fin_clock: cython.longlong
     """The clock at its first FIN; NEVER before that."""
     fin: Signal | None
-    """Its first FIN."""
+    """Its first FIN; None again once the other side acknowledges other bytes in its place."""
+    fin_frame: cython.longlong
+    """The frame of its first FIN, whether its stream is TLS or not; UNKNOWN before that."""
+    fin_place: cython.longlong
+    """The sequence number of that FIN."""
     far_fin: Signal | None
     """Its first FIN beyond the other side's window, until that acknowledges it: TCP drops one that was not sent by it
     (RFC 9293 section 3.10.7.4), and packets that the capture lacks may have opened the window for one that was."""
@@ -118,6 +122,7 @@ class TcpSide:
         self.window = self.shift = self.challenged_next = self.challenged_peer_next = UNKNOWN
         self.seen = False
         self.fin_clock = NEVER
+        self.fin_frame = self.fin_place = UNKNOWN
         self.fin = self.far_fin = self.rst = self.challenged = None
 
     @cython.ccall
@@ -266,7 +271,7 @@ class Flow(Totals):
     passed: cython.bint
     """Whether payload was captured that is not TLS."""
     doubtful: object
-    """The beginning of that payload if its receiver may have dropped it, else None."""
+    """Its latest segment if its receiver may have dropped it: until that acknowledges it. Else None."""
     one: TcpSide
     """The side that sent the first packet: side 0."""
     other: TcpSide
@@ -370,7 +375,7 @@ class Flow(Totals):
         if flags & _RST:
             return self._reset(me, peer, packet, clock, sender)
         if _is_of_earlier_connection(me, peer, packet):
-            self._drop(packet)
+            self._drop(packet.frame)
             return False
         me.seen = True
         end: cython.longlong = add(packet.sequence, packet.length)
@@ -383,6 +388,8 @@ class Flow(Totals):
             fin: Signal | None = peer.far_fin
             if fin is not None and difference(packet.acknowledgement, fin.end) == 1:
                 self._end(peer, fin, clock)
+            if peer.fin_clock != _NEVER:
+                self._reopen(peer)
             if self.handshake.ack == _NO_TIME and not flags & _SYN:
                 of_syn: cython.bint = packet.acknowledgement == peer.first
                 self.handshake.acknowledge(sender, packet.time, of_syn, packet.acknowledgement)
@@ -420,11 +427,21 @@ class Flow(Totals):
     @cython.cfunc
     def _end(self, me: TcpSide, fin: Signal, clock: cython.longlong) -> None:
         """End the stream of a side with its FIN."""
+        if me.fin_clock == _NEVER:
+            me.fin_frame, me.fin_place = fin.frame, fin.end
         me.fin_clock = min(me.fin_clock, clock)
         me.far_fin = None
         # The end of an earlier exchange that was not TLS is not the end of TLS that may begin later.
         if me.fin is None and self.interest != _HELLOS:
             me.fin = fin
+
+    @cython.cfunc
+    def _reopen(self, me: TcpSide) -> None:
+        """Discard a FIN if the other side acknowledges bytes that were sent in its place: it was dropped."""
+        if difference(me.acknowledged, me.fin_place) > 1 and difference(me.next, me.acknowledged) >= 0:
+            self._drop(me.fin_frame)
+            me.fin_clock = NEVER
+            me.fin = None
 
     @cython.cfunc
     def _forget_resets(self) -> None:
@@ -438,7 +455,7 @@ class Flow(Totals):
         """Process a RST; return False if TCP drops it."""
         effect: cython.longlong = self._effect(me, peer, packet, sender)
         if effect == _DROPPED:
-            self._drop(packet)
+            self._drop(packet.frame)
             return False
         me.seen = True
         if packet.flags & _ACK and (peer.first == _UNKNOWN or peer.offset(packet.acknowledgement) >= 0):
@@ -460,11 +477,11 @@ class Flow(Totals):
         return True
 
     @cython.cfunc
-    def _drop(self, packet: Packet) -> None:
+    def _drop(self, frame: cython.longlong) -> None:
         """Count a packet that TCP drops."""
+        if self.dropped == 0 or frame < self.first_dropped:
+            self.first_dropped = frame
         self.dropped += 1
-        if self.first_dropped == 0:
-            self.first_dropped = packet.frame
 
     @cython.cfunc
     def _effect(self, me: TcpSide, peer: TcpSide, packet: Packet, sender: cython.longlong) -> cython.longlong:

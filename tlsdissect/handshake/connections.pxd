@@ -2,6 +2,7 @@ from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.reader cimport PacketReader
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
+from tlsdissect.flows.sequence cimport difference
 from tlsdissect.flows.table cimport FlowTable
 from tlsdissect.flows.udp cimport UdpTable
 from tlsdissect.handshake.datagrams cimport DatagramConnections
@@ -10,6 +11,7 @@ from tlsdissect.handshake.facts.connection cimport endpoints
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.record_cursor cimport starts_with_hello
+from tlsdissect.handshake.segments cimport Segment
 from tlsdissect.handshake.sessions cimport established, identities
 from tlsdissect.handshake.tracker cimport Tracker
 

@@ -16,12 +16,14 @@ from msgspec.structs import replace
 from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
+from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.recording import TcpRecorder
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListener, RevocationLookup
+from tlsdissect.handshake.segments import Doubtful, Segment
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker
@@ -285,6 +287,8 @@ class Connections:
         known: Tracker | None
         tracker: Tracker
         if flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
+            if flow.doubtful is not None:
+                self._settle(flow)
             return False
         known = flow.follower
         if known is None:
@@ -308,6 +312,14 @@ class Connections:
         if len(self._trackers) > self._followed or self._budget.is_spent():
             self._give_up_oldest()
         return True
+
+    def _settle(self, flow: Flow) -> None:
+        """Forget a doubtful segment once it is acknowledged."""
+        if isinstance(flow.doubtful, Doubtful):
+            one: Segment = flow.doubtful.segment
+            acknowledged: cython.longlong = flow.side(one.sender).acknowledged
+            if acknowledged != _UNKNOWN and difference(acknowledged, one.sequence) > 0:
+                flow.doubtful = None
 
     @cython.cfunc
     def _give_up_oldest(self) -> cython.bint:

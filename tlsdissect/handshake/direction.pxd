@@ -43,6 +43,8 @@ cdef class Direction:
     cdef readonly list arrivals
     cdef readonly long long payload
     cdef readonly list unplaced
+    cdef readonly list late
+    cdef readonly long long late_bytes
     cdef public object reset_text
     cdef readonly Segment doubtful
     cdef readonly long long first_hole
@@ -68,6 +70,7 @@ cdef class Direction:
     cdef bint _release_unplaced(self)
     cdef list[Piece] _compare(self, Segment segment)
     cdef list[Piece] _accept_doubtful(self)
+    cdef list[Piece] _take_late(self)
     cdef list[Piece] _reassemble(self, Segment segment)
     cdef object _numbered(self, object signal)
     cpdef bint has_passed(self, long long sequence)

@@ -6,8 +6,8 @@ constant while segments are in order and whole. Three things make this more than
 
 - Without a SYN, the first segment in the capture need not be the first one sent. Up to MAX_UNPLACED segments are held
   until an acknowledgement or a hello shows where the stream begins.
-- Some stacks count the padding of an Ethernet frame as payload. A segment that is no longer than such padding is held
-  as `doubtful` until an acknowledgement or the sender's next segment confirms or refutes it. Dropping short segments
+- Some stacks count the padding of an Ethernet frame as payload. A segment of so few bytes, all zero, is held as
+  `doubtful` until an acknowledgement or the sender's next segment confirms or refutes it. Dropping short segments
   was rejected: a record may end in one.
 - Bytes may be missing. A hole is given up when held segments exceed a limit or at the end of the flow; reading then
   continues at the next record header that is known or found.
@@ -151,6 +151,10 @@ class Direction:
     """Payload bytes, retransmitted ones included."""
     unplaced: list[Segment]
     """Segments held while the first byte of the stream is not known."""
+    late: list[Segment]
+    """Segments after a FIN, held until an acknowledgement of them shows that the FIN was dropped."""
+    late_bytes: cython.longlong
+    """Bytes of these segments, plus OVERHEAD for each."""
     reset_text: tuple[int, bytes] | None
     """The frame and the text of the first RST with payload."""
     doubtful: Segment | None
@@ -192,6 +196,8 @@ class Direction:
         self.arrivals = []
         self.payload = 0
         self.unplaced = []
+        self.late = []
+        self.late_bytes = 0
         self.reset_text = None
         self.doubtful = None
         self.first_hole = UNKNOWN
@@ -236,11 +242,11 @@ class Direction:
         """Add a segment of a stream whose first byte is known."""
         fin = self.tcp.fin
         if fin is not None and difference(segment.sequence, fin.end) >= 0:
-            # The receiver ignores data after a FIN (RFC 9293 section 3.10.7.4).
+            self._hold_late(segment)
             return []
         self.payload += segment.length
         pieces: list[Piece] | None = None if self.doubtful is None else self._compare(segment)
-        if segment.length <= _PADDING and self.assembler.expects(segment.sequence):
+        if segment.length <= _PADDING and self.assembler.expects(segment.sequence) and not segment.payload.strip(b"\0"):
             doubtful: Segment | None = self.doubtful
             known: cython.longlong = 0 if doubtful is None else doubtful.length
             self.payload -= min(segment.length, known)
@@ -255,12 +261,27 @@ class Direction:
         """Read segments that were held for an acknowledgement; return the records that they complete."""
         if self.unplaced:
             return [] if self._awaits_more() else self.place()
+        if self.late and self.tcp.fin is None:
+            return self._take_late()
         doubtful: Segment | None = self.doubtful
         if doubtful is None or self.tcp.acknowledged == _UNKNOWN:
             return []
         if difference(self.tcp.acknowledged, doubtful.sequence + doubtful.length) < 0:
             return []
         return self._accept_doubtful()
+
+    @cython.cfunc
+    def _take_late(self) -> list[Piece]:
+        """Read the segments that were held after a FIN, which was dropped; return the records that they complete."""
+        pieces: list[Piece] = []
+        late: list[Segment] = self.late
+        one: Segment
+        self._budget.used -= self.late_bytes
+        self.late = []
+        self.late_bytes = 0
+        for one in late:
+            pieces += self._add(one)
+        return pieces
 
     @cython.cfunc
     def _await_place(self, segment: Segment) -> list[Piece]:
@@ -377,8 +398,17 @@ class Direction:
         fin = self.tcp.fin
         if fin is not None and difference(doubtful.sequence, fin.end) >= 0:
             self.payload -= doubtful.length
+            self._hold_late(doubtful)
             return []
         return self._reassemble(doubtful)
+
+    def _hold_late(self, segment: Segment) -> None:
+        """Hold a segment after a FIN; its receiver ignores it unless it dropped the FIN (RFC 9293 section 3.10.7.4)."""
+        size = len(segment.payload) + OVERHEAD
+        if self.late_bytes + size <= self._budget.held_bytes and not self._budget.is_spent():
+            self.late.append(segment)
+            self.late_bytes += size
+            self._budget.used += size
 
     @cython.cfunc
     def _reassemble(self, segment: Segment) -> list[Piece]:
@@ -411,6 +441,8 @@ class Direction:
         record: Record
         if self.unplaced:
             yield from self.place()
+        if self.late and self.tcp.fin is None:
+            yield from self._take_late()
         doubtful = self.doubtful
         # Unacknowledged zeros where a record should begin are padding.
         if doubtful is not None and not (
@@ -455,7 +487,7 @@ class Direction:
     def held_bytes(self) -> cython.longlong:
         """Bytes that the held segments take."""
         unplaced: list[Segment] = self.unplaced
-        held: cython.longlong = self.assembler.held_bytes
+        held: cython.longlong = self.assembler.held_bytes + self.late_bytes
         return held + sum([len(one.payload) + OVERHEAD for one in unplaced]) if unplaced else held
 
     @property

@@ -54,6 +54,7 @@ cdef class Segments:
     cdef long long _last
     cdef long long _times
     cdef long long _surprises
+    cdef long long _resumed
     cpdef bint has_data(self)
     cpdef bint is_unordered(self)
     cpdef bint add(self, Segment one)

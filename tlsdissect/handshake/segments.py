@@ -76,11 +76,11 @@ class Segment:
         return packet
 
     def checksum(self, endpoints: bytes) -> bool | None:
-        """Return whether the checksum is valid; None if bytes are missing, or a network card was to compute it.
+        """Return whether the checksum is valid; None if bytes or the header are missing, or a card was to compute it.
 
         In that case the header contains the checksum of the pseudo-header alone, with or without the length.
         """
-        if len(self.payload) < self.length:
+        if len(self.payload) < self.length or not self.header:
             return None
         if self.packet(endpoints).checksum_is_right():
             return True
@@ -136,6 +136,14 @@ def captured_segment(packet: Packet, sender: cython.longlong) -> Segment:
         packet.place,
         packet.hop_limit(),
     )
+
+
+class Doubtful(NamedTuple):
+    """A segment that is not TLS and that its receiver may have dropped."""
+
+    segment: Segment
+    wrong: bool
+    """Whether its checksum is wrong."""
 
 
 class Conflict(NamedTuple):
@@ -210,6 +218,8 @@ class Segments:
     """Number of changes of the time."""
     _surprises: cython.longlong
     """Number of new segments that were captured after an acknowledgement of them."""
+    _resumed: cython.longlong
+    """The frame from which the segments were read."""
 
     def __init__(self, budget: Budget) -> None:
         self.kept = []
@@ -226,6 +236,7 @@ class Segments:
         self._last = UNTIMED
         self._times = 0
         self._surprises = 0
+        self._resumed = 0
 
     @cython.ccall
     def has_data(self) -> cython.bint:
@@ -272,17 +283,15 @@ class Segments:
         self._budget.used += size
         return True
 
-    def doubtful(self, endpoints: bytes) -> Segment | None:
-        """Return the beginning of the latest segment if its checksum is wrong and it was not acknowledged."""
+    def doubtful(self, endpoints: bytes) -> Doubtful | None:
+        """Return the beginning of the latest segment if it was not acknowledged."""
         if not self.kept:
             return None
         one = self.kept[len(self.kept) - 1]
         acknowledged = self._of(one).acknowledged
         if acknowledged != UNKNOWN and difference(acknowledged, one.sequence) > 0:
             return None
-        if one.checksum(endpoints) is not False:
-            return None
-        return new_segment(
+        beginning = new_segment(
             one.sender,
             one.frame,
             one.time,
@@ -295,13 +304,20 @@ class Segments:
             one.place,
             one.hop_limit,
         )
+        return Doubtful(beginning, one.checksum(endpoints) is False)
 
-    def recall(self, one: Segment) -> None:
-        """Compare later segments with the beginning of one that was left out because of a wrong checksum."""
-        self._wrong = (*self._wrong, one.frame)
+    def recall(self, doubtful: Doubtful) -> None:
+        """Compare later segments with the beginning of one that was given up as not TLS."""
+        one = doubtful.segment
+        if doubtful.wrong:
+            self._wrong = (*self._wrong, one.frame)
         sent = self._of(one)
         sent.compared.append(one)
         sent.reached = add(one.sequence, len(one.payload))
+
+    def resume(self, frame: cython.longlong) -> None:
+        """Note that what came before this frame is not read any more: the stream begins here."""
+        self._resumed = frame
 
     def distrust(self, frame: cython.longlong) -> None:
         """Distrust a segment whose IP fragments differ: receivers may drop it (RFC 8200 section 4.5)."""
@@ -327,23 +343,39 @@ class Segments:
         """Return those of the sender of a segment."""
         return self._other if one.sender else self._one
 
-    def false(self, endpoints: bytes) -> set[int]:
-        """Return the frames of conflicting segments that the receiver dropped.
+    def false(self, endpoints: bytes) -> dict[int, str]:
+        """Return the frames of conflicting segments that the receiver dropped, each with how that shows.
 
         A receiver drops a segment with a wrong checksum (RFC 9293 section 3.1). This is evidence only if the other
-        segment and another one of the sender have valid checksums: else a network card may compute them later. It drops
-        IP fragments that overlap, too (RFC 8200 section 4.5, RFC 5722), and so does Linux in IPv4.
+        segment and another one of the sender have valid checksums: else a network card may compute them later. What it
+        acknowledges shows whether it took the data of a SYN (RFC 7413 section 3), or a FIN and the data before it. It
+        drops IP fragments that overlap, too (RFC 8200 section 4.5, RFC 5722), and so does Linux in IPv4.
         """
         disputed = {one.frame for conflict in self.conflicts for one in conflict[:2]}
-        found: set[int] = set()
+        found: dict[int, str] = {}
         for conflict in self.conflicts:
             one, other = conflict.first, conflict.second
             right = [part.frame not in self._wrong and part.checksum(endpoints) for part in (one, other)]
+            refused = [self._refused(part) for part in (one, other)]
             if set(right) == {True, False} and self._computes(one.sender, disputed, endpoints):
-                found.add(other.frame if right[0] else one.frame)
+                found[other.frame if right[0] else one.frame] = "a wrong TCP checksum"
+            elif refused.count(None) == 1:
+                found[other.frame if refused[0] is None else one.frame] = refused[0] or refused[1] or ""
             elif self.distrusts(one.frame) != self.distrusts(other.frame):
-                found.add(one.frame if self.distrusts(one.frame) else other.frame)
+                found[one.frame if self.distrusts(one.frame) else other.frame] = "IP fragments that differ"
         return found
+
+    def _refused(self, one: Segment) -> str | None:
+        """Return how the acknowledgements of a segment with a SYN or FIN show that it was dropped; None if not."""
+        acknowledged = self._of(one).acknowledged
+        if one.flags & FIN and acknowledged != UNKNOWN and difference(acknowledged, add(one.sequence, one.length)) > 1:
+            return "a FIN in whose place other bytes were acknowledged"
+        if one.flags & SYN and any(
+            other.sender != one.sender and other.flags & SYN and other.acknowledgement == one.sequence
+            for other in self.kept
+        ):
+            return "data of a SYN that the SYN-ACK does not acknowledge"
+        return None
 
     def read(self, conflict: Conflict, begin: cython.longlong, order: Sequence[Segment]) -> bytes | None:
         """Return how the first byte of a conflict was read; None if it was not.
@@ -355,7 +387,7 @@ class Segments:
         assembler.start(begin)
         read: list[Arrival] = []
         for one in order:
-            if id(one) in compared:
+            if id(one) in compared and one.frame >= self._resumed:
                 read += assembler.feed(one.sequence, one.payload, len(one.payload), one.frame, one.time)
         while assembler.is_holding():
             read += assembler.give_up()[1]

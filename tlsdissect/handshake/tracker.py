@@ -32,6 +32,7 @@ from tlsdissect.handshake.problems import fragment_copies, fragment_detail
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import (
     MAX_CONFLICTS,
+    Doubtful,
     Segment,
     Segments,
     captured_segment,
@@ -146,7 +147,9 @@ class Tracker:
         """Return whether there was no payload but keep-alives."""
         mine: Direction = self.directions[0]
         other: Direction = self.directions[1]
-        return mine.payload == 0 and other.payload == 0 and not self._segments.has_data()
+        if mine.payload or other.payload or mine.late or other.late:
+            return False
+        return not self._segments.has_data()
 
     @cython.ccall
     def feed(self, packet: Packet, sender: cython.longlong) -> cython.longlong:
@@ -195,7 +198,7 @@ class Tracker:
         self._process(segment)
         if self._segments is not segments:
             segments = self._segments
-            if isinstance(self.flow.doubtful, Segment):
+            if isinstance(self.flow.doubtful, Doubtful):
                 segments.recall(self.flow.doubtful)
             segments.add(segment)
         if self.state != _PACKETS and segments.kept:
@@ -224,7 +227,7 @@ class Tracker:
             unacknowledged: cython.bint = direction.tcp.acknowledged == _UNKNOWN
             if direction.tcp.first == sequence and (not direction.assembler.started or unacknowledged):
                 direction = self._begin(sender, sequence)
-        if flags & _ACK and (other.unplaced or other.doubtful is not None):
+        if flags & _ACK and (other.unplaced or other.late or other.doubtful is not None):
             self._add_records(1 - sender, other.acknowledge(), _UNKNOWN)
         if flags & _RST:
             if segment.length > 0 and direction.reset_text is None:
@@ -253,7 +256,7 @@ class Tracker:
 
     def _correct(self, segments: Segments) -> None:
         """Read the handshake again without the segments that the receiver dropped, and in the order of their times."""
-        false = segments.false(self.flow.endpoints) if segments.conflicts else set()
+        false = segments.false(self.flow.endpoints) if segments.conflicts else {}
         order = segments.kept
         if self.unordered and segments.complete:
             order = segments.in_order()
@@ -262,7 +265,7 @@ class Tracker:
             numbers = sorted(one.frame for one in order)
             if numbers != [one.frame for one in order]:
                 self.frames = {number: one.frame for number, one in zip(numbers, order, strict=True)}
-            if isinstance(self.flow.doubtful, Segment) and self.flow.doubtful.frame in false:
+            if isinstance(self.flow.doubtful, Doubtful) and self.flow.doubtful.segment.frame in false:
                 self.flow.passed = False
             self._read_again(order, numbers)
         self._report_conflicts(false, order)
@@ -289,7 +292,7 @@ class Tracker:
             if self.recorder is not None:
                 self.recorder.after_reading_again(self, segment.packet(self.flow.endpoints), one.sender)
 
-    def _report_conflicts(self, false: set[int], order: Sequence[Segment]) -> None:
+    def _report_conflicts(self, false: dict[int, str], order: Sequence[Segment]) -> None:
         """Report segments with different bytes at the same place, once for each segment that is left out.
 
         `order` is that in which segments were read.
@@ -310,8 +313,7 @@ class Tracker:
                 frame, other = other, frame
             detail = f"other bytes than in frame {other}"
             if wrong:
-                why = "IP fragments that differ" if self._segments.distrusts(wrong[0]) else "a wrong TCP checksum"
-                detail += f", and {why}: this segment is left out"
+                detail += f", and {false[wrong[0]]}: this segment is left out"
             elif copies[0].used or copies[1].used:
                 detail += ", which counts"
             direction.problems.report(
@@ -348,7 +350,7 @@ class Tracker:
         # A hello in place of bytes that were delivered before begins a new stream.
         if self.state == _HELLOS or (direction.mode == _PLAIN and direction.has_passed(sequence)):
             if begins:
-                self._resume(sender, sequence)
+                self._resume(segment)
                 direction = self.directions[sender]
             elif self.state == _HELLOS:
                 return False
@@ -547,17 +549,18 @@ class Tracker:
             log.count_passed(sender, direction.cursor.take_records())
         return True
 
-    def _resume(self, sender: cython.longlong, sequence: cython.longlong) -> None:
+    def _resume(self, segment: Segment) -> None:
         """Read a flow again that was given up as not TLS: a hello begins here."""
         mine, other = self.directions
         self.before = (mine.plaintext.kept, other.plaintext.kept) if self.before is None else self.before
         self._budget.used -= mine.held_bytes + other.held_bytes
         self.directions = (mine.renewed(), other.renewed())
-        self.directions[sender].assembler.start(sequence)
+        self.directions[segment.sender].assembler.start(segment.sequence)
         self.state = Interest.PACKETS
         if not self._segments.conflicts:
             self._segments.drop()
             self._segments = Segments(self._budget)
+        self._segments.resume(segment.frame)
         if self.recorder is not None:
             self.recorder.forget()
 
