@@ -103,6 +103,7 @@ def test_a_segment_in_fragments_that_differ_gives_way_to_a_whole_one(tmp_path: P
     segment, fragments = sorted(conflicts(connection), key=lambda problem: problem["offset"] is None)
     assert "IP fragments that differ: this segment is left out" in segment["detail"]
     assert [one["bytes"] for one in fragments["copies"]] == [DECOY.hex(), NAME.hex()]
+    assert [one["used"] for one in fragments["copies"]] == [False, False]
 
 
 def test_fragments_that_agree_are_no_conflict(tmp_path: Path, way: Wrap) -> None:

@@ -40,6 +40,7 @@ cdef class Tracker:
     cdef object _keys
     cdef Segments _segments
     cdef tuple _fragments
+    cdef object _left_out
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
     cdef bint _has_no_data(self)

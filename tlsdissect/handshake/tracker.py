@@ -103,6 +103,8 @@ class Tracker:
     _segments: Segments
     _fragments: tuple[tuple[int, int, FragmentConflict], ...]
     """Segments in IP fragments that differ: their sides, frames, and where."""
+    _left_out: frozenset[int]
+    """Frames of segments that were left out because the receiver dropped them."""
 
     def __init__(
         self,
@@ -129,6 +131,7 @@ class Tracker:
         self._keys = keys
         self._segments = Segments(budget)
         self._fragments = ()
+        self._left_out = _NOBODY
         budget.used += TRACKER_BYTES
         self._start()
 
@@ -268,6 +271,7 @@ class Tracker:
             if isinstance(self.flow.doubtful, Doubtful) and self.flow.doubtful.segment.frame in false:
                 self.flow.passed = False
             self._read_again(order, numbers)
+        self._left_out = frozenset(false)
         self._report_conflicts(false, order)
 
     def _read_again(self, order: Sequence[Segment], numbers: Sequence[int]) -> None:
@@ -328,12 +332,15 @@ class Tracker:
         """Report IP fragments with different bytes at the same place."""
         given = {frame: number for number, frame in self.frames.items()}
         for sender, frame, conflict in self._fragments:
+            copies = fragment_copies(conflict)
+            if frame in self._left_out:
+                copies = (replace(copies[0], used=False), copies[1])
             self.directions[sender].problems.report(
                 "conflicting_data",
                 fragment_detail(conflict),
                 given.get(frame, frame),
                 None,
-                tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in fragment_copies(conflict)]),
+                tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in copies]),
             )
 
     @cython.cfunc
