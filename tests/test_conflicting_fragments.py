@@ -24,27 +24,34 @@ CUT = 64
 Part = tuple[int, bytes]
 
 
-def in_ip4(parts: list[Part], whole: bytes, hops: dict[int, int]) -> list[bytes]:
-    head, size = whole[:20], max(at + len(data) for at, data in parts)
+def is_last(number: int, parts: list[Part], last: set[int]) -> bool:
+    """Whether a fragment says that it is the last: one of these, or where there are none, the one that ends last."""
+    at, data = parts[number]
+    return number in last if last else at + len(data) == max(at + len(data) for at, data in parts)
+
+
+def in_ip4(parts: list[Part], whole: bytes, hops: dict[int, int], last: set[int]) -> list[bytes]:
+    head = whole[:20]
     found = []
     for number, (at, data) in enumerate(parts):
-        flags = at // 8 | (0x2000 if at + len(data) < size else 0)
+        flags = at // 8 | (0 if is_last(number, parts, last) else 0x2000)
         one = head[:2] + struct.pack(">HHHB", 20 + len(data), 7, flags, hops.get(number, 64)) + head[9:]
         found.append(ethernet(IPV4, one + data))
     return found
 
 
-def in_ip6(parts: list[Part], whole: bytes, hops: dict[int, int]) -> list[bytes]:
-    size = max(at + len(data) for at, data in parts)
+def in_ip6(parts: list[Part], whole: bytes, hops: dict[int, int], last: set[int]) -> list[bytes]:
     found = []
     for number, (at, data) in enumerate(parts):
-        fragment = struct.pack(">BBHI", 6, 0, at | (at + len(data) < size), 7)
+        fragment = struct.pack(">BBHI", 6, 0, at | (not is_last(number, parts, last)), 7)
         head = whole[:4] + struct.pack(">HBB", 8 + len(data), 44, hops.get(number, 64)) + whole[8:40]
         found.append(ethernet(IPV6, head + fragment + data))
     return found
 
 
-Wrap = tuple["Callable[[Segment], bytes]", "Callable[[list[Part], bytes, dict[int, int]], list[bytes]]", int, int]
+Wrap = tuple[
+    "Callable[[Segment], bytes]", "Callable[[list[Part], bytes, dict[int, int], set[int]], list[bytes]]", int, int
+]
 WAYS: dict[str, Wrap] = {"ip4": (ip4, in_ip4, IPV4, 20), "ip6": (ip6, in_ip6, IPV6, 40)}
 
 
@@ -53,7 +60,7 @@ def way(request: pytest.FixtureRequest) -> Wrap:
     return WAYS[request.param]
 
 
-def read(path: Path, way: Wrap, hellos: list[Any]) -> dict[str, Any]:
+def read(path: Path, way: Wrap, hellos: list[Any], last: tuple[int, ...] = ()) -> dict[str, Any]:
     """Read a handshake whose ClientHello is in these packets: a segment, or a function that makes its fragments."""
     wrap, cut, kind, _ = way
     packets: list[tuple[int, bytes]] = []
@@ -66,7 +73,7 @@ def read(path: Path, way: Wrap, hellos: list[Any]) -> dict[str, Any]:
                 packets.append((one.time, ethernet(kind, wrap(sent))))
             else:
                 whole = wrap(one)
-                packets += [(one.time, frame) for frame in cut(sent(whole[way[3] :]), whole, {1: 3})]
+                packets += [(one.time, frame) for frame in cut(sent(whole[way[3] :]), whole, {1: 3}, set(last))]
     path.write_bytes(pcap(packets, ETHERNET))
     [connection] = facts(path)
     return connection
@@ -113,6 +120,31 @@ def test_fragments_that_agree_are_no_conflict(tmp_path: Path, way: Wrap) -> None
         [lambda body: [(0, body[:CUT]), (CUT - 16, body[CUT - 16 : CUT + 8]), (CUT, body[CUT:])]],
     )
     assert (connection["sni"], conflicts(connection)) == (NAME.decode(), [])
+
+
+@pytest.mark.parametrize(("kind", "last"), [("beyond", (0,)), ("ends before", (0, 1)), ("ends after", (0, 1))])
+@pytest.mark.parametrize("resent", [False, True])
+def test_fragments_that_end_elsewhere_are_told(
+    tmp_path: Path, way: Wrap, kind: str, last: tuple[int, ...], resent: bool
+) -> None:
+    """The first one that says that it is the last one counts; a receiver may drop all of them, as Linux does."""
+
+    def ending(body: bytes) -> list[Part]:
+        at = len(body) // 8 * 8 + (-8 if kind == "ends before" else 8)
+        other = at - 8, b"Z" * 8
+        rest = (CUT, body[CUT:])
+        return [rest, (at, b"Z" * 8) if kind == "beyond" else other, (0, body[:CUT])]
+
+    connection = read(tmp_path / "a.pcap", way, [ending, SENT[HELLO]] if resent else [ending], last)
+    assert (connection["sni"], connection["outcome"]) == (NAME.decode(), "established")
+    [problem] = conflicts(connection)
+    assert "IP fragments differ at byte" in problem["detail"]
+    assert [one["frame"] for one in problem["copies"]] == [HELLO + 1, HELLO + 2]
+    assert "" in [one["bytes"] for one in problem["copies"]]
+    assert "gap" not in {one["code"] for one in connection["problems"]}
+    [told] = tlsdissect.read(tmp_path / "a.pcap", findings=True)
+    [found] = [one for one in told.findings or () if one.code == "conflicting_data"]
+    assert "nothing in frame" in found.detail
 
 
 def test_of_long_copies_the_beginning_is_told(tmp_path: Path, way: Wrap) -> None:

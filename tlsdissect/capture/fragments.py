@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.capture.differences import differing
+from tlsdissect.capture.differences import MAX_COPY, differing
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -59,7 +59,10 @@ class Reassembled(NamedTuple):
 
 
 class FragmentConflict(NamedTuple):
-    """Two fragments with different bytes at the same place of their packet: the first place."""
+    """Two fragments with different bytes at the same place of their packet: the first place.
+
+    Where one says that the packet ends there and the other has bytes, it has none.
+    """
 
     used: Fragment
     """The one whose bytes are used."""
@@ -78,6 +81,17 @@ def _conflict(parts: list[Fragment], body: bytes) -> FragmentConflict | None:
             start, end = other.offset + found[0], other.offset + found[1]
             used = next(one for one in parts if one.offset + len(one.body) > start)
             return FragmentConflict(used, other, start, end)
+    return None
+
+
+def _other_end(parts: list[Fragment], total: int) -> FragmentConflict | None:
+    """Return the first fragment, in order of arrival, after which the packet ends elsewhere; None if all agree."""
+    used = next(part for part in parts if part.last and part.offset + len(part.body) == total)
+    for other in parts:
+        end = other.offset + len(other.body)
+        if end > total or (other.last and end < total):
+            start = max(min(end, total), other.offset)
+            return FragmentConflict(used, other, start, min(max(end, total), start + MAX_COPY))
     return None
 
 
@@ -125,17 +139,19 @@ class PartialPacket:
     def reassemble(self) -> Reassembled | None:
         """Return the packet; None while bytes are missing.
 
-        Where fragments overlap, the bytes of the one that begins first are used.
+        Where fragments overlap, the bytes of the one that begins first are used. The packet ends where the first
+        fragment that is marked as its last one does.
         """
-        if self._first is None or self._total is None or len(self._ends) > 1 or self._ends[0] < self._total:
+        if self._first is None or self._total is None or self._ends[0] < self._total:
             return None
         body = bytearray()
-        parts = sorted(self.parts, key=lambda part: part.offset)
+        total = self._total
+        parts = sorted((part for part in self.parts if part.offset <= total), key=lambda part: part.offset)
         for part in parts:
             body += part.body[len(body) - part.offset :]
         frames = tuple({frame for some in self._frames.values() for frame in some})
         overlaps = sum(len(part.body) for part in parts) > len(body)
-        conflict = _conflict(parts, bytes(body)) if overlaps else None
+        conflict = _other_end(self.parts, total) or (_conflict(parts, bytes(body)) if overlaps else None)
         return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]), frames, conflict)
 
 

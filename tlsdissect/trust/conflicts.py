@@ -38,4 +38,4 @@ def described(problem: Problem) -> str:
 def _copy(one: DataCopy, limited: bool) -> str:
     where = "in a frame that is not known" if one.frame is None else f"in frame {one.frame}"
     limit = f" with hop limit {one.hop_limit}" if limited and one.hop_limit is not None else ""
-    return f"{one.bytes} {where}{limit}{', which counts,' if one.used else ''}"
+    return f"{one.bytes or 'nothing'} {where}{limit}{', which counts,' if one.used else ''}"
