@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mangle import ETHERNET, IPV6, Segment, ethernet, ip6, pcap, pieces, segments
-from recorded import ROOT, facts
+from recorded import ROOT, facts, kept
 from tlswriting import extension, message, record, sized
+
+import tlsdissect
+from tlsdissect.handshake.segments import MAX_CONFLICTS, MAX_SEGMENTS, UNCOMPARED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,8 +192,8 @@ def test_short_bytes_that_were_read_are_final(tmp_path: Path, size: int, times: 
     first, rest = replace(hello, payload=hello.payload[:size]), pieces(hello, size)[1:]
     connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], first, *again, *rest, *SENT[HELLO + 1 :]])
     problems = connection["problems"]
-    assert same(connection, *["conflicting_data"] * len(problems))
-    assert {problem["frame"] for problem in problems} == set(range(HELLO + 2, HELLO + 2 + len(problems))) or times > 1
+    codes = {1: ["conflicting_data"], 2: ["conflicting_data"] * 3, 17: ["conflicting_data"] * MAX_CONFLICTS + ["limit"]}
+    assert same(connection, *codes[times])
     assert [one["used"] for one in problems[0]["copies"]] == [True, False]
 
 
@@ -232,3 +235,40 @@ def test_of_data_of_a_syn_the_acknowledged_copy_counts(tmp_path: Path) -> None:
     connection = read(tmp_path / "taken.pcap", [syn, answer, *SENT[2:]])
     assert connection["sni"] == "a.decoy.x"
     assert [one["used"] for one in connection["problems"][0]["copies"]] == [True, False]
+
+
+# ---------------------------------------------------------------- more than is compared
+
+
+def other_again(hello: Segment) -> Segment:
+    return replace(hello, payload=hello.payload.replace(b"localhost", b"a.decoy.x"))
+
+
+def test_identical_segments_take_no_room_of_the_comparison(tmp_path: Path) -> None:
+    hello = SENT[HELLO]
+    first, rest = pieces(hello, 5)[0], replace(hello, sequence=hello.sequence + 5, payload=hello.payload[5:])
+    sent = [*[first] * (MAX_SEGMENTS + 100), rest, other_again(rest), *SENT[HELLO + 1 :]]
+    assert same(read(tmp_path / "a.pcap", [*SENT[:HELLO], *sent]), "conflicting_data")
+
+
+@pytest.mark.parametrize("kind", ["two in turn", "keep-alives", "conflicts"])
+def test_what_is_too_much_to_compare_is_a_problem(tmp_path: Path, kind: str) -> None:
+    hello = SENT[HELLO]
+    first, rest = pieces(hello, 6)[0], replace(hello, sequence=hello.sequence + 6, payload=hello.payload[6:])
+    short = replace(first, payload=first.payload[:3])
+    probe = replace(first, sequence=first.sequence - 1, payload=b"\0")
+    many = {
+        "two in turn": [first, short] * (MAX_SEGMENTS // 2),
+        "keep-alives": [probe] * MAX_SEGMENTS,
+        "conflicts": [replace(first, payload=bytes([100 + number] * 6)) for number in range(MAX_CONFLICTS + 1)],
+    }[kind]
+    path = tmp_path / "a.pcap"
+    again = other_again(rest)
+    connection = read(path, [*SENT[:HELLO], first, *many, rest, again, *SENT[HELLO + 1 :]])
+    [limit] = [problem for problem in connection["problems"] if problem["code"] == "limit"]
+    assert (connection["sni"], limit["from"], limit["detail"]) == (PLAIN["sni"], "client", UNCOMPARED)
+    [told] = kept(path)
+    frame = HELLO + len(many) + 3
+    assert limit["frame"] <= frame
+    repeated = [one.frames for one in tlsdissect.explain(told).sentences if one.code.startswith("sent_again")]
+    assert frame not in {number for frames in repeated for number in frames}

@@ -45,6 +45,7 @@ cdef class Segments:
     cdef readonly bint complete
     cdef readonly tuple conflicts
     cdef readonly long long comparisons
+    cdef readonly Segment uncompared
     cdef Budget _budget
     cdef tuple _wrong
     cdef tuple _distrusted
@@ -58,6 +59,8 @@ cdef class Segments:
     cpdef bint has_data(self)
     cpdef bint is_unordered(self)
     cpdef bint add(self, Segment one)
+    cpdef bint pass_over(self, Segment one)
     cpdef bint drop(self)
+    cdef bint _is_again(self, Segment one, SentSegments sent)
     cdef SentSegments _of(self, Segment one)
     cdef bint _compare(self, Segment one, SentSegments sent)

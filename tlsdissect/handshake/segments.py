@@ -36,6 +36,8 @@ MAX_CONFLICTS = 16
 """Maximum conflicts reported of one connection."""
 MAX_COMPARISONS = 8192
 """Maximum comparisons between segments of one connection; further segments are not compared."""
+UNCOMPARED = "too many segments to compare: copies of the same bytes that differ are not reported from here on"
+"""Detail of the problem at the first segment that repeats bytes and was not compared with all earlier ones."""
 MAX_WITNESSES = 16
 """Segments of a sender whose checksums are verified to find out whether its checksums are valid in the capture."""
 DOUBTFUL_BYTES = 64
@@ -201,6 +203,8 @@ class Segments:
     """No segment since the first payload is missing here."""
     conflicts: tuple[Conflict, ...]
     comparisons: cython.longlong
+    uncompared: Segment | None
+    """The first segment with bytes that were sent before, and that was not compared with all of them for a limit."""
     _budget: Budget
     _wrong: tuple[int, ...]
     """Frames with a wrong checksum."""
@@ -227,6 +231,7 @@ class Segments:
         self.complete = True
         self.conflicts = ()
         self.comparisons = 0
+        self.uncompared = None
         self._budget = budget
         self._wrong = ()
         self._distrusted = ()
@@ -254,34 +259,58 @@ class Segments:
 
     @cython.ccall
     def add(self, one: Segment) -> cython.bint:
-        """Keep a segment of the handshake, and compare it with earlier ones; return whether it was kept."""
+        """Keep a segment of the handshake; return whether it was compared with all earlier ones."""
         size: cython.longlong = len(one.payload) + _SEGMENT_BYTES
         mine: SentSegments = self._of(one)
         theirs: SentSegments = self._one if one.sender else self._other
-        if not self.complete or (one.length == 0 and not self.kept):
-            return False
-        if self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _MAX_SEGMENTS or self._budget.is_spent():
+        compared: cython.bint = True
+        if one.length == 0 and not self.kept:
+            return True
+        if len(mine.compared) > MAX_CONFLICTS and self._is_again(one, mine):
+            return True
+        if self.complete and (
+            self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _MAX_SEGMENTS or self._budget.is_spent()
+        ):
             self.drop()
-            return False
         # The byte of a keep-alive (RFC 9293 section 3.8.4), padding, and the text in a RST (section 3.5.3) are no data.
         if one.length > 0 and not one.flags & _RST:
             keep_alive: cython.bint = (
                 one.length == 1 and mine.acknowledged != _UNKNOWN and difference(one.sequence, mine.acknowledged) < 0
             )
             if not keep_alive and (one.length > _PADDING or one.payload.strip(b"\0")):
-                self._compare(one, mine)
-        if one.time != self._last and self.kept:
-            self._times += one.time != _UNTIMED
-            self._back = self._back or one.time < self._last
-        self._last = one.time
+                compared = self.complete and self._compare(one, mine)
         if one.flags & _ACK and (
             theirs.acknowledged == _UNKNOWN or difference(one.acknowledgement, theirs.acknowledged) > 0
         ):
             theirs.acknowledged = one.acknowledgement
+        if not self.complete:
+            return compared
+        if one.time != self._last and self.kept:
+            self._times += one.time != _UNTIMED
+            self._back = self._back or one.time < self._last
+        self._last = one.time
         self.kept.append(one)
         self.held_bytes += size
         self._budget.used += size
+        return compared
+
+    @cython.ccall
+    def pass_over(self, one: Segment) -> cython.bint:
+        """Note a segment with bytes that were read before, and that was not compared with all of them for a limit."""
+        self.uncompared = self.uncompared or one
         return True
+
+    @cython.cfunc
+    def _is_again(self, one: Segment, sent: SentSegments) -> cython.bint:
+        """Return whether a segment is the latest of its side again, with the same bytes: it needs no room."""
+        last: Segment = sent.compared[len(sent.compared) - 1]
+        return (
+            last.sequence == one.sequence
+            and last.length == one.length
+            and last.flags == one.flags
+            and last.payload == one.payload
+            and last.acknowledgement == one.acknowledgement
+        )
 
     def doubtful(self, endpoints: bytes) -> Doubtful | None:
         """Return the beginning of the latest segment if it was not acknowledged."""
@@ -413,13 +442,15 @@ class Segments:
 
     @cython.cfunc
     def _compare(self, one: Segment, sent: SentSegments) -> cython.bint:
-        """Compare a segment with earlier ones of its side at the same place."""
+        """Compare a segment with earlier ones of its side at the same place; return whether none was left out."""
+        whole: cython.bint = True
         end: cython.longlong = add(one.sequence, one.length)
         if sent.reached != _UNKNOWN and difference(one.sequence, sent.reached) < 0:
             other: Segment
             for other in sent.compared:
                 self.comparisons += 1
                 if self.comparisons > MAX_COMPARISONS or len(self.conflicts) >= MAX_CONFLICTS:
+                    whole = False
                     break
                 found = _conflict(other, one)
                 if found is not None:
@@ -429,7 +460,7 @@ class Segments:
         if sent.reached == _UNKNOWN or difference(end, sent.reached) > 0:
             sent.reached = end
         sent.compared.append(one)
-        return True
+        return whole
 
 
 def _conflict(one: Segment, other: Segment) -> Conflict | None:

@@ -32,6 +32,7 @@ from tlsdissect.handshake.problems import fragment_copies, fragment_detail
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import (
     MAX_CONFLICTS,
+    UNCOMPARED,
     Doubtful,
     Segment,
     Segments,
@@ -196,8 +197,10 @@ class Tracker:
         """Read a segment, and the whole handshake again if the segment shows that it was read wrongly."""
         segments: Segments = self._segments
         self.reread = False
-        if self.state == _PACKETS:
-            segments.add(segment)
+        if self.state == _PACKETS and not segments.add(segment):
+            direction: Direction = self.directions[segment.sender]
+            if direction.has_passed(segment.sequence):
+                segments.pass_over(segment)
         self._process(segment)
         if self._segments is not segments:
             segments = self._segments
@@ -343,6 +346,15 @@ class Tracker:
                 tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in copies]),
             )
 
+    def _report_uncompared(self) -> None:
+        """Report that segments were not compared with all earlier ones."""
+        one = self._segments.uncompared
+        if one is not None:
+            given = {frame: number for number, frame in self.frames.items()}
+            direction = self.directions[one.sender]
+            offset = direction.assembler.offset(one.sequence)
+            direction.problems.report("limit", UNCOMPARED, given.get(one.frame, one.frame), offset)
+
     @cython.cfunc
     def _search(self, segment: Segment) -> cython.bint:
         """Search a segment's payload for TLS."""
@@ -452,6 +464,7 @@ class Tracker:
                 log.break_off_alert(direction)
         log.sort()
         self._report_fragments()
+        self._report_uncompared()
         return True
 
     @cython.ccall

@@ -7,6 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
+from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
@@ -259,7 +260,9 @@ def _copied(c: KeptConnection) -> Iterator[Sentence]:
 
 
 def _repeated(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
-    found = list(repeats(packets))
+    # What was not compared may differ: it is not known to be the same segment.
+    limits = [problem.frame for problem in c.problems if problem.detail == UNCOMPARED and problem.frame is not None]
+    found = [repeat for repeat in repeats(packets) if repeat.late or not limits or repeat.frames[1] < min(limits)]
     filling = {repeat.frames[1] for repeat in found if repeat.late}
     for repeat in found[:_MANY]:
         after = "after" if repeat.ms is None else f"{in_ms(repeat.ms)} after"
