@@ -302,4 +302,4 @@ def test_an_extract_of_files_has_no_section_of_others(tmp_path: Path) -> None:
     sections = (tmp_path / "one.pcapng").read_bytes().count(b"\x0a\x0d\x0d\x0a")
     assert 1 <= sections <= len(one["captures"]) + 1 < 12
     refused = run("extract", "--joined", "--filter", *files)
-    assert (refused.returncode, b"Wireshark reads one file" in refused.stderr) == (2, True)
+    assert (refused.returncode, b"a display filter is for one file" in refused.stderr) == (2, True)

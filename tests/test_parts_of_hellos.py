@@ -60,7 +60,7 @@ def test_no_sentence_rests_on_what_is_missing(tmp_path: Path, sample: str, refus
         assert not part.has_whole_client_hello
         assert "cut_client_hello" in {sentence.code for sentence in explain(part).sentences}
         for code, text in offered(part):
-            bare = text.rstrip(".").removesuffix(": the server can do better")
+            bare = text.rstrip(".").removesuffix(": the server supports more")
             assert any(code == known and bare in all_of_it for known, all_of_it in texts), (cut, text)
 
 

@@ -44,7 +44,7 @@ def test_rows_are_sorted_and_those_without_a_value_come_last() -> None:
 def test_sorting_keeps_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arranging, "SORTED_BYTES", 5000)
     some = rows(*[float(number % 7) for number in range(100)], size=500)
-    with pytest.raises(arranging.click.UsageError, match="--top needs less"):
+    with pytest.raises(arranging.click.UsageError, match="--top takes less"):
         list(arranging.in_order(some, [False], top=None))
     assert texts(arranging.in_order(some, [False], top=3)) == [0, 7, 14]
 

@@ -94,6 +94,6 @@ def test_a_limit_is_told_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(recognition, "MAX_CONNECTIONS", 1)
     (whole,) = compared([seen("a", 1), seen("a", 2, client="d"), seen("b", 3, client="d")])
     assert whole.unrecognized == 2
-    assert any("2 connections may count for each capture" in one for one in caveats(whole))
+    assert any("2 connections may count once per capture" in one for one in caveats(whole))
     (single,) = compared([seen("a", 1), seen("a", 2, client="d")])
     assert single.unrecognized == 0

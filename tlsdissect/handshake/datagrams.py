@@ -72,7 +72,7 @@ class Follower(Protocol):
         """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
         ...
 
-    def add_fragments(self, sender: int, frame: int, conflict: FragmentConflict) -> None:
+    def add_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
         """Report that the IP fragments of the latest datagram differ."""
         ...
 

@@ -86,14 +86,18 @@ class Failures:
         failed = sum(group.connections for group in summary.failures)
         weak = self._weak
         captures = f"{summary.captures:,} captures" if summary.captures != 1 else "1 capture"
-        ended = sum(one.days_left < 0 for one in summary.ending)
-        ending = f"{ended:,} had ended when last seen" if ended else "within 30 days of the capture"
-        certificates = "certificate ends" if len(summary.ending) == 1 else "certificates end"
+        expired, many = sum(one.days_left < 0 for one in summary.ending), len(summary.ending)
+        certificates = "certificate" if many == 1 else "certificates"
+        if expired == many > 0:
+            certificates, expiring = f"{certificates} expired", "when last seen"
+        else:
+            certificates = f"{certificates} {'expires' if many == 1 else 'expire'} soon"
+            expiring = f"{expired:,} had expired when last seen" if expired else "within 30 days of the capture"
         return [
             Tile(f"{summary.connections:,}", "connections", f"in {captures}", "connections"),
             Tile(f"{failed:,}", "failed", _share(failed, summary.connections), "failures", bool(failed)),
             Tile(f"{weak:,}", "old or weak", _share(weak, summary.connections), "findings", bool(weak)),
-            Tile(f"{len(summary.ending):,}", certificates, ending, "certificates", bool(summary.ending)),
+            Tile(f"{many:,}", certificates, expiring, "certificates", bool(many)),
             Tile(
                 f"{100 * self._tls13 / self._versions:.0f} %" if self._versions else "-",
                 "TLS 1.3",
