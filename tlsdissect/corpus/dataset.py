@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tlsdissect.corpus.selection import Selection
-    from tlsdissect.corpus.sources import Source
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
@@ -83,10 +82,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """Why it could not be read."""
     program: str = ""
     """The version of tlsdissect that read it."""
-
-    def is_of(self, source: Source) -> bool:
-        """Return whether the capture is still the one that was read."""
-        return (self.size, self.etag, self.modified) == (source.size, source.etag, source.modified)
 
 
 class Linked(Struct, frozen=True):

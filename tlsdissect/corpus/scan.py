@@ -92,11 +92,11 @@ class Scan:
     def _is_done(self, source: Source) -> bool:
         """Return whether nothing has to be read of a file: its rows are there, or it is no capture."""
         known, other = self._done.get(source.id), self._others.get(source.id)
-        if other is not None and other.is_of(source):
+        if other is not None and source.is_read(other):
             return True
         return (
             known is not None
-            and known.is_of(source)
+            and source.is_read(known)
             and source.id not in self._failed
             and known.files.items() <= self._sizes.items()
         )

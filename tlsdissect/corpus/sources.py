@@ -20,6 +20,8 @@ from tlsdissect.corpus.dataset import MARK, is_dataset
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tlsdissect.corpus.dataset import Manifest
+
 BLOCK_BYTES = 8 << 20
 """Bytes of a remote capture that are requested at a time, while those before them are read."""
 _BLOCKS = 2
@@ -52,6 +54,10 @@ class Source(NamedTuple):
     def id(self) -> str:
         """What its files in a dataset are called."""
         return source_id(self.name)
+
+    def is_read(self, manifest: Manifest) -> bool:
+        """Return whether it is still the capture that a manifest is about."""
+        return (self.size, self.etag, self.modified) == (manifest.size, manifest.etag, manifest.modified)
 
 
 def source_id(name: str) -> str:
