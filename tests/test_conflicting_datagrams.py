@@ -25,7 +25,7 @@ CHANGED = bytes([DTLS_HELLO.data[40] ^ 0xFF])
 
 
 def hello(start: int, end: int, sequence: int, *, changed: bool = False) -> tuple[int, bytes]:
-    """A datagram with a part of the ClientHello, of which one byte may be another one."""
+    """A datagram with part of the ClientHello, with one byte changed if asked."""
     data = DTLS_HELLO.data[:40] + CHANGED + DTLS_HELLO.data[41:] if changed else DTLS_HELLO.data
     part = fragment(1, DTLS_HELLO.message_seq, data[start:end], length=len(data), offset=start)
     return CLIENT, record(HANDSHAKE, part, sequence=sequence)

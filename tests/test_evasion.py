@@ -147,7 +147,7 @@ def test_a_half_open_connection_ends_with_the_reset_that_answers_its_challenge(t
 
 
 def before_bytes_of(side: Segment) -> list[int]:
-    """The places of a side's segments with bytes, until both have sent ChangeCipherSpec."""
+    """Where a side's segments with payload are in SENT, up to the ChangeCipherSpec of both sides."""
     return [at for at, one in enumerate(SENT[:9]) if one.payload and one.ports == side.ports]
 
 

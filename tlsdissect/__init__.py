@@ -149,6 +149,11 @@ def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: 
     return Comparison(tables(*captures, **options), by)
 
 
+def _refuse_cluster(function: str, options: ReadOptions) -> None:
+    if options.get("cluster") is not None:
+        raise ValueError(f"{function} cannot be combined with cluster")
+
+
 def summary(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> CaptureSummary:
     """Summarize captures: failures by reason, versions, what is old or weak, what was not TLS.
 
@@ -161,8 +166,7 @@ def summary(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
-    if options.get("cluster") is not None:
-        raise ValueError("summary is not possible with a cluster")
+    _refuse_cluster("summary", options)
     return Settled(captures, options).summarize()
 
 
@@ -183,8 +187,7 @@ def diff(before: Paths, after: Paths, *, by: DiffBy = "name", **options: Unpack[
     from tlsdissect.corpus.reading import Settled, paths  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.views.diff.builder import DiffBuilder  # noqa: PLC0415
 
-    if options.get("cluster") is not None:
-        raise ValueError("diff is not possible with a cluster")
+    _refuse_cluster("diff", options)
     builder = DiffBuilder(by)
     sides = [Settled(tuple(paths(one)), options) for one in (before, after)]
     first, second = (
@@ -211,8 +214,7 @@ def certs(
 
     if ends_within is not None:
         whole("ends_within", ends_within, 0)
-    if options.get("cluster") is not None:
-        raise ValueError("a cluster does not list certificates")
+    _refuse_cluster("certs", options)
     return Settled(captures, options).certificates(ends_within)
 
 
@@ -264,8 +266,7 @@ def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options:
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
-    if options.get("cluster") is not None:
-        raise ValueError("a cluster does not report")
+    _refuse_cluster("report", options)
     return Settled(captures, options).report(detailed)
 
 
@@ -281,8 +282,7 @@ def extract(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
-    if options.get("cluster") is not None:
-        raise ValueError("extract is not possible with a cluster")
+    _refuse_cluster("extract", options)
     return Settled(captures, options).extract()
 
 

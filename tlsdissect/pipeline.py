@@ -213,7 +213,7 @@ class Summary:
         self.evicted_sessions += other.evicted_sessions
 
     def include_shard(self, other: Summary) -> None:
-        """Add the totals of other connections of the same captures, all of whose packets this one counts already."""
+        """Add the totals of another shard, which read the same packets and counted other connections."""
         self._include_connections(other)
         self.spans = [
             one._replace(begun=one.begun + more.begun, left_open=one.left_open + more.left_open)

@@ -43,7 +43,7 @@ NAMES = ("tls12-full", "tls12-resumed-ticket", "tls13-resumed", "tls13-early-dat
 
 
 def captures(folder: Path) -> Path:
-    """Make a folder with captures, one of which resumes a session of another, and with other files."""
+    """Make a folder of captures and a text file; one capture resumes a session that another sets up."""
     folder.mkdir()
     for name in NAMES:
         shutil.copy(SAMPLES / f"{name}.pcap", folder)
@@ -244,7 +244,7 @@ def test_a_full_disk_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
         shutil.copy(SAMPLES / "network" / "network-failures.pcap", folder / f"{number}.pcap")
     scan = shlex.join([*PROGRAM, "scan", str(folder), "--to", str(to), "--jobs", "2"])
     script = FULL.format(scan=scan, to=to, copy=tmp_path / "copy")
-    # A file system that nobody else sees.
+    # In a mount namespace of its own.
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
         cwd=ROOT,

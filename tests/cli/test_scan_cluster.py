@@ -1,4 +1,4 @@
-"""`tlsdissect scan` with a Dask scheduler and Dask workers as separate processes, some of which are killed."""
+"""`tlsdissect scan` with a Dask scheduler and workers in processes of their own, some of which the tests kill."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from datasets import documents, ordered
 from msgspec import json
 from recorded import ROOT
 
+from tlsdissect.corpus.cluster import as_task
 from tlsdissect.corpus.dataset import MANIFESTS
 from tlsdissect.corpus.scan import Scan
 from tlsdissect.corpus.scanning import Plan
@@ -161,7 +162,7 @@ def test_two_scans_of_one_capture_are_two_tasks(client: Any, captures: Path, tmp
     """Also at the same time, by the same scheduler."""
     sources, _ = find_sources([str(captures)])
     scans = [Scan(Plan(Store(str(tmp_path / to)), Options(), Selection()), sources) for to in "ab"]
-    tasks = [one._submit(client, one._planned(client), sources[0]) for one in scans]
+    tasks = [one._submit(client, as_task(client, one._plan), sources[0]) for one in scans]
     distributed.wait(tasks)
     assert all((tmp_path / to / MANIFESTS / f"{sources[0].id}.json").exists() for to in "ab")
 

@@ -154,7 +154,7 @@ def test_json_is_what_python_returns() -> None:
     assert told["failures"] == json.loads(json.dumps(kept["failures"])) != []
     assert told.keys() == kept.keys()
     assert tlsdissect.summary(ROOT / TLS12, failed=True).connections_read == 1
-    with pytest.raises(ValueError, match="summary is not possible with a cluster"):
+    with pytest.raises(ValueError, match="summary cannot be combined with cluster"):
         tlsdissect.summary(ROOT / TLS12, cluster=object())  # type: ignore[arg-type]
 
 

@@ -440,7 +440,7 @@ def made(data: bytes) -> tuple[str, int, mutator.Mutated, bytes]:
 
 @target(seeds.programs, lambda data: len(made(data)[-1]))
 def handshakes(data: bytes) -> object:
-    """A handshake that a program of mutations changes, and another one beside it, which nothing may change."""
+    """Mutate one handshake; the facts of a second one in the same capture must stay the same."""
     talk, version, changed, capture = made(data)
     found = told(capture)
     connections = [msgspec.json.decode(text) for text in found[0][:-1]]

@@ -149,7 +149,7 @@ def test_nothing_overlaps_and_nothing_is_cut(kind: str, count: int) -> None:
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_all_keys_have_room(kind: str) -> None:
-    """Every version, categories with long names, and certificates of which one has expired."""
+    """All versions, categories with long names, and several certificates, one of them expired."""
     (leaf, *_) = made().certificates or ()
     long = "TLS_ECDHE_ECDSA_WITH_SOMETHING_LONG_POLY1305_SHA256"
     versions = [*VERSIONS, None]

@@ -1,6 +1,6 @@
-"""A command that reads captures gives up what it does not need, before it opens the first file that it was given.
+"""Confine a command that reads captures, before it opens the first of its input files.
 
-That is once for the whole command, whatever it reads later, and before it starts threads or workers: these inherit it.
+This happens once per command, before it starts threads or workers, which inherit the confinement.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.capture.inputs import find_inputs
@@ -74,7 +74,7 @@ def read_with_cluster(
     every = enumerate(_expanded(captures))
     plan = _Plan(options, None if judge is None else judge.settings, "info" if judge is None else judge.min_severity)
     # Authorities, CRLs and keys may be large, so they are sent once.
-    shared = client.submit(_itself, plan, pure=False)
+    shared = as_task(client, plan)
     tasks: deque[tuple[int, str, Future[_CaptureResult]]] = deque()
     while True:
         for number, (path, named) in islice(every, ahead - len(tasks)):
@@ -95,8 +95,13 @@ def read_with_cluster(
         raise CaptureError("; ".join(refused))
 
 
-def _itself(plan: _Plan) -> _Plan:
-    return plan
+def as_task(client: Client, value: Any) -> Any:
+    """Return a value as the result of a task: if its worker is lost, Dask makes it again, unlike scattered data."""
+    return client.submit(_itself, value, pure=False)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _read_capture(path: str, plan: _Plan, *, named: bool) -> _CaptureResult:

@@ -20,6 +20,7 @@ from msgspec import json
 from msgspec.structs import asdict, replace
 
 from tlsdissect.capture import CaptureError
+from tlsdissect.corpus.cluster import as_task
 from tlsdissect.corpus.dataset import DOCUMENTS, LINKED, MANIFESTS, Linked, Manifest, in_order
 from tlsdissect.corpus.scanning import TRACES, LinksDigest, Plan, relink_capture, scan_capture
 from tlsdissect.corpus.store import FAILURES, OTHERS, DestinationError, ids
@@ -63,12 +64,12 @@ class Scan:
     def __init__(self, plan: Plan, sources: Iterable[Source]) -> None:
         """Look up which captures are done; raises OSError."""
         self._plan, self._store, self._named = plan, plan.store, list(sources)
-        self._done, self._others = self._store.manifests(MANIFESTS), self._store.manifests(OTHERS)
+        self._done, others = self._store.manifests(MANIFESTS), self._store.manifests(OTHERS)
         self._failed = self._store.manifests(FAILURES)
-        self._sizes = self._store.sizes()
+        sizes = self._store.sizes()
         self._token = token_hex(8)
         """Part of the names of the tasks: a scheduler takes tasks of the same name for the same task."""
-        self.pending = [one for one in self._named if not self._is_done(one)]
+        self.pending = [one for one in self._named if not (_is_other(one, others) or self._is_done(one, sizes))]
         # The largest first: begun last, it would keep one worker busy when all others have finished.
         self.pending.sort(key=lambda one: -(one.size or 0))
         self.skipped = len(self._named) - len(self.pending)
@@ -85,20 +86,18 @@ class Scan:
         self.linked_part = 0.0
         """The part of the links that is made and written."""
         self.failures: list[Failure] = []
-        damaged = ids(self._sizes, MANIFESTS) - self._done.keys() - {one.id for one in self.pending}
+        damaged = ids(sizes, MANIFESTS) - self._done.keys() - {one.id for one in self.pending}
         self.damaged = [Failure(f"{MANIFESTS}/{name}.json", _DAMAGED) for name in sorted(damaged)]
         """The captures of earlier scans whose files in the dataset are damaged."""
 
-    def _is_done(self, source: Source) -> bool:
-        """Return whether nothing has to be read of a file: its rows are there, or it is no capture."""
-        known, other = self._done.get(source.id), self._others.get(source.id)
-        if other is not None and source.is_read(other):
-            return True
+    def _is_done(self, source: Source, sizes: dict[str, int]) -> bool:
+        """Return whether the rows of a capture are in the dataset, whose files have these sizes."""
+        known = self._done.get(source.id)
         return (
             known is not None
             and source.is_read(known)
             and source.id not in self._failed
-            and known.files.items() <= self._sizes.items()
+            and known.files.items() <= sizes.items()
         )
 
     def read(self, client: Client) -> None:
@@ -106,7 +105,7 @@ class Scan:
 
         DestinationError if their rows cannot be written, StoreError if another scan writes to the folder.
         """
-        plan = self._planned(client)
+        plan = as_task(client, self._plan)
         waiting = iter(self.pending)
         running = {self._submit(client, plan, one): one for one in islice(waiting, MAX_SUBMITTED)}
         finished = _dask.as_completed(list(running))
@@ -121,10 +120,6 @@ class Scan:
         old = tuple(self._done[source.id].files) if source.id in self._done else ()
         key = f"scan-{self._token}-{source.id}"
         return client.submit(scan_capture, plan, source, old, key=key, retries=RETRIES, pure=False)
-
-    def _planned(self, client: Client) -> Any:
-        """Return the plan as a task: what is only scattered is lost with its workers."""
-        return client.submit(_itself, self._plan, pure=False)
 
     def _finish(self, source: Source, future: Any) -> None:
         error = future.exception()
@@ -180,7 +175,7 @@ class Scan:
             return
         ordered = sorted(self._done.items(), key=in_order)
         linker = Linker(self._plan.options.limits.max_sessions)
-        plan, tasks = self._planned(client), []
+        plan, tasks = as_task(client, self._plan), []
         for number, (name, manifest) in enumerate(ordered):
             self._store.check_held()
             try:
@@ -257,8 +252,10 @@ class _Documents:
         return line
 
 
-def _itself(plan: Plan) -> Plan:
-    return plan
+def _is_other(source: Source, others: dict[str, Manifest]) -> bool:
+    """Return whether an earlier scan found that a file is no capture."""
+    other = others.get(source.id)
+    return other is not None and source.is_read(other)
 
 
 def _reason(error: BaseException) -> str:

@@ -114,7 +114,7 @@ class Store:
             raise self._error(error) if self._local else OSError(f"temporary files: {error.strerror}") from error
 
     def place(self, part: Path, name: str) -> None:
-        """Move a finished file to its final name, so that nobody sees a part of it."""
+        """Rename a finished file to its final name, so that no reader sees an unfinished one."""
         target = self.path(name)
         if self._local:
             with self.part_errors():
@@ -175,7 +175,7 @@ class Store:
             yield
 
     def _check(self, options: dict[str, Any]) -> None:
-        """Raise StoreError unless the folder is empty, or that of a dataset with these options."""
+        """Raise StoreError if the folder has other files in it, or a dataset that was written with other options."""
         mark = self.read(MARK, Mark)
         if mark is None:
             if self._do("exists", self.path(MARK)) or (self._do("exists", self._root) and self._names(self._root)):

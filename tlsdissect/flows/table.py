@@ -364,7 +364,7 @@ class FlowTable:
             self._replaced.pop(flow.stream, None)
             flow.due = PAST
             flow.queued = NEVER
-        # Otherwise evicted flows would stay in the heap, and so in memory, until they time out.
+        # The heap would keep an evicted flow in memory until it timed out.
         self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
         heapify(self._heap)
         self.known -= len(leaving)

@@ -192,7 +192,7 @@ class UdpTable:
             self._flows.pop(opposite(flow.endpoints), None)
             flow.queued = NEVER
             self.evicted += flow.follower is not None
-        # Otherwise evicted flows would stay in the heap, and so in memory, until they time out.
+        # The heap would keep an evicted flow in memory until it timed out.
         self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
         heapify(self._heap)
         self._known -= len(leaving)

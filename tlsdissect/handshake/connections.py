@@ -154,7 +154,7 @@ class Connections:
 
     @property
     def pending(self) -> int:
-        """Number of connections that were not returned yet: their flow may go on."""
+        """Number of connections that are still to be returned, because their flows may continue."""
         return len(self._trackers) + len(self._waiting) + self._datagrams.pending
 
     @property

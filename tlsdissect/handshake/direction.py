@@ -154,7 +154,7 @@ class Direction:
     late: list[Segment]
     """Segments after a FIN, held until an acknowledgement of them shows that the FIN was dropped."""
     late_bytes: cython.longlong
-    """Bytes of these segments, plus OVERHEAD for each."""
+    """The memory that these segments count: their payload, and OVERHEAD for each."""
     reset_text: tuple[int, bytes] | None
     """The frame and the text of the first RST with payload."""
     doubtful: Segment | None

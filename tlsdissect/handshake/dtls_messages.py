@@ -149,7 +149,7 @@ class MessageBuffer:
         return b"".join(parts)
 
     def _compare(self, index: int, at: int, data: bytes) -> None:
-        """Note where data at a place in a part are other than that part."""
+        """Note the first place where data differ from the part of the message that is already there."""
         known = self._runs[index][at - self._starts[index] :]
         found = differing(known, data) if self.conflict is None else None
         if found is not None:

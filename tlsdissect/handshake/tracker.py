@@ -347,7 +347,7 @@ class Tracker:
             )
 
     def _report_uncompared(self) -> None:
-        """Report that segments were not compared with all earlier ones."""
+        """Report the first segment that a limit kept from being compared with all earlier ones."""
         one = self._segments.uncompared
         if one is not None:
             given = {frame: number for number, frame in self.frames.items()}

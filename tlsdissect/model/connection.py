@@ -318,7 +318,7 @@ class Heartbeat(Struct, frozen=True, gc=False):
 
 
 class DataCopy(Struct, frozen=True, gc=False):
-    """One copy of bytes that were sent more than once with different values."""
+    """One version of bytes that were sent more than once with different values."""
 
     frame: int | None
     """The frame that it is in; the last one if it came in fragments, and None if it is not known."""

@@ -76,7 +76,7 @@ class Blocks:
         return self._packed, list(map(packed_values, value_blocks(self.values())))
 
     def values(self) -> dict[str, DerBytes]:
-        """Return the DER values, by digest, that were not returned before."""
+        """Return the new DER values since the last call, by digest."""
         return self._patterns.values.take()
 
     def pack(self, connections: list[tuple[Connection, list[int]]]) -> str:
