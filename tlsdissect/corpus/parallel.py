@@ -66,15 +66,15 @@ class LinkingTransport:
         """Sessions evicted, so that later connections could not be linked to them."""
         return self._linker.evicted
 
-    def pack(self, event: ReadingEvent, reading: Reading) -> Session | tuple[Any, ...] | None:
+    def pack(self, event: ReadingEvent, reading: Reading) -> tuple[Any, ...] | None:
         """Return a session; or the row of a connection if it is selected, what links it, its capture and its JSON."""
+        # Plain tuples are pickled much faster than named ones, and JSON is faster than a pickle of a connection.
         if isinstance(event, Session):
-            return event
+            return (tuple(event),)
         if isinstance(event, CapturedLookup):
             return None
         selected = self._query.selection.matches(event, reading.begin, linked=False)
         row = self._query.row(event) if selected else None
-        # JSON is made and read several times faster than a pickle of a connection, and plain tuples than named ones.
         line = row.text if row is not None and self._json is self._query.view else self._json.row(event)
         frame, transport, named, peers, failed = Trace.of(event)
         return row and tuple(row), (frame, transport, tuple(named), peers, failed), event.source, line
@@ -82,8 +82,8 @@ class LinkingTransport:
     def unpack(self, output: WorkerOutput) -> OutputRow | None:
         """Return the row with its links, or remember a session."""
         capture, content = output.place.capture, output.content
-        if isinstance(content, Session):
-            self._linker.learn(capture, content)
+        if len(content) == 1:
+            self._linker.learn(capture, Session(*content[0]))
             return None
         row, trace, source, line = content
 

@@ -248,11 +248,9 @@ class Workers(Generic[Result]):
                 batch = worker.pipe.recv_bytes()
             except (EOFError, OSError):
                 raise WorkerLostError(f"a process of this command {worker.cause_of_death()}") from None
-            for data in unpickled(batch):
-                received = unpickled(data)
+            for received in _unpickled_all(batch):
                 if not isinstance(received, _WorkerEnd):
-                    *place, content = received
-                    yield WorkerOutput(Place(*place), content)
+                    yield WorkerOutput(Place(*received[:-1]), received[-1])
                 elif received.failure is not None:
                     raise received.failure.exception()
                 else:
@@ -261,30 +259,39 @@ class Workers(Generic[Result]):
 
 
 class _Sender:
-    """Pickles objects one by one, because reading one stream takes six times as long. Sends them in batches."""
+    """Pickles objects, and sends them in batches: a batch is a stream of pickles, which may refer to earlier ones."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
-        self._batch: list[bytes] = []
-        self._size = 0
+        self._begin()
 
     def add(self, item: object) -> None:
         """Add an object to the batch, and send the batch if it is full."""
-        data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        self._batch.append(data)
-        self._size += len(data)
-        if self._size >= _BATCH_BYTES:
+        self._pickler.dump(item)
+        if self._batch.tell() >= _BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Send the batch."""
-        self._pipe.send_bytes(pickle.dumps(self._batch, pickle.HIGHEST_PROTOCOL))
-        self._batch, self._size = [], 0
+        self._pipe.send_bytes(self._batch.getvalue())
+        self._begin()
+
+    def _begin(self) -> None:
+        self._batch = io.BytesIO()
+        self._pickler = pickle.Pickler(self._batch, pickle.HIGHEST_PROTOCOL)
 
 
 def unpickled(data: bytes) -> Any:
     """Return what a worker sent, which is data; anything else raises UnpicklingError."""
     return _Unpickler(io.BytesIO(data)).load()
+
+
+def _unpickled_all(batch: bytes) -> Iterator[Any]:
+    """Yield the objects of a batch."""
+    stream = io.BytesIO(batch)
+    load = _Unpickler(stream).load
+    while stream.tell() < len(batch):
+        yield load()
 
 
 class _Unpickler(pickle.Unpickler):
