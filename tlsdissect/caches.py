@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sized
@@ -26,6 +27,7 @@ TOTAL_BYTES: Final = 48 << 20
 """Bytes of all caches that the readings of a process share."""
 ENTRY_BYTES: Final = 256
 """Estimated bytes of an entry besides its key and its value."""
+_WITHOUT_PARTS: Final = frozenset((str, bytes, int, bool, type(None)))
 SHARE: Final = 16
 """An entry is cached only if it takes at most the limit divided by this."""
 
@@ -39,10 +41,10 @@ def footprint(*values: object, enough: int) -> int:
     while unmeasured and total <= enough:
         one = unmeasured.pop()
         total += getsizeof(one)
-        if isinstance(one, str | bytes | int) or total > enough:
+        if type(one) in _WITHOUT_PARTS or total > enough:
             continue
         if isinstance(one, Struct):
-            unmeasured.extend([getattr(one, name) for name in one.__struct_fields__])
+            unmeasured.extend(astuple(one))
         elif isinstance(one, tuple | list | frozenset | set):
             unmeasured.extend(one)
         elif isinstance(one, dict):

@@ -67,6 +67,7 @@ MODULES = (
     "tlsdissect.tls.quic_packets",
     "tlsdissect.tls.record",
     "tlsdissect.tls.wire",
+    "tlsdissect.x509.der",
 )
 """The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""
 

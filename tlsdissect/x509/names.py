@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import getsizeof
+
 from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.x509 import der
@@ -64,7 +66,7 @@ def read_name(distinguished: der.Value) -> str:
     return _format(distinguished.encoding)
 
 
-@cached(CACHE_BYTES, longest=MAX_CACHED)
+@cached(CACHE_BYTES, lambda encoding, text: getsizeof(encoding) + getsizeof(text), longest=MAX_CACHED)
 def _format(encoding: bytes) -> str:
     parts = [_relative(part) for part in der.first(encoding).expect(der.SEQUENCE).items()]
     return ",".join(reversed(parts))
@@ -88,7 +90,7 @@ def _attribute(pair: der.Value) -> str:
 
 def _escape(content: str) -> str:
     """Escape the characters that RFC 4514 section 2.4 reserves, and unprintable ones."""
-    if content.isalnum():
+    if content.isprintable() and _SPECIAL.isdisjoint(content) and content == content.strip(" ").lstrip("#"):
         return content
     characters = [_character(character) for character in content]
     if content[:1] in {" ", "#"}:

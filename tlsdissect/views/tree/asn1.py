@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tlsdissect import tls
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.wire import Reader, WireError
+from tlsdissect.tls.wire import WireError
 from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tree.model import Node
 from tlsdissect.x509 import der
@@ -121,7 +121,7 @@ class _DerNodes:
 def _wrapped(value: der.Value) -> der.Value:
     """Decode the value inside a string; in a BIT STRING it follows the number of unused bits."""
     if value.tag == _BIT_STRING:
-        value = replace(value, inside=min(value.inside + 1, value.end))
+        value = der.Value(value.data, value.tag, value.start, min(value.inside + 1, value.end), value.end)
     return value.item()
 
 
@@ -135,9 +135,8 @@ def asn1(
     timestamps: Structs | None = None,
 ) -> tuple[Node, ...]:
     """Build the node of the DER value between two offsets; bytes after it, or that cannot be decoded, become a node."""
-    reader = Reader(data, start, end)
     try:
-        value = der.value(reader, data)
+        value = der.value(data, start, end)
     except WireError as error:
         return (
             Node(name, data[start:end].hex(), reference=reference, bytes=ground.spans(start, end), problem=str(error)),
@@ -198,7 +197,7 @@ def _named(value: der.Value, name: str) -> tuple[Any, str | None] | None:
     if name == "iPAddress" and len(body) in (4, 16):
         return body.hex(), str(ip_address(body))
     if name == "registeredID":
-        dotted = der.oid(replace(value, tag=der.OBJECT_IDENTIFIER))
+        dotted = der.oid(der.Value(value.data, der.OBJECT_IDENTIFIER, value.start, value.inside, value.end))
         return dotted, _oids().get(dotted)
     if name in NUMBERS and len(body) == 1:
         return body[0], NUMBERS[name].get(body[0])
