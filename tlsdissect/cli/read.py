@@ -126,18 +126,12 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     named = {column.name.partition(".")[0] for column in (*asked, *(order.column for order in orders))}
     judge = options.judge({**given, "findings": given["findings"] or "findings" in named})
     raw = given["raw_fingerprints"] or bool(named & RAW_FINGERPRINTS) or options.selection(given).needs_raw_fingerprints
-    query = options.query(
-        captures,
-        given,
-        view(result, raw_fingerprints=raw, asked=asked)
-        or table(result, given["color"], judged=judge is not None, asked=asked),
-        judge=judge,
-        batch=given["batch"],
-        raw_fingerprints=raw,
-        idle=idle,
-    )
+    wanted, shown = view(result, raw_fingerprints=raw, asked=asked), None
+    if wanted is None:
+        wanted = shown = table(result, given["color"], judged=judge is not None, asked=asked)
+    query = options.query(captures, given, wanted, judge=judge, batch=given["batch"], raw_fingerprints=raw, idle=idle)
     at_once = idle is not None or "-" in captures
-    query, arrange = _arranged(query, orders, given["top"], at_once=at_once)
+    query, arrange = _arranged(query, shown, orders, given["top"], at_once=at_once)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
     run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange)
@@ -190,13 +184,13 @@ def table(result: options.Result, color: str, *, judged: bool = False, asked: Se
     )
 
 
-def _arranged(query: Query, orders: tuple[Order, ...], top: int | None, *, at_once: bool) -> tuple[Query, Arrange]:
-    """Return the query with the keys to sort by, and the function that arranges its rows."""
+def _arranged(
+    query: Query, shown: Table | None, orders: tuple[Order, ...], top: int | None, *, at_once: bool
+) -> tuple[Query, Arrange]:
+    """Return the query with the keys to sort by, and the function that arranges its rows; `shown` is their table."""
     from tlsdissect.cli import arranging  # noqa: PLC0415 (start-up time of --help)
-    from tlsdissect.views.table import Table  # noqa: PLC0415
 
     several = len(query.captures) > 1 or os.path.isdir(query.captures[0])  # noqa: PTH112 (paths are text here)
-    shown = query.view if isinstance(query.view, Table) else None
     values = [order.column.value for order in orders]
 
     def key(connection: Connection) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -122,9 +123,12 @@ class Parsed(Connection, frozen=True):
     hidden: _Hidden | None = None
 
 
-_DECODER = Decoder(Parsed, dec_hook=lambda of, value: _Extension(value) if of is _Extension else value)
+@cache
+def _decoder() -> Decoder[Parsed]:
+    """Make the decoder once it is needed: it looks at the types of all fields, which takes a tenth of the start-up."""
+    return Decoder(Parsed, dec_hook=lambda of, value: _Extension(value) if of is _Extension else value)
 
 
 def parse(line: bytes) -> Parsed:
     """Read a line back; the connection is written as the same line again."""
-    return _DECODER.decode(line)
+    return _decoder().decode(line)
