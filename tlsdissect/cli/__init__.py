@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-GARBAGE = 200_000
-"""New objects between two runs of Python's cycle collector."""
+GARBAGE = 1_000_000
+"""New objects between two runs of Python's cycle collector: about 100 MB."""
 
 
 def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> int:
