@@ -45,6 +45,28 @@ def extension(kind: str, content: bytes, *, critical: bool = False) -> bytes:
 Signer = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey | ed25519.Ed25519PrivateKey
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+DSA = dsa.DSAParameterNumbers(
+    p=int(
+        "ab13a1764e9e85f1b06047c1110d90630196804db119318a384d05247dfdabd515f674858c077c9be45b25529f2a075d8fed"
+        "fc980fb321e3f0edc6fc7818de4a8ba87fd8ddc7c7b0bf4094a196b1f2ce9ff52fde5b44dbcad5355031bcd5aca7f635752a"
+        "df4fb152a492f767cd59fe059db4cdc6185ef9be1aea8835dc7ba5e99e84cff27b71f9a7b183ceeedcb73f3604cbd5239e49"
+        "44eca1e76315306008cb8314e8d5d33b15c7b8818c055c611cb7ceeb42d4330a13a1208892d3b0f81d50ff899bfd7fc485f3"
+        "c0ea3450e2a0ae06f70ca3e349e8efaae6dd6da8c3be4a61c8d9d169fe740bf9e13a1f1dd000dea3b322356908dadb5728b9"
+        "3b049c73629d",
+        16,
+    ),
+    q=0xA65D477E8E3522724876E648B98CFA9BC6A46719F382DB200F8ECF593337F435,
+    g=int(
+        "21ec2718c3d4e7835535fd45fc01d2b428d95ed3a9c53e943e5fdae99e6369fe91ffa75014f4c0003ee0e2ce5fcf9f7c13be"
+        "75190d8425612129c0bb02f32030682ffac5dc91c9c5b7265ad451635abeb11907692687b02c8551103cdaaca1dba36dcc5f"
+        "413f062f0f288b7b5d5a8daad5384e3865e9493875094b2c44ffd8abe2e85526e125ef53465ee652054b3e398fb443ee1f08"
+        "326174a508ea65c222616953b609a18faf92911a8653b1e0e39e5aa1843ca6ccb867ad6940e4afdc283b66042b1d442bc821"
+        "0fb60321ca1638601d89ddec356bdbcfa148d67651ecd3a14f3926a4932cafdf7ddd64680d1bfc875395cea0c344cf89ee0f"
+        "56355f838298",
+        16,
+    ),
+).parameters()
+"""Parameters of 2048 bits: new ones take a second to find, a key of these takes none."""
 SPKI = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 SHA256_WITH_ECDSA = tlv(0x30, oid("1.2.840.10045.4.3.2"))
 SHA256_WITH_DSA = tlv(0x30, oid("2.16.840.1.101.3.4.3.2"))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from derwriting import oid, tlv
+from derwriting import DSA, oid, tlv
 from msgspec import Struct
 
 from tlsdissect.trust.anchors import Anchor
@@ -64,7 +64,7 @@ def key(name: str) -> Any:
     if kind.startswith("rsa"):
         return rsa.generate_private_key(public_exponent=3 if kind.endswith("e3") else 65537, key_size=int(kind[3:7]))
     if kind == "dsa":
-        return dsa.generate_private_key(key_size=2048)
+        return DSA.generate_private_key()
     return ec.generate_private_key(ec.SECP192R1() if kind == "p192" else ec.SECP256R1())
 
 

@@ -11,7 +11,7 @@ import derwriting as der
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,7 +153,7 @@ def test_a_huge_certificate_is_read_but_not_kept() -> None:
         (rsa.generate_private_key(65537, 2048), hashes.SHA384(), ("RSA", 2048, None, "sha384WithRSAEncryption")),
         (ec.generate_private_key(ec.SECP521R1()), hashes.SHA512(), ("EC", 521, "secp521r1", "ecdsa-with-SHA512")),
         (ec.generate_private_key(ec.SECP256K1()), hashes.SHA256(), ("EC", 256, "secp256k1", "ecdsa-with-SHA256")),
-        (dsa.generate_private_key(2048), hashes.SHA256(), ("DSA", 2048, None, "dsa_with_SHA256")),
+        (der.DSA.generate_private_key(), hashes.SHA256(), ("DSA", 2048, None, "dsa_with_SHA256")),
         (ed25519.Ed25519PrivateKey.generate(), None, ("Ed25519", 256, None, "ed25519")),
         (ed448.Ed448PrivateKey.generate(), None, ("Ed448", 456, None, "ed448")),
     ],
@@ -196,7 +196,7 @@ def test_a_name_of_its_own_but_the_signature_of_another() -> None:
     [
         (der.KEY, der.SHA256_WITH_RSA, True),
         (ec.generate_private_key(ec.SECP256R1()), der.SHA256_WITH_ECDSA, True),
-        (dsa.generate_private_key(2048), der.SHA256_WITH_DSA, True),
+        (der.DSA.generate_private_key(), der.SHA256_WITH_DSA, True),
         (ec.generate_private_key(ec.SECP256R1()), der.tlv(0x30, der.oid("1.2.840.10045.4.3.3")), False),
         (ed25519.Ed25519PrivateKey.generate(), der.SHA256_WITH_RSA, None),
         (ed25519.Ed25519PrivateKey.generate(), der.tlv(0x30, der.oid("1.3.101.112")), None),
