@@ -13,7 +13,7 @@ import tlsdissect
 from tlsdissect.capture.differences import MAX_COPY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 SENT = segments(ROOT / "samples/tls12-full.pcap")
@@ -60,7 +60,7 @@ def way(request: pytest.FixtureRequest) -> Wrap:
     return WAYS[request.param]
 
 
-def read(path: Path, way: Wrap, hellos: list[Any], last: tuple[int, ...] = ()) -> dict[str, Any]:
+def read(path: Path, way: Wrap, hellos: list[Any], last: Iterable[int] = ()) -> dict[str, Any]:
     """Read a handshake whose ClientHello is in these packets: a segment, or a function that makes its fragments."""
     wrap, cut, kind, _ = way
     packets: list[tuple[int, bytes]] = []
@@ -145,6 +145,58 @@ def test_fragments_that_end_elsewhere_are_told(
     [told] = tlsdissect.read(tmp_path / "a.pcap", findings=True)
     [found] = [one for one in told.findings or () if one.code == "conflicting_data"]
     assert "nothing in frame" in found.detail
+
+
+def after_it(kind: str, body: bytes) -> list[Part]:
+    """Fragments of which the last one differs from the one that completed the packet."""
+    first, rest, end = (0, body[:CUT]), (CUT, body[CUT:]), len(body) // 8 * 8 - 16
+    others = {
+        "ends before": [(CUT, b"Z" * 8)],
+        "differs": [(CUT, body[CUT:].replace(NAME, DECOY))],
+        "differs and is cut": [(CUT, body[CUT:end].replace(NAME, DECOY)), (end, body[end:])],
+    }[kind]
+    return [first, *others, rest]
+
+
+@pytest.mark.parametrize("kind", ["ends before", "differs", "differs and is cut"])
+@pytest.mark.parametrize("resent", [False, True])
+def test_a_fragment_that_differs_from_a_complete_packet_is_told(
+    tmp_path: Path, way: Wrap, kind: str, resent: bool
+) -> None:
+    """Which of them its receiver had before is not visible."""
+    path = tmp_path / "a.pcap"
+    last = (2, 3) if "cut" in kind else (1, 2)
+    connection = read(path, way, [lambda body: after_it(kind, body), *[SENT[HELLO]] * resent], last)
+    assert connection["outcome"] == "established"
+    assert connection["sni"] == (NAME if resent or kind == "ends before" else DECOY).decode()
+    assert "gap" not in {one["code"] for one in connection["problems"]}
+    found = [one for one in conflicts(connection) if "IP fragments differ at byte" in one["detail"]]
+    assert found
+    for problem in found:
+        assert [one["used"] for one in problem["copies"]] == [None, None]
+        assert problem["frame"] == HELLO + (4 if "cut" in kind else 3)
+        assert f"which was complete in frame {problem['frame'] - 1}" in problem["detail"]
+
+
+def test_packets_with_the_same_identification_are_no_conflict(tmp_path: Path, way: Wrap) -> None:
+    wrap, cut, _, start = way
+    packets: list[tuple[int, bytes]] = []
+    for one in SENT:
+        whole = wrap(one)
+        parts = [(0, whole[start:][:24]), (24, whole[start:][24:])] if one.payload else [(0, whole[start:])]
+        packets += [(one.time, frame) for frame in cut(parts, whole, {}, set())]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap(packets, ETHERNET))
+    [connection] = facts(path)
+    assert (connection["sni"], connection["outcome"], connection["problems"]) == (NAME.decode(), "established", [])
+
+
+def test_fragments_that_were_captured_twice_are_no_conflict(tmp_path: Path, way: Wrap) -> None:
+    def twice(body: bytes) -> list[Part]:
+        return [(at, body[at : at + CUT]) for at in range(0, len(body), CUT) for _ in range(2)]
+
+    connection = read(tmp_path / "a.pcap", way, [twice])
+    assert (connection["sni"], conflicts(connection)) == (NAME.decode(), [])
 
 
 def test_of_long_copies_the_beginning_is_told(tmp_path: Path, way: Wrap) -> None:

@@ -150,6 +150,33 @@ def test_a_packet_of_too_many_fragments_is_given_up(monkeypatch: pytest.MonkeyPa
         assert capture.skipped == {"IP fragments without the rest of their packet": 6}
 
 
+def test_a_later_fragment_that_differs_gives_the_packet_again(read: Read) -> None:
+    """The bytes of the later one are used, and the packet ends where it does."""
+    shorter = b.ether(b.ip4(bytes(16), fragment=3))
+    rows = read(b.pcap([four(0, 24), shorter, four(24)]))
+    assert [(row["frame"], row["payload"]) for row in rows] == [
+        (2, SEGMENT[20:24] + bytes(16)),
+        (3, SEGMENT[20:]),
+    ]
+
+
+def test_how_often_a_packet_is_read_again_is_limited(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
+    monkeypatch.setattr(fragments, "MAX_LATE", 3)
+    later = [b.ether(b.ip4(bytes([number]) * 28, fragment=3)) for number in range(10)]
+    rows = read(b.pcap([four(0, 24), four(24), *later]))
+    assert [row["payload"][4:] for row in rows] == [SEGMENT[24:], bytes(28), b"\1" * 28, b"\2" * 28]
+
+
+def test_complete_packets_are_forgotten(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
+    """The oldest first; what is kept to read a packet again counts, too."""
+    monkeypatch.setattr(fragments, "COMPLETE_BYTES", 8 << 10)
+    many = [make for number in range(10) for make in (four(0, 24, number=number), four(24, number=number))]
+    late = [b.ether(b.ip4(bytes(28), fragment=3, number=number)) for number in range(10)]
+    assert [row["frame"] for row in read(b.pcap([*many, *late]))] == [*range(2, 22, 2), 28, 29, 30]
+    late = [b.ether(b.ip4(bytes([value]) * 28, fragment=3, number=9)) for value in range(16)]
+    assert [row["frame"] for row in read(b.pcap([*many, *late]))] == [*range(2, 22, 2), *range(21, 33)]
+
+
 def test_fragment_header_of_the_other_ip(read: Read) -> None:
     """IPv6's fragment header under IPv4 is nothing; nor is it a fragment that completes itself for ever."""
     assert read(b.pcap([b.ip4(bytes(40), 44), b.ip4(b.tcp())], link=101))[0]["frame"] == 2

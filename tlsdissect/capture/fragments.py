@@ -27,6 +27,11 @@ MAX_PACKETS = 4096
 """Incomplete packets. Beyond it, the packet that has waited longest is dropped."""
 MAX_FRAGMENTS = 8192
 """Fragments of one packet: 64 KiB in parts of 8 bytes. A packet with more is dropped."""
+COMPLETE_BYTES = 1 << 20
+"""Bytes of the latest complete packets, counted as those of MAX_BYTES, that later fragments are compared with. Beyond
+it, the oldest is given up."""
+MAX_LATE = 16
+"""Fragments that differ from a complete packet, with which it is read again; further ones are not compared."""
 
 
 class Fragment(NamedTuple):
@@ -71,11 +76,13 @@ class FragmentConflict(NamedTuple):
     """Offset in the packet, without its IP header, of the first byte that differs."""
     end: int
     """Offset after the last one, at most MAX_COPY bytes later."""
+    before: int = 0
+    """The frame that completed the packet without one of them, so that it is not known which counts; 0 if none did."""
 
 
-def _conflict(parts: list[Fragment], body: bytes) -> FragmentConflict | None:
-    """Return where fragments differ from the packet that they were joined to; they are sorted by offset."""
-    for other in parts:
+def _conflict(parts: list[Fragment], others: list[Fragment], body: bytes) -> FragmentConflict | None:
+    """Return where others of the fragments differ from the packet that `parts`, sorted by offset, were joined to."""
+    for other in others:
         found = differing(other.body, body[other.offset : other.offset + len(other.body)])
         if found is not None:
             start, end = other.offset + found[0], other.offset + found[1]
@@ -84,10 +91,10 @@ def _conflict(parts: list[Fragment], body: bytes) -> FragmentConflict | None:
     return None
 
 
-def _other_end(parts: list[Fragment], total: int) -> FragmentConflict | None:
-    """Return the first fragment, in order of arrival, after which the packet ends elsewhere; None if all agree."""
+def _other_end(parts: list[Fragment], others: list[Fragment], total: int) -> FragmentConflict | None:
+    """Return the first of other fragments, in order of arrival, after which the packet ends elsewhere."""
     used = next(part for part in parts if part.last and part.offset + len(part.body) == total)
-    for other in parts:
+    for other in others:
         end = other.offset + len(other.body)
         if end > total or (other.last and end < total):
             start = max(min(end, total), other.offset)
@@ -110,7 +117,7 @@ class PartialPacket:
         """In order of arrival."""
         self._frames: dict[int, tuple[int, ...]] = {}
         """The frames of each fragment, by the identity of the tuple: fragments inside one packet share it."""
-        self._first: Fragment | None = None
+        self.begin: Fragment | None = None
         """The fragment with offset 0 that arrived first."""
         self._starts: list[int] = []
         self._ends: list[int] = []
@@ -123,8 +130,8 @@ class PartialPacket:
         self.size += FRAGMENT_BYTES + len(fragment.body) + FRAME_BYTES * (len(fragment.frames) - 1)
         self._frames[id(fragment.frames)] = fragment.frames
         self.parts.append(fragment)
-        if fragment.offset == 0 and self._first is None:
-            self._first = fragment
+        if fragment.offset == 0 and self.begin is None:
+            self.begin = fragment
         if fragment.last and self._total is None:
             self._total = end
         self._cover(fragment.offset, end)
@@ -142,7 +149,7 @@ class PartialPacket:
         Where fragments overlap, the bytes of the one that begins first are used. The packet ends where the first
         fragment that is marked as its last one does.
         """
-        if self._first is None or self._total is None or self._ends[0] < self._total:
+        if self.begin is None or self._total is None or self._ends[0] < self._total:
             return None
         body = bytearray()
         total = self._total
@@ -151,8 +158,45 @@ class PartialPacket:
             body += part.body[len(body) - part.offset :]
         frames = tuple({frame for some in self._frames.values() for frame in some})
         overlaps = sum(len(part.body) for part in parts) > len(body)
-        conflict = _other_end(self.parts, total) or (_conflict(parts, bytes(body)) if overlaps else None)
-        return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]), frames, conflict)
+        conflict = _other_end(self.parts, self.parts, total)
+        if conflict is None and overlaps:
+            conflict = _conflict(parts, parts, bytes(body))
+        return Reassembled(self.begin.header, self.begin.protocol, bytes(body[: self._total]), frames, conflict)
+
+
+class CompletePacket:
+    """A packet that is complete, with later fragments that differ from it.
+
+    Its receiver may have lost one of the fragments that completed it, and read it with one of these instead.
+    """
+
+    def __init__(self, packet: PartialPacket, reassembled: Reassembled) -> None:
+        self.size = packet.size + len(reassembled.body)
+        """Bytes counted towards COMPLETE_BYTES."""
+        self._parts = sorted(packet.parts, key=lambda part: part.offset)
+        self._completed = packet.parts[-1].frames[-1]
+        self._body = reassembled.body
+        self._late: list[Fragment] = []
+
+    def read_again(self, fragment: Fragment) -> Reassembled | None:
+        """Return the packet with a later fragment; None if this agrees with it, or begins another packet."""
+        body, end = self._body, fragment.offset + len(fragment.body)
+        agrees = fragment.body == body[fragment.offset : end] and (not fragment.last or end == len(body))
+        # Of TCP, the first bytes are the ports and the sequence number: a packet that reuses the identification has
+        # others.
+        begins = fragment.offset == 0 and fragment.body[:8] != body[:8]
+        if agrees or begins or len(self._late) >= MAX_LATE:
+            return None
+        self._late.append(fragment)
+        self.size += FRAGMENT_BYTES + len(fragment.body)
+        packet = PartialPacket()
+        for one in (*reversed(self._late), *self._parts):
+            packet.add(one)
+        reassembled = packet.reassemble()
+        conflict = _other_end(self._parts, [fragment], len(body)) or _conflict(self._parts, [fragment], body)
+        if reassembled is None or conflict is None:
+            return None
+        return reassembled._replace(conflict=conflict._replace(before=self._completed))
 
 
 class Fragments:
@@ -163,11 +207,13 @@ class Fragments:
         # An OrderedDict, because finding the first key of a plain dict scans the slots of all keys removed before it.
         self._waiting: OrderedDict[bytes, PartialPacket] = OrderedDict()
         self._size = 0
+        self._complete: OrderedDict[bytes, CompletePacket] = OrderedDict()
+        self._complete_size = 0
         self.latest: Reassembled | None = None
         """The latest packet of which fragments differ."""
 
     def add(self, fragment: Fragment) -> Reassembled | None:
-        """Add a fragment; return its packet if it is complete now."""
+        """Add a fragment; return its packet if it is complete now, or was complete and differs from this fragment."""
         packet = self._waiting.get(fragment.key)
         if packet is None:
             packet = self._waiting[fragment.key] = PartialPacket()
@@ -177,7 +223,10 @@ class Fragments:
         self._size += packet.size - before
         reassembled = packet.reassemble()
         if reassembled is not None:
-            self._remove(fragment.key)
+            self._keep(self._remove(fragment.key), fragment.key, reassembled)
+        elif packet.begin is None or packet.begin is fragment:
+            reassembled = self._read_again(fragment)
+        if reassembled is not None:
             if reassembled.conflict is not None:
                 self.latest = reassembled
             return reassembled
@@ -196,6 +245,29 @@ class Fragments:
         packet = self._waiting.pop(key)
         self._size -= packet.size
         return packet
+
+    def _keep(self, packet: PartialPacket, key: bytes, reassembled: Reassembled) -> None:
+        """Keep a complete packet, to compare it with later fragments."""
+        if key in self._complete:
+            self._complete_size -= self._complete.pop(key).size
+        complete = self._complete[key] = CompletePacket(packet, reassembled)
+        self._count_complete(complete.size)
+
+    def _read_again(self, fragment: Fragment) -> Reassembled | None:
+        """Return a complete packet again with a fragment that differs from it."""
+        complete = self._complete.get(fragment.key)
+        if complete is None:
+            return None
+        before = complete.size
+        reassembled = complete.read_again(fragment)
+        self._count_complete(complete.size - before)
+        return reassembled
+
+    def _count_complete(self, size: int) -> None:
+        """Count bytes of complete packets, and give up the oldest if they are too many."""
+        self._complete_size += size
+        while self._complete_size > COMPLETE_BYTES:
+            self._complete_size -= self._complete.popitem(last=False)[1].size
 
     def _drop(self, key: bytes) -> None:
         self._skipped["IP fragments without the rest of their packet"] += len(self._remove(key).parts)

@@ -35,15 +35,20 @@ def two_copies(known: bytes, frame: int, other: bytes, later: int) -> tuple[Data
 
 def fragment_detail(conflict: FragmentConflict) -> str:
     """Say where IP fragments differ."""
-    return f"IP fragments differ at byte {conflict.start} of their packet"
+    late = f", which was complete in frame {conflict.before}" if conflict.before else ""
+    return f"IP fragments differ at byte {conflict.start} of their packet{late}"
 
 
 def fragment_copies(conflict: FragmentConflict) -> tuple[DataCopy, DataCopy]:
     """Return both copies of bytes in which IP fragments differ."""
-    return (_fragment_copy(conflict, conflict.used, used=True), _fragment_copy(conflict, conflict.other, used=False))
+    late = conflict.before > 0
+    return (
+        _fragment_copy(conflict, conflict.used, None if late else True),
+        _fragment_copy(conflict, conflict.other, None if late else False),
+    )
 
 
-def _fragment_copy(conflict: FragmentConflict, one: Fragment, *, used: bool) -> DataCopy:
+def _fragment_copy(conflict: FragmentConflict, one: Fragment, used: bool | None) -> DataCopy:
     hops = one.header[8] if one.header[0] >> 4 == 4 else one.header[7]
     data = one.body[conflict.start - one.offset : conflict.end - one.offset]
     return DataCopy(one.frames[-1], data.hex(), used, hops)

@@ -177,6 +177,8 @@ class Tracker:
         if self.state == Interest.PACKETS and len(self._fragments) < MAX_CONFLICTS:
             self._fragments = (*self._fragments, (sender, packet.frame, conflict))
             self._segments.distrust(packet.frame)
+            if conflict.before:
+                self._segments.distrust(conflict.before)
 
     @cython.cfunc
     def _begin_anew(self) -> cython.bint:
@@ -336,7 +338,7 @@ class Tracker:
         given = {frame: number for number, frame in self.frames.items()}
         for sender, frame, conflict in self._fragments:
             copies = fragment_copies(conflict)
-            if frame in self._left_out:
+            if frame in self._left_out and copies[0].used:
                 copies = (replace(copies[0], used=False), copies[1])
             self.directions[sender].problems.report(
                 "conflicting_data",
