@@ -11,7 +11,9 @@ from recorded import ROOT, facts, kept
 from tlswriting import extension, message, record, sized
 
 import tlsdissect
+from tlsdissect.flows.table import MAX_FORMER
 from tlsdissect.handshake.segments import MAX_CONFLICTS, MAX_SEGMENTS, UNCOMPARED
+from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +96,40 @@ def test_a_syn_that_nobody_answers_hides_nothing(tmp_path: Path, at: int, side: 
     connection = read(tmp_path / "a.pcap", [*SENT[:at], replace(syn, time=SENT[at].time), *SENT[at:]])
     assert same(connection, "dropped_segment")
     assert connection["problems"][0]["frame"] == at + 1
+
+
+@pytest.mark.parametrize("at", range(1, len(SENT) - 3))
+@pytest.mark.parametrize("ahead", [123_456_789, 2**31 + 5, -70_000, 50, 1])
+@pytest.mark.parametrize("more", ["answer", "answer and RST", "whole handshake", "no answer"])
+def test_a_syn_that_is_answered_hides_nothing_of_a_connection_that_continues(
+    tmp_path: Path, at: int, ahead: int, more: str
+) -> None:
+    """All packets of the other connection may be forged: the receiver continues with the numbers that it knows."""
+    syn = replace(CLIENT, sequence=(CLIENT.sequence + ahead) % 2**32, acknowledged=0)
+    first = (syn.sequence + 1) % 2**32
+    answer = replace(SERVER, sequence=(SERVER.sequence + 3 * ahead) % 2**32, acknowledged=first)
+    forged = {
+        "answer": [syn, answer],
+        "answer and RST": [syn, answer, replace(syn, flags=RST, sequence=first)],
+        "whole handshake": [syn, answer, replace(syn, flags=ACK, sequence=first, acknowledged=answer.sequence + 1)],
+        "no answer": [syn],
+    }[more]
+    sent = [*SENT[:at], *[replace(one, time=SENT[at].time) for one in forged], *SENT[at:]]
+    connection, *others = read_all(tmp_path / "a.pcap", sent)
+    assert (others, connection["stream"]) == ([], 0)
+    assert same(connection, "dropped_segment")
+    assert connection["problems"][0]["frame"] == at + 1
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_of_more_syns_than_are_remembered_some_are_counted_as_evicted(tmp_path: Path, before: bool) -> None:
+    syns = [replace(CLIENT, sequence=(CLIENT.sequence + 1000 * number) % 2**32) for number in range(1, MAX_FORMER + 9)]
+    path = tmp_path / "a.pcap"
+    connection = read(path, [*syns, *SENT] if before else [CLIENT, *syns, *SENT[1:]])
+    assert same(connection, *["dropped_segment"] * (not before))
+    reading = Reading([path])
+    list(reading)
+    assert reading.summary.evicted_connections == 8
 
 
 def test_parts_of_a_hello_where_a_forged_syn_would_begin_are_read(tmp_path: Path) -> None:

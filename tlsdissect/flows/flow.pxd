@@ -74,6 +74,8 @@ cdef class Flow(Totals):
     cdef readonly long long queued
     cdef readonly bint replaced
     cdef public Flow rival
+    cdef public Flow former
+    cdef public bint outlived
     cdef public str protocol
     cdef public str counted
     cdef public object follower
@@ -84,6 +86,8 @@ cdef class Flow(Totals):
     cpdef long long unanswered(self)
     cpdef long long first_drop(self)
     cpdef bint has_number(self, Packet packet, Flow rival)
+    cpdef long long distance(self, Packet packet)
+    cpdef bint has_both_numbers(self, Packet packet)
     cpdef bint count(self, Packet packet, long long clock, long long sender)
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef object _end(self, TcpSide me, object fin, long long clock)

@@ -285,7 +285,11 @@ class Flow(Totals):
     replaced: cython.bint
     """Whether the flow table finds another flow by its endpoints."""
     rival: Flow | None
-    """The flow of the latest SYN with another sequence number while this one was established, until it is answered."""
+    """The flow of the latest SYN with another sequence number."""
+    former: Flow | None
+    """The flow that had the endpoints before this one, as long as it may continue."""
+    outlived: cython.bint
+    """Whether it continued after the SYN of its rival was answered, so that the answer was forged, too."""
     protocol: str | None
     """Its protocol by `handshake.not_tls`; None if unknown."""
     counted: str | None
@@ -307,6 +311,8 @@ class Flow(Totals):
         self.queued = NEVER
         self.replaced = False
         self.rival = None
+        self.former = None
+        self.outlived = False
         self.protocol = None
         self.counted = None
         self.follower = None
@@ -338,15 +344,17 @@ class Flow(Totals):
 
     @cython.ccall
     def unanswered(self) -> cython.longlong:
-        """Return the number of SYNs, and of packets after them, that claim its endpoints and were not answered."""
+        """Return the number of SYNs, and of packets after them, that claim its endpoints and did not end it."""
         rival: Flow | None = self.rival
-        return 0 if rival is None or rival.other.seen else rival.packets
+        return 0 if rival is None or (rival.other.seen and not self.outlived) else rival.packets
 
     @cython.ccall
     def first_drop(self) -> cython.longlong:
         """Return the frame of the first packet that TCP dropped, those that were not answered included; 0 if none."""
         rival: Flow | None = self.rival
-        return rival.first_frame if rival is not None and not self.dropped and self.unanswered() else self.first_dropped
+        if rival is None or not self.unanswered():
+            return self.first_dropped
+        return min(self.first_dropped, rival.first_frame) if self.dropped else rival.first_frame
 
     @cython.ccall
     def has_number(self, packet: Packet, rival: Flow) -> cython.bint:
@@ -364,6 +372,27 @@ class Flow(Totals):
             number = packet.acknowledgement
         away: cython.longlong = mine.distance(number)
         return away <= min(peer.open_window(mine), _IN_FLIGHT) or away <= rival.one.distance(number)
+
+    @cython.ccall
+    def distance(self, packet: Packet) -> cython.longlong:
+        """Return how far the numbers of a packet are from those of this flow, as far as these are known."""
+        mine: TcpSide = self.one if packet.endpoints == self.endpoints else self.other
+        peer: TcpSide = self.other if packet.endpoints == self.endpoints else self.one
+        away: cython.longlong = 0 if mine.isn == _UNKNOWN else mine.distance(packet.sequence)
+        if packet.flags & _ACK and peer.isn != _UNKNOWN:
+            away += peer.distance(packet.acknowledgement)
+        return away
+
+    @cython.ccall
+    def has_both_numbers(self, packet: Packet) -> cython.bint:
+        """Return whether this flow is open, both sides are known, and both numbers of a packet are in their windows."""
+        mine: TcpSide = self.one if packet.endpoints == self.endpoints else self.other
+        peer: TcpSide = self.other if packet.endpoints == self.endpoints else self.one
+        if not packet.flags & _ACK or not mine.seen or not peer.seen or self.closed() != _NEVER:
+            return False
+        ahead: cython.longlong = mine.distance(packet.sequence)
+        behind: cython.longlong = peer.distance(packet.acknowledgement)
+        return ahead <= min(peer.open_window(mine), _IN_FLIGHT) and behind <= min(mine.open_window(peer), _IN_FLIGHT)
 
     @cython.ccall
     def count(self, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.bint:

@@ -41,6 +41,9 @@ _NOTHING = Interest.NOTHING
 
 _SPARE = 8
 """Divisor of the table's limit: a full table evicts one flow in eight at a time."""
+MAX_FORMER = 64
+"""Flows with the endpoints of a newer one that may still continue. Beyond it, the latest of them is given up if it was
+not answered, else the oldest, and counted as evicted."""
 DEFAULTS = Limits()
 
 _order = attrgetter("due", "stream")
@@ -152,7 +155,8 @@ class FlowTable:
 
         A SYN with another initial sequence number than that of its side begins a new flow with the same endpoints.
         While the old one is established, it gets the endpoints only once it is answered: else it may have been forged,
-        and its receiver dropped it (RFC 5961 section 4).
+        and its receiver dropped it (RFC 5961 section 4). The answer may have been forged, too: packets with the numbers
+        of the old flow belong to it until that is over.
         """
         clock: cython.longlong = self.clock
         flags: cython.longlong = packet.flags
@@ -162,8 +166,8 @@ class FlowTable:
             flow = self._reverse(endpoints)
         if flow is None:
             flow = self._add(packet)
-        elif flow.rival is not None:
-            flow = self._chosen(flow, flow.rival, packet)
+        elif flow.rival is not None or flow.former is not None:
+            flow = self._chosen(flow, packet)
         sender: cython.longlong = 0 if endpoints == flow.endpoints else 1
         me: TcpSide = flow.other if sender else flow.one
         if me.isn == _UNKNOWN:
@@ -231,28 +235,39 @@ class FlowTable:
     @cython.cfunc
     def _begin_again(self, flow: Flow, packet: Packet) -> Flow:
         """Begin a new flow with the endpoints of another one."""
+        rival: Flow
         if not flow.is_established() or (self.clock > flow.due and not self._has_no_timeout(flow)):
             self._replace(flow)
-            return self._add(packet)
-        rival: Flow = self._new(packet)
-        rival.replaced = True
-        self._replaced[rival.stream] = rival
-        flow.contest(rival)
+            rival = self._add(packet)
+            self._succeed(rival, flow)
+        else:
+            rival = self._new(packet)
+            rival.replaced = True
+            self._replaced[rival.stream] = rival
+        one: Flow | None = flow
+        while one is not None:
+            if one.closed() == _NEVER:
+                one.contest(rival)
+            one = one.former
         return rival
 
     @cython.cfunc
-    def _chosen(self, flow: Flow, rival: Flow, packet: Packet) -> Flow:
-        """Return the flow to which a packet belongs, of one and of the one that claims its endpoints.
+    def _chosen(self, flow: Flow, packet: Packet) -> Flow:
+        """Return the flow to which a packet belongs, of those with its endpoints.
 
-        The other side's SYN-ACK, or its acknowledgement of bytes of that flow alone, hands the endpoints over; so do
+        The other side's SYN-ACK, or its acknowledgement of bytes of the rival alone, hands the endpoints over; so do
         bytes of the side with the SYN if nothing of the other one is captured.
         """
         flags: cython.longlong = packet.flags
+        rival: Flow | None = flow.rival
+        former: Flow | None = None if flow.former is None else self._former(flow, packet)
+        if former is not None:
+            return former
+        if rival is None or rival.due == _PAST:
+            return flow
         opens: cython.bint = packet.endpoints == rival.endpoints
         peer: TcpSide = flow.other if rival.endpoints == flow.endpoints else flow.one
         first: cython.longlong = rival.one.first
-        if rival.due == _PAST:
-            return flow
         if opens and flags & (_SYN | _ACK) == _SYN:
             return rival if packet.sequence == rival.one.isn else flow
         answers: cython.bint = flags & (_SYN | _ACK) == _SYN | _ACK and packet.acknowledgement == first
@@ -270,7 +285,66 @@ class FlowTable:
             self._replaced.pop(rival.stream, None)
             rival.replaced = False
             self._flows[rival.endpoints] = rival
+            self._succeed(rival, flow)
         return rival
+
+    @cython.cfunc
+    def _former(self, flow: Flow, packet: Packet) -> Flow | None:
+        """Return the former flow of these endpoints to which a packet belongs; None if it belongs to none.
+
+        A SYN has the initial number of its flow, and a SYN-ACK acknowledges that. What is in both windows of an
+        established flow belongs to the oldest one, otherwise the nearest one decides.
+        """
+        flags: cython.longlong = packet.flags & (_SYN | _ACK)
+        rival: Flow | None = flow.rival
+        least: cython.longlong = flow.distance(packet)
+        if rival is not None and rival.due != _PAST:
+            least = min(least, rival.distance(packet))
+        found: Flow | None = None
+        after: Flow = flow
+        newer: Flow = flow
+        fits: cython.bint = flow.has_both_numbers(packet)
+        while newer.former is not None:
+            one: Flow = newer.former
+            if one.due == _PAST:
+                newer.former = one.former
+                continue
+            if flags & _SYN:
+                opener: cython.bint = packet.endpoints == one.endpoints
+                if opener and flags == _SYN and packet.sequence == one.one.isn:
+                    return one
+                if not opener and flags != _SYN and packet.acknowledgement == one.one.first:
+                    return one
+            away: cython.longlong = one.distance(packet)
+            both: cython.bint = one.has_both_numbers(packet)
+            if both or (not fits and away <= least):
+                least, found, after, fits = away, one, newer, both
+            newer = one
+        if flags == _SYN or found is None:
+            return None
+        if packet.length > 0:
+            found.outlived = True
+            if found.rival is None:
+                found.rival = after
+        return found
+
+    @cython.cfunc
+    def _succeed(self, flow: Flow, former: Flow) -> None:
+        """Remember the flow that had the endpoints before, as long as it may continue."""
+        flow.former = former.former if former.due == _PAST else former
+        newer: Flow = flow
+        known: cython.longlong = 0
+        one: Flow | None = flow.former
+        while one is not None:
+            known += 1
+            if known > MAX_FORMER:
+                if not former.other.seen:
+                    newer, one = flow, former
+                newer.former = one.former
+                self._schedule(one, min(one.due, self.clock))
+                self.evicted += 1
+                break
+            newer, one = one, one.former
 
     @cython.cfunc
     def _new(self, packet: Packet) -> Flow:
@@ -288,15 +362,24 @@ class FlowTable:
 
     @cython.cfunc
     def _replace(self, flow: Flow) -> None:
-        """End a flow whose endpoints a new flow takes over."""
+        """Take the endpoints from a flow, because a new one takes them over."""
         flow.replaced = True
         self._unlink(flow)
         if flow.due == _PAST:
             self.known -= 1
-            return
-        self._replaced[flow.stream] = flow
-        if self.clock < flow.due:
-            self._schedule(flow, self.clock)
+        else:
+            self._replaced[flow.stream] = flow
+
+    @cython.cfunc
+    def _hand_back(self, flow: Flow) -> None:
+        """Give the endpoints of a flow that leaves to the one that had them before, if it may continue."""
+        former: Flow | None = flow.former
+        while former is not None and former.due == _PAST:
+            former = former.former
+        if former is not None:
+            self._replaced.pop(former.stream, None)
+            former.replaced = False
+            self._flows[former.endpoints] = former
 
     @cython.cfunc
     def _unlink(self, flow: Flow) -> None:
@@ -359,10 +442,11 @@ class FlowTable:
         leaving = order[: len(known) - self._limit + self._limit // _SPARE]
         ended = sorted((one for one in leaving if one.due > PAST), key=attrgetter("stream"))
         for flow in leaving:
+            flow.due = PAST
             if not flow.replaced:
                 self._unlink(flow)
+                self._hand_back(flow)
             self._replaced.pop(flow.stream, None)
-            flow.due = PAST
             flow.queued = NEVER
         # The heap would keep an evicted flow in memory until it timed out.
         self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
