@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.dates import AutoDateLocator, DateFormatter
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.ticker import PercentFormatter
 
 from tlsdissect.views.comparison.builder import has_post_quantum, is_post_quantum
@@ -67,8 +67,8 @@ def draw_post_quantum(data: pd.DataFrame, ax: Axes) -> None:
 def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: bool) -> None:
     starts = data["start"]
     edges, step = _intervals(starts.min(), starts.max())
-    interval = pd.cut(starts, edges, right=False)
-    counts = pd.crosstab(interval, data["category"], dropna=False)
+    interval = edges.searchsorted(starts, side="right") - 1
+    counts = pd.crosstab(interval, data["category"].to_numpy()).reindex(range(len(edges) - 1), fill_value=0)
     if shares:
         counts = counts.div(counts.sum(axis=1).where(lambda total: total > 0), axis=0).fillna(0)
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
@@ -76,14 +76,15 @@ def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: 
         ax.set_ylabel("share of connections begun")
         ax.grid(visible=False, axis="x")
     shown = {name: colour for name, colour in colours.items() if name in counts}
+    days: Any = date2num(edges)  # type: ignore[no-untyped-call]
     bottom: Any = 0
     for name, colour in shown.items():
         values = counts[name].to_numpy()
-        ax.bar(edges[:-1], values, edges[1:] - edges[:-1], bottom, align="edge", color=colour, linewidth=0)
+        ax.bar(days[:-1], values, days[1:] - days[:-1], bottom, align="edge", color=colour, linewidth=0)
         bottom = bottom + values
     ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=_TICKS))  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_formatter(DateFormatter(_form(edges[0], edges[-1])))  # type: ignore[no-untyped-call]
-    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlim(days[0], days[-1])
     ax.set_xlabel(f"time (UTC); a bar is {step}")
     mark_keys(ax, shown)
 
