@@ -118,10 +118,10 @@ def test_comparisons_count_what_keys_show_beside_what_anyone_sees() -> None:
 
 def test_details_of_a_report_name_the_secrets() -> None:
     (opened,) = read("tls13-client-cert", keys=True)
-    facts = dict(connection_details(opened, [], None)["facts"])
+    facts = dict(connection_details(opened, [])["facts"])
     assert facts["keys"].startswith("from key logs: ")
     (seen,) = read("tls13-client-cert", keys=False)
-    assert "keys" not in dict(connection_details(seen, [], None)["facts"])
+    assert "keys" not in dict(connection_details(seen, [])["facts"])
 
 
 def test_accepted_early_data_of_quic_waits_for_no_round_trip() -> None:

@@ -28,7 +28,8 @@ async function details(name, number) {
   const one = block?.entries[number % settings.together];
   if (!one?.records) return one ?? null;
   const texts = await Promise.all(one.texts.map((text) => (Array.isArray(text) ? value(text[0]) : text)));
-  return { ...one, texts, pattern: block.patterns[one.pattern], layouts: block.layouts };
+  const arrows = one.ladder.arrows.map(([number, ...moments]) => [...block.arrows[number], ...moments]);
+  return { ...one, texts, pattern: block.patterns[one.pattern], layouts: block.layouts, ladder: { ...one.ladder, arrows } };
 }
 
 // Returns the nodes of a DER value, of which the page has each once, before all details.

@@ -26,10 +26,10 @@ from tlsdissect.views.tree.patterns import Patterns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tlsdissect.model.connection import Connection, Finding
+    from tlsdissect.model.connection import Connection, Finding, Side
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
-    from tlsdissect.views.ladder.model import Arrow, Kind, Ladder
+    from tlsdissect.views.ladder.model import Kind, Ladder
     from tlsdissect.views.tree.patterns import Part, Pattern, PatternedTree
 
 TOGETHER = 64
@@ -89,21 +89,22 @@ class Blocks:
             self._ladders.drawn(connection) if isinstance(connection, KeptConnection) else None
             for connection, _ in connections
         ]
-        details = [connection_details(*one, ladder) for one, ladder in zip(connections, ladders, strict=True)]
         block = _Block()
-        for tree, one in zip(trees, details, strict=True):
-            block.add(tree, one)
+        details = [connection_details(*one) for one in connections]
+        for tree, ladder, one in zip(trees, ladders, details, strict=True):
+            block.add(tree, ladder, one)
         return block.packed()
 
 
 class _Block:
-    """Details of some connections, in which each layout of a message, and each pattern of trees, is stored once.
+    """Details of some connections, in which what many of them have is stored once.
 
-    Unpacked it is `{"layouts": [...], "patterns": [...], "entries": [...]}`. Layouts are as in `LaidNode`. A pattern is
-    a list of records: sender, meaning, and parts. A part has the number of its layout, its texts or the number of the
-    first of them, its byte ranges in the frames if it does not follow the part before it, and the parts in it. An entry
+    Unpacked it is `{"layouts": [...], "patterns": [...], "arrows": [...], "entries": [...]}`. Layouts are as in
+    `LaidNode`. A pattern is a list of records: sender, meaning, and parts. A part has the number of its layout, its
+    texts or the number of the first of them, its byte ranges in the frames if it does not follow the part before it,
+    and the parts in it. An arrow of ladders has its sender, the kinds and labels of its parts, and its flags. An entry
     has the number of its pattern, for each record its frame, its time and its byte ranges, and the texts, in which
-    `[digest]` stands for a DER value.
+    `[digest]` stands for a DER value; and in its ladder for each arrow its number, its frames and its moments.
     """
 
     def __init__(self) -> None:
@@ -111,10 +112,12 @@ class _Block:
         self._patterns: dict[bytes, int] = {}
         self._seen: dict[int, tuple[Pattern, int]] = {}
         """Patterns with their numbers, by id."""
+        self._arrows: dict[tuple[Side, Kind, tuple[str, ...], tuple[bool, ...], int], int] = {}
         self._entries: list[dict[str, Any]] = []
 
-    def add(self, tree: PatternedTree | None, details: dict[str, Any]) -> None:
-        """Add a connection: its tree, if it has one, and its details."""
+    def add(self, tree: PatternedTree | None, ladder: Ladder | None, details: dict[str, Any]) -> None:
+        """Add a connection: its tree and its ladder, if it has them, and its details."""
+        details["ladder"] = None if ladder is None else self._ladder(ladder)
         if tree is not None:
             records = [(frame, milliseconds(ms), ranges) for frame, ms, ranges in tree.moments]
             texts = [[one.digest] if isinstance(one, DerValue) else one for one in tree.texts]
@@ -124,7 +127,31 @@ class _Block:
     def packed(self) -> str:
         """Return the block as text for a page."""
         layouts, patterns = [list(map(Raw, one)) for one in (self._layouts, self._patterns)]
-        return packed({"layouts": layouts, "patterns": patterns, "entries": self._entries})
+        arrows = [_arrow(*one) for one in self._arrows]
+        return packed({"layouts": layouts, "patterns": patterns, "arrows": arrows, "entries": self._entries})
+
+    def _ladder(self, one: Ladder) -> dict[str, Any]:
+        """Return a ladder as the page draws it, its moments in thousandths of the axis of time."""
+        course = Course(one)
+        axis = Axis([course])
+        scale, completing, known = axis.scale, course.completing, self._arrows
+        moments = iter(scale.thousandths([ms for slant in course.slants for ms in (slant.begin, slant.end)]))
+        arrows = []
+        for sent, _, _ in course.slants:
+            flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is completing)
+            number = known.setdefault((sent.sender, sent.kind, sent.labels, sent.sealed, flags), len(known))
+            time = None if sent.ms is None else in_ms(sent.ms)
+            arrows.append([number, sent.frame_range, time, next(moments), next(moments)])
+        ticks = list(axis.ticks())
+        middles = scale.thousandths([(pause.begin + pause.end) / 2 for pause in scale.pauses])
+        return {
+            "near": course.near,
+            "arrows": arrows,
+            "bands": [[*scale.thousandths((one.begin, one.end)), one.number, one.name] for one in course.bands()],
+            "ticks": [[place, f"{ms:,g}"] for place, ms in zip(scale.thousandths(ticks), ticks, strict=True)],
+            "pauses": [[place, pause.words] for place, pause in zip(middles, scale.pauses, strict=True)],
+            "origin": axis.origin,
+        }
 
     def _number(self, pattern: Pattern) -> int:
         """Return the number of a pattern: equal ones have one."""
@@ -170,11 +197,8 @@ def packed(value: object) -> str:
     return b64encode(compressor.compress(encode(value)) + compressor.flush()).decode()
 
 
-def connection_details(c: Connection, certificates: list[int], ladder: Ladder | None) -> dict[str, Any]:
-    """Return the details of a connection, which has a ladder if it was read with `keep=True`.
-
-    `certificates` are the numbers of its certificates.
-    """
+def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
+    """Return the details of a connection; `certificates` are the numbers of its certificates."""
     explained = explain(c)
     return {
         "facts": [[label, printable(text)] for label, text in _connection_facts(c) if text],
@@ -187,7 +211,6 @@ def connection_details(c: Connection, certificates: list[int], ladder: Ladder | 
         "verdict": explained.verdict.line,
         "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explained.sentences],
         "ends": [str(c.client), str(c.server)],
-        "ladder": None if ladder is None else _ladder(ladder),
     }
 
 
@@ -239,36 +262,10 @@ def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 
-def _ladder(one: Ladder) -> dict[str, Any]:
-    """Return a ladder as the page draws it, its moments in thousandths of the axis of time."""
-    course = Course(one)
-    axis = Axis([course])
-    scale, completing = axis.scale, course.completing
-
-    def arrow(sent: Arrow, begin: int, end: int) -> list[Any]:
-        parts = _parts(sent.kind, sent.labels, sent.sealed)
-        flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is completing)
-        time = None if sent.ms is None else in_ms(sent.ms)
-        cells = [sent.sender, parts, sent.frame_range, time, begin, end]
-        return [*cells, flags] if flags else cells
-
-    sent, begins, ends = zip(*course.slants, strict=True) if course.slants else ((), (), ())
-    ticks = list(axis.ticks())
-    middles = scale.thousandths([(pause.begin + pause.end) / 2 for pause in scale.pauses])
-    return {
-        "near": course.near,
-        "arrows": list(map(arrow, sent, scale.thousandths(begins), scale.thousandths(ends))),
-        "bands": [[*scale.thousandths((one.begin, one.end)), one.number, one.name] for one in course.bands()],
-        "ticks": [[place, f"{ms:,g}"] for place, ms in zip(scale.thousandths(ticks), ticks, strict=True)],
-        "pauses": [[place, pause.words] for place, pause in zip(middles, scale.pauses, strict=True)],
-        "origin": axis.origin,
-    }
-
-
-def _parts(kind: Kind, labels: tuple[str, ...], sealed: tuple[bool, ...]) -> Raw:
-    """Return the kinds and labels of an arrow as the page has them."""
-    parts = grouped(kind, labels, sealed)
-    return Raw(encode([[each, joined(map(printable, those))] for each, those in parts]))
+def _arrow(sender: Side, kind: Kind, labels: tuple[str, ...], sealed: tuple[bool, ...], flags: int) -> list[Any]:
+    """Return what ladders of a page have of an arrow, whenever it was sent."""
+    parts = [[each, joined(map(printable, those))] for each, those in grouped(kind, labels, sealed)]
+    return [sender, parts, flags]
 
 
 def certificate_row(one: CertificateSummary) -> list[str]:

@@ -14,8 +14,8 @@ function shape(tag, attributes, ...children) {
 }
 
 function drawLadder({ ends, ladder }, width) {
-  const arrows = ladder.arrows.map(([sender, parts, frames, time, begin, end, flags = 0]) =>
-    ({ sender, parts, frames, time, begin, end, flags }));
+  const arrows = ladder.arrows.map(([sender, parts, flags, frames, time, begin, end]) =>
+    ({ sender, parts, flags, frames, time, begin, end }));
   const told = arrows.map((arrow) => element("li", null, inWords(arrow)));
   return element("div", null, element("ol", { class: "unseen" }, ...told), picture(ends, ladder, arrows, width));
 }
