@@ -9,7 +9,6 @@ import pytest
 from commands import RESUMED, TLS12, run
 from recorded import ROOT, kept
 
-from tlsdissect.corpus.report_blocks import ParallelBlocks
 from tlsdissect.corpus.report_figures import ParallelFigures
 from tlsdissect.corpus.workers import WorkerError, WorkerLostError
 from tlsdissect.views.report.figure_rows import FigureData, FigureRows
@@ -87,24 +86,6 @@ def test_several_processes_write_the_same_page(tmp_path: Path) -> None:
         pages.append(path.read_bytes())
     assert b'id="connections-details-1"' in pages[0]
     assert pages[0] == pages[1]
-
-
-def test_a_process_that_was_killed_ends_the_report() -> None:
-    (connection,) = kept(ROOT / TLS12)
-    with closing(ParallelBlocks(2)) as blocks:
-        for worker in blocks._workers:
-            os.kill(worker.process.pid or 0, signal.SIGKILL)
-        blocks.add([(connection, [])])
-        with pytest.raises(WorkerLostError, match="SIGKILL"):
-            blocks.finish()
-
-
-def test_an_error_in_a_process_is_told() -> None:
-    (connection,) = kept(ROOT / TLS12)
-    with closing(ParallelBlocks(1)) as blocks:
-        blocks.add([(connection, [NotImplemented])])
-        with pytest.raises(WorkerError, match="TypeError"):
-            blocks.finish()
 
 
 def test_a_process_of_the_figures_that_was_killed_ends_the_report() -> None:

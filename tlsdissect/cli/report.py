@@ -29,7 +29,7 @@ Examples:
   tlsdissect report --system-ca --fail-on high captures/ -o report.html
 """
 BYTES_A_JOB = 1 << 20
-"""Bytes of captures for each process that is started by default: more is done about a byte than in other commands."""
+"""Bytes of captures for each process that is started by default: drawing figures takes as long as reading many."""
 _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
@@ -60,8 +60,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
     archived. Trust is checked against the authorities given with --ca-file, --ca-path or --system-ca, as of the time of
     the capture; without any of these, it is not checked.
     """
-    from tlsdissect.corpus.report_blocks import ParallelBlocks  # noqa: PLC0415 (not needed for --help)
-    from tlsdissect.corpus.report_figures import ParallelFigures  # noqa: PLC0415
+    from tlsdissect.corpus.report_figures import ParallelFigures  # noqa: PLC0415 (not needed for --help)
     from tlsdissect.views.report.page import Report  # noqa: PLC0415
 
     options.check_source_date_epoch()
@@ -73,8 +72,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
     with ExitStack() as others:
         # First, so that it imports what draws the figures while the rest goes on.
         artist = None if many == 1 else others.enter_context(closing(ParallelFigures(many)))
-        packer = None if many == 1 else others.enter_context(closing(ParallelBlocks(many)))
-        report = Report(captures, judge, evidence, detailed, packer, artist)
+        report = Report(captures, judge, evidence, detailed, artist)
         view = Collector(report.add)
         query = options.query(captures, given, view, judge=judge, evidence=evidence, prefers_transcripts=True)
         return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))

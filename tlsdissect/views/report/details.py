@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 from msgspec.json import encode
@@ -47,40 +47,21 @@ CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by"
 """Columns that are shown until others are chosen, and on paper."""
 
 
-class Packer(Protocol):
-    """Makes the details of connections for the page."""
-
-    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
-        """Add a block: connections, each with the numbers of its certificates."""
-        ...
-
-    def finish(self) -> tuple[list[str], list[str]]:
-        """Return all blocks as text for the page, and those of DER values."""
-        ...
-
-
 class Blocks:
-    """Makes the details in this process."""
+    """Makes the details of connections for the page."""
 
     def __init__(self) -> None:
         self._patterns, self._ladders = Patterns(), LadderPatterns()
         self._packed: list[str] = []
 
-    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
-        """Add a block: connections, each with the numbers of its certificates."""
-        if connections:
-            self._packed.append(self.pack(connections))
-
     def finish(self) -> tuple[list[str], list[str]]:
         """Return all blocks as text for the page, and those of DER values."""
-        return self._packed, list(map(packed_values, value_blocks(self.values())))
+        return self._packed, list(map(_packed_values, _value_blocks(self._patterns.values.take())))
 
-    def values(self) -> dict[str, DerBytes]:
-        """Return the new DER values since the last call, by digest."""
-        return self._patterns.values.take()
-
-    def pack(self, connections: list[tuple[Connection, list[int]]]) -> str:
-        """Return a block as text for the page."""
+    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
+        """Add a block: connections, each with the numbers of its certificates."""
+        if not connections:
+            return
         trees = [
             self._patterns.tree(connection) if isinstance(connection, KeptConnection) else None
             for connection, _ in connections
@@ -89,11 +70,11 @@ class Blocks:
             self._ladders.drawn(connection) if isinstance(connection, KeptConnection) else None
             for connection, _ in connections
         ]
-        block = _Block()
         details = [connection_details(*one) for one in connections]
+        block = _Block()
         for tree, ladder, one in zip(trees, ladders, details, strict=True):
             block.add(tree, ladder, one)
-        return block.packed()
+        self._packed.append(block.packed())
 
 
 class _Block:
@@ -177,7 +158,7 @@ def milliseconds(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def value_blocks(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
+def _value_blocks(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
     """Divide DER values into blocks: the number of a value's block is its digest modulo the number of blocks."""
     many = -(-len(values) // TOGETHER)
     blocks: list[dict[str, DerBytes]] = [{} for _ in range(many)]
@@ -186,7 +167,7 @@ def value_blocks(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
     return blocks
 
 
-def packed_values(values: Mapping[str, DerBytes]) -> str:
+def _packed_values(values: Mapping[str, DerBytes]) -> str:
     """Return a block with the nodes of DER values, by digest, as text for a page."""
     return packed({digest: Raw(value.rows()) for digest, value in values.items()})
 

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Side
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
-    from tlsdissect.views.report.details import Packer
     from tlsdissect.views.report.figures import Artist
     from tlsdissect.views.report.summary import Found
 
@@ -226,19 +225,18 @@ class Report:
         judge: Judge,
         evidence: Evidence,
         detailed: int = DETAILED,
-        packer: Packer | None = None,
         artist: Artist | None = None,
     ) -> None:
         """`judge` and `evidence` belong to the reading that yields the connections.
 
-        `packer` makes their details, and `artist` draws the figures; without them, that is done here.
+        `artist` draws the figures; without it, that is done here.
         """
         self._captures = captures
         self._judge = judge
         self._detailed = detailed
         self._waiting: list[Connection] = []
         self._rows: list[list[str]] = []
-        self._packer = packer or Blocks()
+        self._blocks = Blocks()
         self._artist = artist or _artist()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), FigureData()
         self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
@@ -269,7 +267,7 @@ class Report:
         before = len(self._rows)
         self._rows += [[printable(_text(column, one)) for column in _COLUMNS] for one in many]
         shown = [self._certificates(one, number) for number, one in enumerate(many, before)]
-        self._packer.add(list(zip(many, shown, strict=True))[: max(self._detailed - before, 0)])
+        self._blocks.add(list(zip(many, shown, strict=True))[: max(self._detailed - before, 0)])
 
     def written(self) -> float:
         """Return the fraction of the page that is written: nearly all of the time is spent on its figures."""
@@ -291,7 +289,7 @@ class Report:
         yield _data("connections-rows", packed(self._rows))
         yield _data("certificates-rows", packed(shown))
         yield f"<script>{_script()}</script>\n"
-        blocks, values = self._packer.finish()
+        blocks, values = self._blocks.finish()
         for number, block in enumerate(values):
             yield _data(f"values-{number}", block)
         for number, block in enumerate(blocks):
