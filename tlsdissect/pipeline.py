@@ -408,9 +408,12 @@ class Reading:
     def _read(self, names: CaptureNames, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
         self._keys = keys = CaptureKeys(options.keylog, capture.secrets, self._observer)
-        self._flows = flows = FlowTable(self._shard, options.limits)
+        # The tables of the capture before are gone.
+        self._budget.flow_bytes = 0
+        self._flows = flows = FlowTable(self._shard, options.limits, self._budget)
         idle = NEVER if options.idle is None else nanoseconds(options.idle)
-        udp, eap = UdpTable(self._shard, options.limits, idle), EapTable(self._shard, options.limits)
+        udp = UdpTable(self._shard, options.limits, idle, self._budget)
+        eap = EapTable(self._shard, options.limits, self._budget)
         datagrams = DatagramConnections(names, flows, udp, eap, self._budget, options, capture.damage, evidence, keys)
         connections = Connections(
             names, flows, datagrams, self._budget, options, capture.damage, evidence, keys, self._observer

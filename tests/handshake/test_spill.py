@@ -11,11 +11,13 @@ import pytest
 from recorded import SAMPLES
 
 import tlsdissect
+from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake import connections
 from tlsdissect.handshake.events import SeenClientHello, SeenServerHello
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.options import Options
-from tlsdissect.handshake.spill import MAX_PLAIN, OVERHEAD, WaitingHandshakes
+from tlsdissect.handshake.spill import ENTRY_BYTES, MAX_PLAIN, OVERHEAD, WaitingHandshakes
 from tlsdissect.pipeline import Reading
 from tlsdissect.tls.codepoints import HandshakeType
 
@@ -56,18 +58,35 @@ HANDSHAKES = logged()
     ("plain_bytes", "packed_bytes"), [(1 << 20, 0), (0, 1 << 20), (0, 0), (3 * (1000 + OVERHEAD), 20_000)]
 )
 def test_what_is_put_is_what_is_taken(plain_bytes: int, packed_bytes: int) -> None:
-    waiting = WaitingHandshakes(plain_bytes, packed_bytes)
+    budget = Budget(Limits())
+    waiting = WaitingHandshakes(budget, plain_bytes, packed_bytes)
     for turn in range(3):
         for index, log in enumerate(HANDSHAKES):
             waiting.put(index, log, 1000)
+            assert index in waiting
+        assert budget.used >= len(HANDSHAKES) * ENTRY_BYTES
         for index in sorted(range(len(HANDSHAKES)), key=lambda n: (n * 7 + turn) % 11):
             assert agree(waiting.take(index), HANDSHAKES[index])
             assert waiting.take(index) is None
+            assert index not in waiting
+        assert budget.used == 0
     waiting.close()
 
 
+def test_what_has_no_room_as_an_object_waits_packed() -> None:
+    """Half of the memory of all handshakes is left to those in progress, and what these take has no room for others."""
+    budget = Budget(Limits(total_bytes=10 * (1000 + OVERHEAD)))
+    waiting = WaitingHandshakes(budget)
+    for number in range(7):
+        waiting.put(number, HANDSHAKES[0], 1000)
+    assert [waiting.take(number) is HANDSHAKES[0] for number in range(7)] == [True] * 5 + [False] * 2
+    budget.used = budget.total_bytes // 2
+    waiting.put(0, HANDSHAKES[0], 1000)
+    assert waiting.take(0) is not HANDSHAKES[0]
+
+
 def test_what_is_large_waits_packed() -> None:
-    waiting = WaitingHandshakes()
+    waiting = WaitingHandshakes(Budget(Limits()))
     waiting.put(0, HANDSHAKES[0], MAX_PLAIN)
     waiting.put(1, HANDSHAKES[0], 1000)
     assert agree(waiting.take(0), HANDSHAKES[0])
@@ -75,7 +94,8 @@ def test_what_is_large_waits_packed() -> None:
 
 
 def test_the_file_has_a_limit_and_is_used_again() -> None:
-    waiting, size = WaitingHandshakes(0, 0, 1 << 20), len(pickle.dumps(HANDSHAKES[0], pickle.HIGHEST_PROTOCOL))
+    waiting = WaitingHandshakes(Budget(Limits()), 0, 0, 1 << 20)
+    size = len(pickle.dumps(HANDSHAKES[0], pickle.HIGHEST_PROTOCOL))
     assert size < 1 << 18
     room = next(number for number in range(300) if not waiting.put(number, HANDSHAKES[0], 1000))
     assert room >= 4
@@ -91,7 +111,7 @@ def test_the_file_has_a_limit_and_is_used_again() -> None:
 
 
 def test_what_cannot_be_written_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = WaitingHandshakes(0, 0)
+    waiting = WaitingHandshakes(Budget(Limits()), 0, 0)
     assert waiting.put(0, HANDSHAKES[0], 1000)
 
     def full(*_: object) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
 DTLS, DTLS_DATA, QUIC, RADIUS = "dtls", "dtls_data", "quic", "radius"
-MAX_COUNTED = 1 << 20
+MAX_COUNTED = 1 << 18
 """Maximum number of flows counted of one kind; then the summary says "at least". Each takes about 80 bytes."""
 _LEAST = 13
 """Bytes of a DTLS record header; a QUIC packet with a long header is longer."""

@@ -22,6 +22,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tlsdissect.capture.packet import UDP
+from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import NEVER, UNKNOWN, opposite
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.radius import ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_REQUEST, RadiusPacket, read_radius
@@ -38,7 +39,13 @@ METHODS = {13: "EAP-TLS", 21: "EAP-TTLS", 25: "PEAP", 43: "EAP-FAST", 55: "TEAP"
 """EAP methods that carry TLS, by type (IANA's "Method Types"): RFC 5216, RFC 5281, draft-josefsson-pppext-eap-tls-eap,
 RFC 4851, RFC 7170. All share the flags of EAP-TLS (RFC 5216 section 3.1)."""
 MAX_CONVERSATIONS = 1 << 16
-"""Maximum number of EAP conversations in memory. Each takes about 2 KB until TLS begins."""
+"""Maximum number of EAP conversations in memory."""
+KNOWN_BYTES = 2048
+"""Estimated bytes of a conversation in the table."""
+KEY_BYTES = 512
+"""Estimated bytes of a key by which packets find a conversation."""
+MAX_START_BYTES = 1024
+"""Maximum bytes of the Start of a method that is kept for the packet after it."""
 MAX_IDENTITY_BYTES = 253
 """Bytes kept of an identity: as many as the User-Name of RADIUS can have."""
 
@@ -132,10 +139,12 @@ class EapConversation(Totals):
         """The clock at its end, before that at its latest packet."""
         self.keys: dict[Key, None] = {}
         """The latest keys by which the table finds it."""
+        self.size = 0
+        """The bytes that it counts in the table."""
         self.station = b""
         """The Calling-Station-Id or else the User-Name of its RADIUS requests."""
         self.method_start: EapPacket | None = None
-        """The latest Start of a method."""
+        """The latest Start of a method; None if that is longer than MAX_START_BYTES."""
         self.requested = self.responded = False
         """Whether there are Requests, and Responses."""
         self.counts_up = False
@@ -191,7 +200,8 @@ class EapConversation(Totals):
         self._answered = eap.code == RESPONSE
         if eap.code == REQUEST:
             self.counts_up = self.counts_up or eap.identifier == (self._identifier + 1) % 256
-            self.method_start = eap if eap.is_start else self.method_start
+            if eap.is_start:
+                self.method_start = eap if eap.size <= MAX_START_BYTES else None
             self._identifier = eap.identifier
             self._has_method = self._has_method or eap.method != _IDENTITY
         self.requested = self.requested or eap.code == REQUEST
@@ -208,7 +218,8 @@ class EapConversation(Totals):
 class EapTable:
     """The EAP conversations of a capture. All are numbered; only those of the table's shard are decoded."""
 
-    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
+    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, budget: Budget | None = None) -> None:
+        """The `budget` is shared with other tables."""
         self.packet: EapPacket | None = None
         """The EAP packet that `find` read; None if it repeats an earlier one."""
         self.stream = UNKNOWN
@@ -229,6 +240,9 @@ class EapTable:
         self._silent_after = nanoseconds(limits.udp_silent_after)
         self._closed_after = nanoseconds(limits.closed_after)
         self._number, self._of = shard
+        self._budget = Budget(limits) if budget is None else budget
+        self._size = 0
+        """Estimated bytes of all conversations."""
 
     def has(self, conversation: EapConversation) -> bool:
         """Return whether a conversation belongs to this table's shard."""
@@ -248,7 +262,7 @@ class EapTable:
     @property
     def is_full(self) -> bool:
         """Whether there are more conversations than are kept in memory."""
-        return len(self._open) + len(self._closed) > MAX_CONVERSATIONS
+        return len(self._open) + len(self._closed) > MAX_CONVERSATIONS or self._budget.is_too_large(self._size)
 
     def over(self, clock: int) -> list[tuple[int, EapConversation]]:
         """Remove the conversations that are over; return each with the clock of its end, in the order of these.
@@ -408,13 +422,21 @@ class EapTable:
         else:
             self._open[found.stream] = found
             self._open.move_to_end(found.stream)
+        self._resize(found, KNOWN_BYTES + KEY_BYTES * len(found.keys))
         self._set_expiry()
         return found
+
+    def _resize(self, conversation: EapConversation, size: int) -> None:
+        """Count a conversation with so many bytes."""
+        self._size += size - conversation.size
+        self._budget.flow_bytes += size - conversation.size
+        conversation.size = size
 
     def _remove(self, queue: OrderedDict[int, EapConversation], conversation: EapConversation) -> None:
         del queue[conversation.stream]
         for key in list(conversation.keys):
             self._forget(conversation, key)
+        self._resize(conversation, 0)
 
 
 def _is_station(address: bytes) -> bool:

@@ -37,11 +37,12 @@ class Limits(Struct, frozen=True):
     message_bytes: 4,194,304 bytes
         Bytes of handshake messages kept per connection. Further messages are left out, and facts that depend on them
         are None: the connection has the problem `limit`.
-    total_bytes: 268,435,456 bytes
-        Bytes buffered and kept for all connections of a process together, with an estimate of the overhead. While there
-        are more, nothing more is buffered or kept, and the oldest connections are given up: the connection has the
-        problem `limit`, and the summary counts it as given up. Which connections these are depends on the number of
-        processes.
+    total_bytes: 335,544,320 bytes
+        Bytes that a process takes for all flows in its tables and for all handshakes, in progress or waiting for the
+        end of their connection, with an estimate of the overhead. While there are more, nothing more is buffered or
+        kept, and the oldest connections are given up: the connection has the problem `limit`, and the summary counts
+        it as given up. Which connections these are depends on the number of processes. Flows leave at least half of
+        these bytes to handshakes.
     max_sessions: 100,000 sessions
         Sessions remembered to link later connections to, and pairs of client and server remembered because a handshake
         failed. Beyond it, those seen least recently are evicted, and the summary counts them.
@@ -55,7 +56,7 @@ class Limits(Struct, frozen=True):
     followed: int = 100_000
     held_bytes: int = 1 << 20
     message_bytes: int = 4 << 20
-    total_bytes: int = 256 << 20
+    total_bytes: int = 320 << 20
     max_sessions: int = 100_000
 
     def __post_init__(self) -> None:

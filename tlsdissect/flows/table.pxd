@@ -1,6 +1,8 @@
 from tlsdissect.capture.packet cimport Packet
+from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow, opposite
 
+cdef long long _FLOW_BYTES
 cdef long long _SYN
 cdef long long _ACK
 cdef long long _RST
@@ -33,11 +35,14 @@ cdef class FlowTable:
     cdef long long _number
     cdef long long _of
     cdef bint _timed
+    cdef Budget _budget
     cpdef object tick(self, long long time)
     cpdef object pass_time(self, long long time)
     cpdef Flow find(self, Packet packet)
     cpdef bint has(self, Flow flow)
     cpdef bint is_any_over(self)
+    cdef bint _is_full(self)
+    cdef object _add_known(self, long long number)
     cdef Flow _reverse(self, bytes endpoints)
     cdef Flow _add(self, Packet packet)
     cdef Flow _begin_again(self, Flow flow, Packet packet)

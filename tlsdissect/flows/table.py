@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cython
 
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import ACK, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
 from tlsdissect.flows.limits import Limits, nanoseconds
 
@@ -39,6 +40,10 @@ _UNTIMED = UNTIMED
 _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
 
+FLOW_BYTES = 1000
+"""Estimated bytes of a TCP flow in the table, with both keys and its entry in the heap."""
+
+_FLOW_BYTES = FLOW_BYTES
 _SPARE = 8
 """Divisor of the table's limit: a full table evicts one flow in eight at a time."""
 MAX_FORMER = 64
@@ -46,7 +51,8 @@ MAX_FORMER = 64
 not answered, else the oldest, and counted as evicted."""
 DEFAULTS = Limits()
 
-_order = attrgetter("due", "stream")
+_due = attrgetter("due")
+_stream = attrgetter("stream")
 
 
 class Shard(NamedTuple):
@@ -67,6 +73,16 @@ class Ended(NamedTuple):
     flow: Flow
     evicted: bool
     """It was evicted for lack of room, and might have continued."""
+
+    @property
+    def transport(self) -> str:
+        """As results of the reading have it."""
+        return "tcp"
+
+    @property
+    def stream(self) -> int:
+        """The number of the flow."""
+        return self.flow.stream
 
 
 @cython.cclass
@@ -89,7 +105,7 @@ class FlowTable:
     evicted: cython.longlong
     """Flows that were evicted before their end."""
     known: cython.longlong
-    """Flows in memory."""
+    """Flows in memory; the budget has `FLOW_BYTES` for each."""
     sender: cython.longlong
     """The side that sent the latest packet given to `find`."""
     stream: cython.longlong
@@ -106,8 +122,10 @@ class FlowTable:
     _limit: cython.longlong
     _number: cython.longlong
     _of: cython.longlong
+    _budget: Budget
 
-    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
+    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, budget: Budget | None = None) -> None:
+        """The `budget` is shared with other tables."""
         self.clock = PAST
         self.begin = UNTIMED
         self.late = self.evicted = self.known = self.sender = 0
@@ -123,6 +141,7 @@ class FlowTable:
         self._silent_after = nanoseconds(limits.silent_after)
         self._limit = max(1, limits.known)
         self._number, self._of = shard
+        self._budget = Budget(limits) if budget is None else budget
 
     @cython.ccall
     def tick(self, time: cython.longlong) -> None:
@@ -195,7 +214,7 @@ class FlowTable:
         then those that have been silent for longest.
         """
         ended = self._expired()
-        if self.known > self._limit:
+        if self._is_full():
             ended += self._evict()
         return ended
 
@@ -207,12 +226,23 @@ class FlowTable:
     @cython.ccall
     def is_any_over(self) -> cython.bint:
         """Return whether `over` has flows to return."""
-        return self._expires < self.clock or self.known > self._limit
+        return self._expires < self.clock or self._is_full()
+
+    @cython.cfunc
+    def _is_full(self) -> cython.bint:
+        """Return whether there are more flows than the table may have."""
+        return self.known > self._limit or self._budget.is_too_large(self.known * _FLOW_BYTES)
+
+    @cython.cfunc
+    def _add_known(self, number: cython.longlong) -> None:
+        """Count flows that enter the table, or with a negative number leave it."""
+        self.known += number
+        self._budget.flow_bytes += number * _FLOW_BYTES
 
     def finish(self) -> list[Ended]:
         """Return all remaining flows in the order of their numbers, at the end of the input."""
         flow: Flow
-        left = sorted((one for one in self._all() if one.due > PAST), key=attrgetter("stream"))
+        left = sorted((one for one in self._all() if one.due > PAST), key=_stream)
         for flow in left:
             flow.due = PAST
         return [Ended(NEVER, one, False) for one in left]
@@ -357,7 +387,7 @@ class FlowTable:
         if self._streams % self._of != self._number:
             flow.interest = _NOTHING
         self._streams += 1
-        self.known += 1
+        self._add_known(1)
         return flow
 
     @cython.cfunc
@@ -366,7 +396,7 @@ class FlowTable:
         flow.replaced = True
         self._unlink(flow)
         if flow.due == _PAST:
-            self.known -= 1
+            self._add_known(-1)
         else:
             self._replaced[flow.stream] = flow
 
@@ -426,7 +456,7 @@ class FlowTable:
         """Remove a replaced flow that is over: no packet can find it."""
         if flow.replaced:
             self._replaced.pop(flow.stream, None)
-            self.known -= 1
+            self._add_known(-1)
 
     def _all(self) -> list[Flow]:
         """Return every flow in memory, each once."""
@@ -435,12 +465,16 @@ class FlowTable:
     def _evict(self) -> list[Ended]:
         """Evict flows until the table is one eighth below its limit, so that evictions are rare."""
         flow: Flow
-        known = sorted(self._all(), key=_order)
+        known = self._all()
+        # Sorting twice takes less memory than a tuple for each flow.
+        known.sort(key=_stream)
+        known.sort(key=_due)
+        limit = min(self._limit, len(known))
         without_payload = [one for one in known if one.payload_bytes == 0 and one.due > PAST]
-        early = set(without_payload[: max(0, len(without_payload) - self._limit // 2)])
-        order = sorted(known, key=lambda one: one.due > PAST and one not in early)
-        leaving = order[: len(known) - self._limit + self._limit // _SPARE]
-        ended = sorted((one for one in leaving if one.due > PAST), key=attrgetter("stream"))
+        early = set(without_payload[: max(0, len(without_payload) - limit // 2)])
+        known.sort(key=lambda one: one.due > PAST and one not in early)
+        leaving = known[: len(known) - limit + limit // _SPARE]
+        ended = sorted((one for one in leaving if one.due > PAST), key=_stream)
         for flow in leaving:
             flow.due = PAST
             if not flow.replaced:
@@ -451,6 +485,6 @@ class FlowTable:
         # The heap would keep an evicted flow in memory until it timed out.
         self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
         heapify(self._heap)
-        self.known -= len(leaving)
+        self._add_known(-len(leaving))
         self.evicted += len(ended)
         return [Ended(self.clock, one, True) for one in ended]

@@ -1,8 +1,10 @@
 from tlsdissect.capture.packet cimport Packet
+from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport opposite
 from tlsdissect.flows.totals cimport Totals
 
 cdef long long _NEVER
+cdef long long _UDP_FLOW_BYTES
 
 
 cdef class UdpFlow(Totals):
@@ -27,9 +29,12 @@ cdef class UdpTable:
     cdef long long _known
     cdef long long _number
     cdef long long _of
+    cdef Budget _budget
     cpdef UdpFlow find(self, Packet packet, long long clock)
     cpdef bint count(self, Packet packet, long long clock)
     cpdef bint has(self, UdpFlow flow)
     cpdef object follow(self, UdpFlow flow, object follower)
     cpdef bint is_any_over(self, long long clock)
+    cdef bint _is_full(self)
+    cdef object _add_known(self, long long number)
     cdef object _queue(self, UdpFlow flow)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
+from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import NEVER, UNKNOWN, opposite
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.table import DEFAULTS, WHOLE, Shard
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.limits import Limits
 
+UDP_FLOW_BYTES = 500
+"""Estimated bytes of a UDP flow in the table, with both keys."""
+
 _NEVER = NEVER
+_UDP_FLOW_BYTES = UDP_FLOW_BYTES
 _SPARE = 8
 """A full table evicts this fraction of its flows."""
 
@@ -79,9 +84,19 @@ class UdpTable:
     _known: cython.longlong
     _number: cython.longlong
     _of: cython.longlong
+    _budget: Budget
 
-    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, idle: cython.longlong = NEVER) -> None:
-        """`idle` is the silence, in nanoseconds, after which a flow is over if that is shorter than the limit."""
+    def __init__(
+        self,
+        shard: Shard = WHOLE,
+        limits: Limits = DEFAULTS,
+        idle: cython.longlong = NEVER,
+        budget: Budget | None = None,
+    ) -> None:
+        """`idle` is the silence, in nanoseconds, after which a flow is over if that is shorter than the limit.
+
+        The `budget` is shared with other tables.
+        """
         self.sender = self.evicted = 0
         self.stream = UNKNOWN
         self._flows = {}
@@ -91,6 +106,7 @@ class UdpTable:
         self._silent_after = min(idle, nanoseconds(limits.udp_silent_after))
         self._limit = limits.udp_known
         self._number, self._of = shard
+        self._budget = Budget(limits) if budget is None else budget
 
     @cython.ccall
     def find(self, packet: Packet, clock: cython.longlong) -> UdpFlow:
@@ -102,7 +118,7 @@ class UdpTable:
             if flow is None:
                 flow = UdpFlow(endpoints, self._streams)
                 self._streams += 1
-                self._known += 1
+                self._add_known(1)
             self._flows[endpoints] = flow
         self.sender = 0 if endpoints == flow.endpoints else 1
         self.stream = flow.stream
@@ -141,7 +157,18 @@ class UdpTable:
     @cython.ccall
     def is_any_over(self, clock: cython.longlong) -> cython.bint:
         """Return whether `over` has flows to return."""
-        return self._expires < clock or self._known > self._limit
+        return self._expires < clock or self._is_full()
+
+    @cython.cfunc
+    def _is_full(self) -> cython.bint:
+        """Return whether there are more flows than the table may have."""
+        return self._known > self._limit or self._budget.is_too_large(self._known * _UDP_FLOW_BYTES)
+
+    @cython.cfunc
+    def _add_known(self, number: cython.longlong) -> None:
+        """Count flows that enter the table, or with a negative number leave it."""
+        self._known += number
+        self._budget.flow_bytes += number * _UDP_FLOW_BYTES
 
     def over(self, clock: cython.longlong) -> list[tuple[int, UdpFlow]]:
         """Return the followed flows that are over, each with the clock of its end, in the order of these.
@@ -162,7 +189,7 @@ class UdpTable:
             else:
                 ended.append((queued, flow))
         self._expires = self._heap[0][0] if self._heap else NEVER
-        if self._known > self._limit:
+        if self._is_full():
             ended += [(clock, one) for one in self._evict() if one.follower is not None]
         return ended
 
@@ -185,8 +212,13 @@ class UdpTable:
     def _evict(self) -> list[UdpFlow]:
         """Evict flows until the table is one eighth below its limit; return them in the order of their numbers."""
         flow: UdpFlow
-        known = sorted(self._all(), key=_order)
-        leaving = known[: len(known) - self._limit + self._limit // _SPARE]
+        known = self._all()
+        # Sorting three times takes less memory than a tuple for each flow.
+        known.sort(key=_stream)
+        known.sort(key=_latest)
+        known.sort(key=_is_followed)
+        limit = min(self._limit, len(known))
+        leaving = known[: len(known) - limit + limit // _SPARE]
         for flow in leaving:
             self._flows.pop(flow.endpoints, None)
             self._flows.pop(opposite(flow.endpoints), None)
@@ -195,7 +227,7 @@ class UdpTable:
         # The heap would keep an evicted flow in memory until it timed out.
         self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
         heapify(self._heap)
-        self._known -= len(leaving)
+        self._add_known(-len(leaving))
         return sorted(leaving, key=_stream)
 
 
@@ -203,6 +235,9 @@ def _stream(flow: UdpFlow) -> int:
     return flow.stream
 
 
-def _order(flow: UdpFlow) -> tuple[bool, int, int]:
-    """Order flows for eviction: those without TLS first, then those that have been silent for longest."""
-    return flow.follower is not None, flow.latest, flow.stream
+def _latest(flow: UdpFlow) -> int:
+    return flow.latest
+
+
+def _is_followed(flow: UdpFlow) -> bool:
+    return flow.follower is not None

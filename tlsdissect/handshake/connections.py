@@ -17,6 +17,7 @@ from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.sequence import difference
+from tlsdissect.flows.table import Ended
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.observing import PacketObserver
-    from tlsdissect.flows.table import Ended, FlowTable
+    from tlsdissect.flows.table import FlowTable
     from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.datagrams import DatagramConnections
     from tlsdissect.handshake.events import SeenClientHello
@@ -97,7 +98,8 @@ class Connections:
     _trackers: dict[int, Tracker]
     """By stream number, the flow that has been followed for longest first."""
     _waiting: WaitingHandshakes
-    _due: list[DueEvent]
+    _due: list[tuple[int, int, ReadingEvent | Ended]]
+    """Results, and flows that are over and have a handshake."""
     _packet: Packet
     _reader: PacketReader | None
     """The reader of the latest packet."""
@@ -141,7 +143,7 @@ class Connections:
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
         self._trackers = {}
-        self._waiting = WaitingHandshakes()
+        self._waiting = WaitingHandshakes(budget)
         self._due = []
         self._packet = Packet()
         self._reader = None
@@ -230,12 +232,21 @@ class Connections:
         if self._flows.is_any_over() or self._datagrams.is_any_over():
             self._collect()
 
-    def results(self) -> list[DueEvent]:
-        """Return the results that are due, in the order of clock, frame, transport and stream."""
+    def results(self) -> Iterator[DueEvent]:
+        """Yield the results that are due, in the order of clock, frame, transport and stream.
+
+        The connection of a flow that is over is made when it is yielded: a jump of the clock, or a full table, ends
+        hundreds of thousands at once.
+        """
         due, self._due = self._due, []
         if len(due) > 1:
-            due.sort(key=_order)
-        return due
+            due.sort(key=_order, reverse=True)
+        while due:
+            clock, frame, event = due.pop()
+            if isinstance(event, Ended):
+                yield from self._end_flow(event)
+            else:
+                yield clock, frame, event
 
     def finish(self) -> Iterator[DueEvent]:
         """Yield the connections of all remaining flows, at the end of the input."""
@@ -250,7 +261,10 @@ class Connections:
     def _collect(self) -> None:
         """Add the connections of the flows that are over to the results."""
         for ended in self._flows.over():
-            self._due += self._end_flow(ended)
+            if ended.flow.follower is None and ended.flow.stream not in self._waiting:
+                self._end_flow(ended)
+            else:
+                self._due.append((ended.due, NEVER, ended))
         self._due += self._datagrams.over()
         self._eap_expires = self._datagrams.eap_expires()
 
@@ -469,7 +483,7 @@ class Connections:
         self._wait(tracker)
 
 
-def _order(due: DueEvent) -> tuple[int, int, int, int]:
+def _order(due: tuple[int, int, ReadingEvent | Ended]) -> tuple[int, int, int, int]:
     clock, frame, event = due
     return clock, frame, TRANSPORTS.index(event.transport), event.stream
 

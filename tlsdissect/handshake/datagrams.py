@@ -311,12 +311,11 @@ class DatagramConnections:
 
     def finish(self) -> Iterator[DueResult]:
         """Yield the connections of all remaining flows, at the end of the input."""
-        conversations = self._eap.finish()
-        flows: list[UdpFlow | EapConversation] = [*self.udp.finish(), *conversations]
-        ended = [due for flow in flows for due in self._end(flow, NEVER)]
-        for conversation in conversations:
+        for flow in sorted(self.udp.finish(), key=_transport):
+            yield from self._end(flow, NEVER)
+        for conversation in self._eap.finish():
+            yield from self._end(conversation, NEVER)
             self._count_eap(conversation)
-        yield from sorted(ended, key=_transport)
 
     def _end(
         self, flow: UdpFlow | EapConversation, clock: cython.longlong, *, is_open: cython.bint = False
@@ -369,5 +368,5 @@ class DatagramConnections:
             self.eap_not_decoded[METHODS[conversation.method], CARRIERS[conversation.carrier]] += 1
 
 
-def _transport(due: DueResult) -> int:
-    return TRANSPORTS.index(due[2].transport)
+def _transport(flow: UdpFlow) -> int:
+    return TRANSPORTS.index(TRANSPORT[flow.follower.protocol])

@@ -442,11 +442,7 @@ class HandshakeLog:
         size: cython.longlong = len(event.body)
         kind: cython.longlong = event.content_type
         events: list[HandshakeEvent] = self.events
-        if (
-            self.kept_bytes + size > budget.message_bytes
-            or budget.used > budget.total_bytes
-            or len(events) >= _MAX_EVENTS
-        ):
+        if self.kept_bytes + size > budget.message_bytes or budget.is_spent() or len(events) >= _MAX_EVENTS:
             self.limited.add(event.sender)
             return False
         events.append(event)
