@@ -507,7 +507,8 @@ def keylogs(data: bytes) -> object:
     plain = [msgspec.json.decode(text) for text in read(capture, KEPT)[1][:-1]]
     keyed = [msgspec.json.decode(text) for text in texts[:-1]]
     assert [but(one, OPENED) for one in keyed] == [but(one, OPENED) for one in plain], "keys changed facts"
-    return [texts, [shown(one) for one in connections], opened.warnings, sorted(opened.keys)]
+    warnings = [warning.removeprefix(file.name) for warning in opened.warnings]
+    return [texts, [shown(one) for one in connections], warnings, sorted(opened.keys)]
 
 
 def but(connection: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
