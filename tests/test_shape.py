@@ -31,7 +31,6 @@ HOMES = {
     "cryptography": (
         "x509/libraries.py",
         "trust/*",
-        "handshake/key_schedule.py",
         "handshake/protection.py",
         "handshake/quic_keys.py",
     ),

@@ -51,6 +51,7 @@ MODULES = (
     "tlsdissect.handshake.facts.refill",
     "tlsdissect.handshake.facts.text",
     "tlsdissect.handshake.facts.timing",
+    "tlsdissect.handshake.key_schedule",
     "tlsdissect.handshake.log",
     "tlsdissect.handshake.logged",
     "tlsdissect.handshake.plaintext",

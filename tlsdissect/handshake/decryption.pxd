@@ -1,5 +1,6 @@
 from tlsdissect.capture.octets cimport cut
 from tlsdissect.handshake.events cimport HandshakeEvent, new_event
+from tlsdissect.handshake.key_schedule cimport traffic_keys
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.protection cimport Aead
 from tlsdissect.tls.record cimport Message, MessageJoiner

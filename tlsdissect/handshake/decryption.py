@@ -2,7 +2,7 @@
 """Opens the protected records of a handshake with the secrets of a key log.
 
 Only handshake messages and alerts are decrypted. For application data in TLS 1.3, only the content type is decrypted:
-it is the last byte that is not zero (RFC 8446 section 5.2), and only the key stream of that byte is computed.
+it is the last byte that is not zero (RFC 8446 section 5.2), and only there the key stream is applied.
 
 Each side of TLS 1.3 passes through epochs: early data, handshake, application data and its updates. A record that does
 not open in the present epoch is tried as the first record of each later epoch, so that missing secrets or records hide
@@ -20,6 +20,7 @@ import cython
 from tlsdissect.capture.octets import cut
 from tlsdissect.handshake import key_schedule as schedule
 from tlsdissect.handshake.events import HandshakeEvent, client_random, extension_data, new_event, selected_version
+from tlsdissect.handshake.key_schedule import traffic_keys
 from tlsdissect.handshake.keys import RSA, RSA_PREFIX
 from tlsdissect.handshake.protection import (
     CBC_MODE,
@@ -239,7 +240,7 @@ class _Epoch:
         """Return the AEAD, with the keys that follow from the secret."""
         if self._aead is None:
             chosen = self._suite
-            keys = schedule.traffic_keys(self._secret.value, chosen.key_bytes, chosen.hash, prefix=self._form.prefix)
+            keys = traffic_keys(self._secret.value, chosen.key_bytes, chosen.hash, self._form.prefix)
             self._aead = Aead(chosen, keys.key)
             self._iv = int.from_bytes(keys.iv, "big")
         return self._aead

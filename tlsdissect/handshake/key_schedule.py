@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The key schedules: from the secrets that key logs hold to the keys of each direction.
 
 TLS 1.3, QUIC and DTLS 1.3 expand traffic secrets by HKDF (RFC 8446 section 7). Before, a pseudorandom function expands
@@ -11,8 +12,7 @@ from functools import cache
 from hashlib import sha256, sha384
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+import cython
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,24 +28,25 @@ _HASHES = {"sha256": (sha256, 64), "sha384": (sha384, 128)}
 """The hashes of cipher suites of TLS 1.3, each with the bytes of its block."""
 _INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))
 """What the bytes of a key of HMAC become before the inner and the outer hash (RFC 2104 section 2)."""
-HPKE_HASHES: dict[int, HashAlgorithm] = {1: SHA256(), 2: SHA384(), 3: SHA512()}
+HPKE_HASHES = {1: "sha256", 2: "sha384", 3: "sha512"}
 """The hashes of HPKE's key derivation functions (RFC 9180 section 7.2)."""
 
 
 def hkdf_expand_label(
-    secret: bytes, label: bytes, length: int, hash_name: str, *, context: bytes = b"", prefix: bytes = TLS13
+    secret: bytes, label: bytes, length: cython.longlong, hash_name: str, *, context: bytes = b"", prefix: bytes = TLS13
 ) -> bytes:
     """Expand a secret to at most the bytes of its hash (RFC 8446 section 7.1)."""
     return hkdf_expand(secret, (label_info(label, length, prefix, context),), hash_name)[0][:length]
 
 
-def label_info(label: bytes, length: int, prefix: bytes = TLS13, context: bytes = b"") -> bytes:
+def label_info(label: bytes, length: cython.longlong, prefix: bytes = TLS13, context: bytes = b"") -> bytes:
     """Return the HkdfLabel that names what a secret is expanded to (RFC 8446 section 7.1)."""
     named = prefix + label
     return length.to_bytes(2, "big") + bytes([len(named)]) + named + bytes([len(context)]) + context
 
 
-def hkdf_expand(secret: bytes, infos: tuple[bytes, ...], hash_name: str) -> list[bytes]:
+@cython.ccall
+def hkdf_expand(secret: bytes, infos: tuple, hash_name: str) -> list[bytes]:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return the first block to which HKDF expands a secret of at most a block for each info (RFC 5869 section 2.3).
 
     Keys take one block, which is one HMAC. Two hashes of `hashlib` take half the time of an HMAC of `cryptography`, or
@@ -53,7 +54,8 @@ def hkdf_expand(secret: bytes, infos: tuple[bytes, ...], hash_name: str) -> list
     """
     hashed, block = _HASHES[hash_name]
     key = secret.ljust(block, b"\0")
-    inner, outer = key.translate(_INNER), key.translate(_OUTER)
+    inner: bytes = key.translate(_INNER)
+    outer: bytes = key.translate(_OUTER)
     return [hashed(outer + hashed(inner + info + b"\1").digest()).digest() for info in infos]
 
 
@@ -64,14 +66,15 @@ class TrafficKeys(NamedTuple):
     iv: bytes
 
 
-def traffic_keys(secret: bytes, key_bytes: int, hash_name: str, *, prefix: bytes = TLS13) -> TrafficKeys:
+@cython.ccall
+def traffic_keys(secret: bytes, key_bytes: cython.longlong, hash_name: str, prefix: bytes = TLS13) -> TrafficKeys:
     """Expand a traffic secret to the keys of records."""
     key, iv = hkdf_expand(secret, _traffic_infos(key_bytes, prefix), hash_name)
     return TrafficKeys(key[:key_bytes], iv[:IV_SIZE])
 
 
 @cache
-def _traffic_infos(key_bytes: int, prefix: bytes) -> tuple[bytes, ...]:
+def _traffic_infos(key_bytes: cython.longlong, prefix: bytes) -> tuple[bytes, ...]:
     return label_info(b"key", key_bytes, prefix), label_info(b"iv", IV_SIZE, prefix)
 
 
@@ -84,21 +87,23 @@ def next_secret(secret: bytes, hash_name: str, *, prefix: bytes = TLS13) -> byte
 class HpkeLabels:
     """The derivations with labels of a suite of HPKE (RFC 9180 section 4)."""
 
-    def __init__(self, kem: int, kdf: int, aead: int) -> None:
+    def __init__(self, kem: cython.longlong, kdf: cython.longlong, aead: cython.longlong) -> None:
         self._hash = HPKE_HASHES[kdf]
         self._before = b"HPKE-v1HPKE" + b"".join(number.to_bytes(2, "big") for number in (kem, kdf, aead))
 
     def extract(self, salt: bytes, label: bytes, material: bytes) -> bytes:
-        """Extract a pseudorandom key."""
-        return hmac.digest(salt or bytes(self._hash.digest_size), self._before + label + material, self._hash.name)
+        """Extract a pseudorandom key; to HMAC, no salt is one of zeros."""
+        return hmac.digest(salt, self._before + label + material, self._hash)
 
-    def expand(self, secret: bytes, label: bytes, context: bytes, size: int) -> bytes:
-        """Expand a pseudorandom key."""
+    def expand(self, secret: bytes, label: bytes, context: bytes, size: cython.longlong) -> bytes:
+        """Expand a pseudorandom key to at most the bytes of its hash, which take one HMAC (RFC 5869 section 2.3)."""
         info = size.to_bytes(2, "big") + self._before + label + context
-        return HKDFExpand(self._hash, size, info).derive(secret)
+        return hmac.digest(secret, info + b"\1", self._hash)[:size]
 
 
-def prf(secret: bytes, label: bytes, seed: bytes, length: int, *, hash_name: str, tls12: bool) -> bytes:
+def prf(
+    secret: bytes, label: bytes, seed: bytes, length: cython.longlong, *, hash_name: str, tls12: cython.bint
+) -> bytes:
     """Expand a secret: P_hash of TLS 1.2 (RFC 5246 section 5), or P_MD5 XOR P_SHA-1 before (RFC 2246 section 5)."""
     if tls12:
         return _p_hash(secret, label + seed, length, hash_name)
@@ -108,7 +113,7 @@ def prf(secret: bytes, label: bytes, seed: bytes, length: int, *, hash_name: str
     return bytes([one ^ other for one, other in zip(md5, sha1, strict=True)])
 
 
-def _p_hash(secret: bytes, seed: bytes, length: int, hash_name: str) -> bytes:
+def _p_hash(secret: bytes, seed: bytes, length: cython.longlong, hash_name: str) -> bytes:
     block, data = seed, b""
     while len(data) < length:
         block = hmac.digest(secret, block, hash_name)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 GCM, CCM, POLY1305, CBC_MODE, STREAM = "GCM", "CCM", "POLY1305", "CBC", "STREAM"
 _TAG = 16
 _AES_BLOCK = 16
-_CHACHA_BLOCK = 64
+_FEW = 4
+"""Records for whose key stream no context of AES is made, which takes as long."""
 _MASK = 5
 """Bytes of the mask of a header (RFC 9001 section 5.4.1)."""
 
@@ -117,14 +118,17 @@ class Aead:
     _mode: str
     _tag: cython.Py_ssize_t
     _key: bytes
+    _looked_at: cython.longlong
+    """Records whose content type was found."""
     _counters: Any
-    """The context that makes the key stream of AES; None until it is needed."""
+    """The context that makes single blocks of the key stream of AES; None until it is needed."""
     _aead: Any
 
     def __init__(self, suite: Suite, key: bytes) -> None:
         self._mode = suite.mode
         self._tag = suite.tag
         self._key = key
+        self._looked_at = 0
         self._counters = None
         if suite.mode == GCM:
             self._aead = AESGCM(key)
@@ -148,40 +152,47 @@ class Aead:
     def last_nonzero(self, nonce: bytes, sealed: bytes) -> cython.longlong:
         """Return the last byte of the plaintext that is not zero, or 0: the content type of a record of TLS 1.3.
 
-        Only the key stream of that place is computed, and the tag is not checked: no other byte is decrypted.
+        The key stream is computed, and no byte before that one is decrypted. The tag is not checked.
         """
         end: cython.Py_ssize_t = len(sealed) - self._tag
-        block: cython.Py_ssize_t = _CHACHA_BLOCK if self._mode == POLY1305 else _AES_BLOCK
         begin: cython.Py_ssize_t
         found: cython.longlong
+        self._looked_at += 1
+        if end > 0 and (self._mode == POLY1305 or self._looked_at <= _FEW):
+            # What it makes of zeros is the key stream.
+            return _last_nonzero(sealed, self._aead.encrypt(nonce, bytes(end), None), 0, end)
         while end > 0:
-            begin = (end - 1) // block * block
-            stream: bytes = self._key_stream(nonce, begin // block, end - begin)
-            while end > begin:
-                end -= 1
-                found = sealed[end] ^ stream[end - begin]
-                if found:
-                    return found
+            begin = (end - 1) // _AES_BLOCK * _AES_BLOCK
+            found = _last_nonzero(sealed, self._block(nonce, begin // _AES_BLOCK), begin, end)
+            if found:
+                return found
+            end = begin
         return 0
 
     @cython.cfunc
-    def _key_stream(self, nonce: bytes, block: cython.Py_ssize_t, size: cython.Py_ssize_t) -> bytes:
-        """Return a block of the key stream, or its first bytes, so many at least."""
-        stream: bytes
-        if self._mode == POLY1305:
-            # RFC 8439 section 2.8: block 0 gives the key of Poly1305.
-            algorithm = ChaCha20(self._key, (block + 1).to_bytes(4, "little") + nonce)
-            stream = Cipher(algorithm, None).encryptor().update(bytes(size))
-            return stream
+    def _block(self, nonce: bytes, number: cython.Py_ssize_t) -> bytes:
+        """Return a block of the key stream of AES."""
         # NIST SP 800-38D section 7.1: the first counter for data is 2; RFC 3610 section 2.3: it is 1, after the flags.
-        counter: bytes = nonce + (block + 2).to_bytes(4, "big")
+        counter: bytes = nonce + (number + 2).to_bytes(4, "big")
         if self._mode == CCM:
-            counter = b"\x02" + nonce + (block + 1).to_bytes(3, "big")
+            counter = b"\x02" + nonce + (number + 1).to_bytes(3, "big")
         if self._counters is None:
             # One block of counter mode is one block of ECB, whose context serves for all records.
             self._counters = Cipher(AES(self._key), ECB()).encryptor()  # noqa: S305
-        stream = self._counters.update(counter)
-        return stream
+        block: bytes = self._counters.update(counter)
+        return block
+
+
+@cython.cfunc
+def _last_nonzero(sealed: bytes, stream: bytes, begin: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
+    """Return the last byte that is not zero between two places, or 0; `stream` is the key stream from the first on."""
+    found: cython.longlong
+    while end > begin:
+        end -= 1
+        found = sealed[end] ^ stream[end - begin]
+        if found:
+            return found
+    return 0
 
 
 @cython.cclass

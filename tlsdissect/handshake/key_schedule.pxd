@@ -1,0 +1,2 @@
+cpdef list[bytes] hkdf_expand(bytes secret, tuple infos, str hash_name)
+cpdef object traffic_keys(bytes secret, long long key_bytes, str hash_name, bytes prefix=*)
