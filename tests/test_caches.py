@@ -252,7 +252,12 @@ def test_lookups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (evidence.lookups, evidence.lookups_left_out) == (10, 10 - kept)
 
 
-def test_connections_of_a_server_share_the_facts_of_its_certificates() -> None:
-    chains = [connection.certificates for connection in tlsdissect.read(ROOT / "samples/keys/tls12-suites.pcap")]
+@pytest.mark.parametrize("name", ["tls12-suites", "tls13-suites"])
+def test_connections_of_a_server_share_the_facts_of_its_certificates(name: str) -> None:
+    path = ROOT / "samples/keys" / f"{name}.pcap"
+    connections = list(tlsdissect.read(path, keylog=path.with_suffix(".keys")))
+    chains = [
+        one.hidden.certificates if name == "tls13-suites" and one.hidden else one.certificates for one in connections
+    ]
     known = [chain for chain in chains if chain]
     assert len(known) > len(set(known)) == len({id(chain) for chain in known})

@@ -1,9 +1,12 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """What the secrets of a connection open, whichever transport it has."""
 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import cython
 
 from tlsdissect.handshake.decryption import Reader12, Reader13
 from tlsdissect.handshake.dtls_decryption import DtlsReader12, DtlsReader13
@@ -73,9 +76,9 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
         return None
     inner = open_inner_hello(log, keys)
     used = [] if inner is None else [(SECRET, inner.outer_random, inner.secret.origin)]
-    reader = _reader(log, keys, client_random(log.client_hello.event) if inner is None else inner.random)
+    reader: Reader | None = _reader(log, keys, client_random(log.client_hello.event) if inner is None else inner.random)
     events: list[HandshakeEvent] = []
-    failed = []
+    failed: list[SealedRecord] = []
     others: set[bytes] = set()
     if reader is not None:
         for record in sorted(log.sealed_records, key=_frame):
@@ -95,7 +98,8 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, inner)
 
 
-def _reader(log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> Reader | None:
+@cython.cfunc
+def _reader(log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> Any:
     """Return the reader of a handshake's records; None if these are not to be opened."""
     if log.server_hello is None or log.server_hello.cipher_suite is None:
         return None

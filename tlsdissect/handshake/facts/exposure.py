@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import cython
 from msgspec import Struct
@@ -13,9 +13,11 @@ from tlsdissect.caches import cached
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.model.connection import Certificate, CertificateRequest, OcspStaple, Problem, SessionTicket
 from tlsdissect.tls.certificate import Certificate as CertificateMessage
+from tlsdissect.tls.certificate import Certificate13, CertificateStatus, RawPublicKey
 from tlsdissect.tls.certificate import CertificateRequest as CertificateRequestMessage
-from tlsdissect.tls.certificate import CertificateStatus, RawPublicKey
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.extensions import FROM_CERTIFICATE_ENTRY
+from tlsdissect.tls.extensions import decode as decode_extension
 from tlsdissect.tls.messages import NewSessionTicket
 from tlsdissect.tls.server_hello import Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.tls.certificate import CertificateEntry
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _CERTIFICATE = HandshakeType.CERTIFICATE
 _CERTIFICATE_REQUEST = HandshakeType.CERTIFICATE_REQUEST
 _CERTIFICATE_STATUS = HandshakeType.CERTIFICATE_STATUS
 _NEW_SESSION_TICKET = HandshakeType.NEW_SESSION_TICKET
+_STATUS_REQUEST = ExtensionType.STATUS_REQUEST
 _CLIENT, _SERVER = CLIENT, SERVER  # C integers, by the .pxd
 
 T = TypeVar("T")
@@ -85,19 +89,54 @@ def _certificate_decoder() -> Callable[[bytes], tuple[Certificate, tuple[str, ..
     return certificate
 
 
+class Chain(NamedTuple):
+    """What a Certificate message shows."""
+
+    facts: tuple[Certificate, ...]
+    encodings: tuple[bytes, ...]
+    """The certificates in DER."""
+    staples: tuple[bytes, ...] = ()
+    """The OCSP responses beside the first certificate in TLS 1.3."""
+
+
 @cached(CHAIN_CACHE_BYTES)
-def _flawless(body: bytes) -> tuple[tuple[Certificate, ...], tuple[bytes, ...]] | None:
-    """Return the facts and the encodings of the certificates in a Certificate message; None if it has a problem."""
+def flawless(body: bytes, tls13: cython.bint) -> Chain | None:
+    """Decode a Certificate message with certificates; None if it has a problem."""
+    staples: tuple[bytes, ...] = ()
+    errors: tuple[WireError, ...] = ()
     try:
-        message, error = decode_partially(CertificateMessage.read, body)
+        if tls13:
+            message13, error = decode_partially(Certificate13.read, body)
+            staples, errors = stapled(message13.certificate_list)
+            encodings = tuple([entry.cert_data for entry in message13.certificate_list])
+        else:
+            message, error = decode_partially(CertificateMessage.read, body)
+            encodings = message.certificate_list
     except WireError:
         return None
-    chain = message.certificate_list
-    if error is not None or not chain or len(chain) > MAX_CHAIN:
+    if error is not None or errors or not encodings or len(encodings) > MAX_CHAIN:
         return None
     decode = _certificate_decoder()
-    decoded = [decode(encoding) for encoding in chain]
-    return None if any(problems for _, problems in decoded) else (tuple([fact for fact, _ in decoded]), chain)
+    decoded = [decode(encoding) for encoding in encodings]
+    if any(problems for _, problems in decoded):
+        return None
+    return Chain(tuple([fact for fact, _ in decoded]), encodings, staples)
+
+
+def stapled(entries: tuple[CertificateEntry, ...]) -> tuple[tuple[bytes, ...], tuple[WireError, ...]]:
+    """Return the OCSP responses beside the first certificate of a chain in TLS 1.3, and what is wrong with others."""
+    responses: list[bytes] = []
+    errors: list[WireError] = []
+    for extension in entries[0].extensions if entries else ():
+        if extension.extension_type == _STATUS_REQUEST:
+            try:
+                status = decode_extension(FROM_CERTIFICATE_ENTRY, _STATUS_REQUEST, extension.extension_data)
+            except WireError as error:
+                errors.append(error)
+                continue
+            response = getattr(status, "ocsp_response", None)
+            responses += [response] if response else []
+    return tuple(responses), tuple(errors)
 
 
 @cython.no_gc
@@ -131,13 +170,9 @@ class MessageDecoder:
             return None if self.read(event, RawPublicKey.read) is None else ()
         if event is None:
             return None
-        known = _flawless(event.body)
+        known = flawless(event.body, False)
         if known is not None:
-            facts, encodings = known
-            if self._evidence is not None:
-                for fact, encoding in zip(facts, encodings, strict=True):
-                    self._evidence.keep(fact.sha256, encoding)
-            return facts
+            return self.keep(known)
         message = self.read(event, CertificateMessage.read)
         if message is None:
             return None
@@ -145,6 +180,13 @@ class MessageDecoder:
         if not message.certificate_list and event.size > _EMPTY:
             return None
         return self.facts(message.certificate_list, event)
+
+    def keep(self, chain: Chain) -> tuple[Certificate, ...]:
+        """Keep the certificates of a chain as evidence, and return their facts."""
+        if self._evidence is not None:
+            for fact, encoding in zip(chain.facts, chain.encodings, strict=True):
+                self._evidence.keep(fact.sha256, encoding)
+        return chain.facts
 
     def request(self, event: HandshakeEvent | None) -> CertificateRequest | None:
         """Return the server's CertificateRequest before TLS 1.3."""

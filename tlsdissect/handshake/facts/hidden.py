@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Facts that encryption hides, for whoever has the keys.
 
 They stand beside the facts that anyone on the path can read, and change none of these.
@@ -5,19 +6,21 @@ They stand beside the facts that anyone on the path can read, and change none of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cython
 from msgspec.structs import replace
 
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
-from tlsdissect.handshake.events import new_event
-from tlsdissect.handshake.facts import endings, negotiation, timing
-from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
+from tlsdissect.handshake.events import HandshakeEvent, new_event
+from tlsdissect.handshake.facts import endings, negotiation
+from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder, flawless, stapled
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder
-from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
 from tlsdissect.handshake.facts.hellos import sni
 from tlsdissect.handshake.facts.text import text
+from tlsdissect.handshake.facts.timing import begin_of, milliseconds, round_trips
 from tlsdissect.handshake.opening import opened
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
 from tlsdissect.model.transcript import OpenedMessage
@@ -25,13 +28,7 @@ from tlsdissect.tls.certificate import Certificate as Certificate12
 from tlsdissect.tls.certificate import Certificate13, CertificateRequest13, CompressedCertificate
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, HandshakeType, Registry
 from tlsdissect.tls.codepoints import ExtensionType as Type
-from tlsdissect.tls.extensions import (
-    FROM_CERTIFICATE_ENTRY,
-    FROM_CERTIFICATE_REQUEST,
-    FROM_CLIENT,
-    FROM_SERVER,
-    decode,
-)
+from tlsdissect.tls.extensions import FROM_CERTIFICATE_REQUEST, FROM_CLIENT, FROM_SERVER, decode
 from tlsdissect.tls.handshake import decoder as message_decoder
 from tlsdissect.tls.messages import NewSessionTicket13, NewSessionTicketDraft
 from tlsdissect.tls.server_hello import EncryptedExtensions
@@ -41,14 +38,19 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from tlsdissect.handshake.encrypted_hello import InnerHello
-    from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.handshake.facts.exposure import Chain
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.opening import Opened
     from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple
 
-_CERTIFICATES = (HandshakeType.CERTIFICATE, HandshakeType.COMPRESSED_CERTIFICATE)
+_CLIENT, _SERVER = CLIENT, SERVER  # C integers, by the .pxd
+# Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
+_CERTIFICATE, _COMPRESSED = HandshakeType.CERTIFICATE, HandshakeType.COMPRESSED_CERTIFICATE
+_CERTIFICATE_REQUEST, _FINISHED = HandshakeType.CERTIFICATE_REQUEST, HandshakeType.FINISHED
+_ENCRYPTED_EXTENSIONS, _TICKET = HandshakeType.ENCRYPTED_EXTENSIONS, HandshakeType.NEW_SESSION_TICKET
+_TYPE_NAMES = Registry.HANDSHAKE_TYPES.names
+_ALPN = Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION
 _CLIENT_EXTENSIONS, _SERVER_EXTENSIONS = ExtensionDecoder(FROM_CLIENT), ExtensionDecoder(FROM_SERVER)
 
 
@@ -63,13 +65,13 @@ def with_hidden(
     if found is None:
         return result, ()
     keys.use(found.keys, found.keylog_keys, result.transport, result.stream)
-    decoder = _HiddenMessages(handshake, found, result, evidence)
+    decoder = _HiddenMessages(handshake, found, evidence)
     kept = handshake.log.recording is not None
     messages = tuple([_message(handshake, event, found.numbers.get(event)) for event in found.events]) if kept else ()
     return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages
 
 
-def _message(handshake: Handshake, event: HandshakeEvent, number: int | None) -> OpenedMessage:
+def _message(handshake: Handshake, event: HandshakeEvent, number: Any) -> OpenedMessage:
     """Return a message with its header, an alert without; `number` is the message's number in DTLS."""
     kind, data = event.handshake_type, event.body
     if kind is not None:
@@ -79,23 +81,30 @@ def _message(handshake: Handshake, event: HandshakeEvent, number: int | None) ->
     return OpenedMessage(handshake.side(event.sender), event.content_type, event.start, data)
 
 
+@cython.no_gc
+@cython.cclass
 class _HiddenMessages(MessageDecoder):
     """Decodes the messages that keys opened."""
 
-    def __init__(self, handshake: Handshake, found: Opened, seen: Connection, evidence: Evidence | None) -> None:
-        super().__init__(handshake, evidence)
-        self._opened = found
-        self._seen = seen
-        self._first: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
-        """The first message of each type of client and server."""
+    _opened: Opened
+    _first: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]]
+    """The first message of each type of client and server."""
+    _extensions: Extensions
+
+    def __init__(self, handshake: Handshake, found: Opened, evidence: Evidence | None) -> None:
+        MessageDecoder.__init__(self, handshake, evidence)
+        event: HandshakeEvent
+        firsts: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
         for event in found.events:
             if event.handshake_type is not None:
-                self._first[event.sender ^ handshake.client].setdefault(event.handshake_type, event)
+                firsts[event.sender ^ handshake.client].setdefault(event.handshake_type, event)
+        self._opened = found
+        self._first = firsts
         self._extensions = self._encrypted_extensions()
 
     def hidden(self) -> Hidden:
         """Return all facts."""
-        asked = self._event(SERVER, HandshakeType.CERTIFICATE_REQUEST)
+        asked = self._event(_SERVER, _CERTIFICATE_REQUEST)
         early_data = self._early_data()
         certificates, staple = self._server_certificates()
         facts = Hidden(
@@ -109,7 +118,7 @@ class _HiddenMessages(MessageDecoder):
             session_tickets=self._tickets(),
             messages=self._messages(),
             encrypted_extensions=None
-            if self._event(SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is None
+            if self._event(_SERVER, _ENCRYPTED_EXTENSIONS) is None
             else self._extensions.facts,
             early_data=early_data,
             round_trips=self._round_trips(early_data),
@@ -121,7 +130,7 @@ class _HiddenMessages(MessageDecoder):
     def _with_inner(self, facts: Hidden, inner: InnerHello) -> Hidden:
         """Return the facts with those of the inner ClientHello."""
         found = decode_extensions(_CLIENT_EXTENSIONS, inner.hello.extensions)
-        names = found.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+        names = found.get(_ALPN, "protocol_name_list")
         return replace(
             facts,
             ech=None if inner.accepted is None else "accepted" if inner.accepted else "rejected",
@@ -130,11 +139,13 @@ class _HiddenMessages(MessageDecoder):
             messages=None if self._opened.only_inner else facts.messages,
         )
 
-    def _event(self, side: int, kind: HandshakeType) -> HandshakeEvent | None:
+    @cython.cfunc
+    def _event(self, side: cython.longlong, kind: Any) -> HandshakeEvent | None:
         return self._first[side].get(kind)
 
+    @cython.cfunc
     def _encrypted_extensions(self) -> Extensions:
-        event = self._event(SERVER, HandshakeType.ENCRYPTED_EXTENSIONS)
+        event = self._event(_SERVER, _ENCRYPTED_EXTENSIONS)
         message = self.read(event, EncryptedExtensions.read)
         if event is None or message is None:
             return NOTHING
@@ -145,43 +156,44 @@ class _HiddenMessages(MessageDecoder):
 
     def _server_certificates(self) -> tuple[tuple[Certificate, ...] | None, OcspStaple | None]:
         """Return the server's chain in TLS 1.3 and the OCSP response for its first certificate."""
-        chain = self._chain13(SERVER) if self._handshake.log.tls13 else None
+        chain = self._chain13(_SERVER) if self._handshake.tls13 else None
         if chain is None:
             # A server without a certificate authenticates by a pre-shared key, which is visible.
             return None, None
-        staple = next(iter(chain.staples), None)
+        staple = chain.staples[0] if chain.staples else None
         return chain.certificates, None if staple is None else self.response(staple, chain.event)
 
     def _client_certificates(self) -> tuple[Certificate, ...] | None:
-        if self._handshake.log.tls13:
-            chain = self._chain13(CLIENT)
+        if self._handshake.tls13:
+            chain = self._chain13(_CLIENT)
             return None if chain is None else chain.certificates
         # A client that shows a certificate in a renegotiation.
-        event = self._event(CLIENT, HandshakeType.CERTIFICATE)
+        event = self._event(_CLIENT, _CERTIFICATE)
         message = self.read(event, Certificate12.read)
         return None if event is None or message is None else self.facts(message.certificate_list, event)
 
-    def _chain13(self, side: int) -> _Chain | None:
+    def _chain13(self, side: cython.longlong) -> _Chain | None:
         """Return a side's chain; of several Certificates of a client, the last that is not empty."""
-        chains = [
-            chain
-            for event in self._opened.events
-            if event.handshake_type in _CERTIFICATES
-            and event.sender ^ self._handshake.client == side
-            and (chain := self._certificate13(event)) is not None
-        ]
-        shown = [chain for chain in chains if chain.entries]
-        if not chains:
+        event: HandshakeEvent
+        chains: list[_Chain] = []
+        for event in self._opened.events:
+            kind = event.handshake_type
+            if event.sender ^ self._handshake.client == side and kind in (_CERTIFICATE, _COMPRESSED):
+                found = self._certificate13(event)
+                chains += [] if found is None else [found]
+        shown = [chain for chain in chains if chain.entries] or chains
+        if not shown:
             return None
-        chain = (shown or chains)[-1]
+        chain = shown[len(shown) - 1]
         if self._extensions.get(CERTIFICATE_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
             # A raw public key is sent instead of certificates (RFC 7250 section 3).
             return chain
-        return chain._replace(certificates=self.facts(chain.entries, chain.event))
+        known = None if chain.known is None else self.keep(chain.known)
+        return chain._replace(certificates=self.facts(chain.entries, chain.event) if known is None else known)
 
     def _certificate13(self, event: HandshakeEvent) -> _Chain | None:
         """Decode a Certificate of TLS 1.3, which may be compressed."""
-        if event.handshake_type == HandshakeType.COMPRESSED_CERTIFICATE:
+        if event.handshake_type == _COMPRESSED:
             compressed = self.read(event, CompressedCertificate.read)
             if compressed is None:
                 return None
@@ -193,40 +205,38 @@ class _HiddenMessages(MessageDecoder):
                 self.report("malformed_message", f"compressed_certificate: {error}", event)
                 return None
             event = new_event(
-                event.sender, event.content_type, HandshakeType.CERTIFICATE, len(body), body, event.frame, event.time,
+                event.sender, event.content_type, _CERTIFICATE, len(body), body, event.frame, event.time,
                 event.start, event.end, event.encrypted,
             )  # fmt: skip
+        known = flawless(event.body, True)
+        if known is not None:
+            return _Chain(event, known.encodings, known.staples, known)
         message = self.read(event, Certificate13.read)
         if message is None:
             return None
         entries = message.certificate_list
-        staples = []
-        for extension in entries[0].extensions if entries else ():
-            if extension.extension_type == Type.STATUS_REQUEST:
-                try:
-                    status = decode(FROM_CERTIFICATE_ENTRY, Type.STATUS_REQUEST, extension.extension_data)
-                except WireError as error:
-                    self.report("malformed_message", f"extension status_request: {error}", event)
-                    continue
-                response = getattr(status, "ocsp_response", None)
-                staples += [response] if response else []
-        return _Chain(event, tuple([entry.cert_data for entry in entries]), tuple(staples))
+        staples, errors = stapled(entries)
+        for wrong in errors:
+            self.report("malformed_message", f"extension status_request: {wrong}", event)
+        return _Chain(event, tuple([entry.cert_data for entry in entries]), staples)
 
     def _requested(self, asked: HandshakeEvent | None) -> bool | None:
         """Return whether the server asked for a certificate, unless it did so in the clear."""
         if asked is not None:
             return True
-        whole = self._handshake.log.tls13 and self._event(SERVER, HandshakeType.FINISHED) is not None
+        whole = self._handshake.tls13 and self._event(_SERVER, _FINISHED) is not None
         return False if whole else None
 
     def _request(self, asked: HandshakeEvent | None) -> CertificateRequest | None:
-        from tlsdissect.x509.names import name  # noqa: PLC0415
-
-        if not self._handshake.log.tls13:
+        if asked is None:
+            return None
+        if not self._handshake.tls13:
             return self.request(asked)
         message = self.read(asked, CertificateRequest13.read)
-        if asked is None or message is None:
+        if message is None:
             return None
+        from tlsdissect.x509.names import name  # noqa: PLC0415
+
         bodies: dict[int, Struct | None] = {}
         for extension in message.extensions:
             try:
@@ -245,18 +255,18 @@ class _HiddenMessages(MessageDecoder):
         )
 
     def _alpn(self) -> str | None:
-        names = self._extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+        names = self._extensions.get(_ALPN, "protocol_name_list")
         return text(names[0]) if names else None
 
     def _reads_data_of(self, *sides: str) -> bool:
         """Return whether the keys of application data opened something of these sides of TLS 1.3."""
-        found = {label.partition("_TRAFFIC_SECRET_")[0] for label in self._opened.labels}
-        return found.issuperset(sides)
+        labels: tuple[str, ...] = self._opened.labels
+        return {label.partition("_TRAFFIC_SECRET_")[0] for label in labels}.issuperset(sides)
 
     def _alerts(self) -> tuple[Alert, ...] | None:
         """Return the alerts that were sent encrypted; None if there may be some, but not where the keys open."""
         found = endings.named_alerts(self._handshake, self._opened.events)
-        if self._handshake.log.tls13:
+        if self._handshake.tls13:
             whole = self._reads_data_of("CLIENT", "SERVER")
         else:
             whole = not self._opened.failed and not self._handshake.log.unkept
@@ -264,47 +274,46 @@ class _HiddenMessages(MessageDecoder):
 
     def _tickets(self) -> tuple[HiddenTicket, ...] | None:
         """Return the tickets of TLS 1.3; None if the keys do not open what the server sent after the handshake."""
-        if not (self._handshake.log.tls13 and self._reads_data_of("SERVER")):
+        if not (self._handshake.tls13 and self._reads_data_of("SERVER")):
             return None
-        tickets = []
-        layout = message_decoder(HandshakeType.NEW_SESSION_TICKET, self._handshake.log.version)
+        event: HandshakeEvent
+        tickets: list[HiddenTicket] = []
+        layout = message_decoder(_TICKET, self._handshake.log.version)
         for event in self._opened.events:
-            if event.handshake_type == HandshakeType.NEW_SESSION_TICKET:
+            if event.handshake_type == _TICKET:
                 message = None if layout is None else self.read(event, layout.read)
-                if isinstance(message, NewSessionTicket13 | NewSessionTicketDraft):
-                    tickets.append(
-                        HiddenTicket(message.ticket_lifetime, len(message.ticket), message.ticket.hex(), event.frame)
-                    )
+                if isinstance(message, (NewSessionTicket13, NewSessionTicketDraft)):
+                    ticket = message.ticket
+                    tickets.append(HiddenTicket(message.ticket_lifetime, len(ticket), ticket.hex(), event.frame))
         return tuple(tickets)
 
     def _messages(self) -> tuple[Message, ...]:
         """Return the messages and alerts in order."""
-        handshake = self._handshake
-        begin, start = timing.begin_of(handshake)
+        handshake: Handshake = self._handshake
+        begin, start = begin_of(handshake)
         return tuple([
             Message(
                 handshake.side(event.sender),
-                "alert" if event.handshake_type is None else Registry.HANDSHAKE_TYPES.names[event.handshake_type],
+                "alert" if event.handshake_type is None else _TYPE_NAMES[event.handshake_type],
                 event.size,
                 event.frame,
-                timing.milliseconds(begin, start, event.frame, event.time),
+                milliseconds(begin, start, event.frame, event.time),
             )
             for event in self._opened.events
         ])  # fmt: skip
 
     def _early_data(self) -> str | None:
         """Return what the server said of early data (RFC 8446 section 4.2.10)."""
-        shown = self._event(SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is not None
+        shown = self._event(_SERVER, _ENCRYPTED_EXTENSIONS) is not None
         if not shown or not negotiation.infers_early_data(self._handshake):
             return None
         return "accepted" if Type.EARLY_DATA in self._extensions.bodies else "rejected"
 
-    def _round_trips(self, early_data: str | None) -> int | None:
+    def _round_trips(self, early_data: str | None) -> Any:
         """Return the round trips of a finished handshake, where they depend on early data."""
-        if early_data is None or self._event(CLIENT, HandshakeType.FINISHED) is None:
+        if early_data is None or self._event(_CLIENT, _FINISHED) is None:
             return None
-        count: int | None = timing.round_trips(self._handshake, early_data, True)
-        return count
+        return round_trips(self._handshake, early_data, True)
 
     def _failures(self) -> tuple[Problem, ...]:
         """Report the records that did not open, and those that were not kept."""
@@ -331,4 +340,6 @@ class _Chain(NamedTuple):
     """The certificates or raw public keys."""
     staples: tuple[bytes, ...]
     """The OCSP responses of the first entry."""
+    known: Chain | None = None
+    """Their facts, if nothing is wrong with them."""
     certificates: tuple[Certificate, ...] = ()
