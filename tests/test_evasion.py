@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mangle import ETHERNET, IPV6, Segment, ethernet, ip6, pcap, pieces, segments
 from recorded import ROOT, facts, kept
+from test_conflicting_segments import RIGHT, STARTED, WRONG, over_ip4, over_ip6
 from tlswriting import extension, message, record, sized
 
 import tlsdissect
+from tlsdissect.flows.flow import MAX_ANSWERS
 from tlsdissect.flows.table import MAX_FORMER
 from tlsdissect.handshake.segments import MAX_CONFLICTS, MAX_SEGMENTS, UNCOMPARED
 from tlsdissect.pipeline import Reading
@@ -215,6 +217,110 @@ def test_a_hello_in_many_segments_behind_a_fin(tmp_path: Path) -> None:
     fin = replace(hello, flags=FIN | ACK, payload=b"")
     sent = [*SENT[:HELLO], fin, *pieces(hello, 1), *SENT[HELLO + 1 :]]
     assert same(read(tmp_path / "a.pcap", sent), "dropped_segment")
+
+
+FORGED = {
+    "FINs": lambda at: [ending(CLIENT, at, FIN), ending(SERVER, at, FIN)],
+    "FINs with acknowledgements": lambda at: [
+        ending(CLIENT, at, FIN),
+        replace(ending(SERVER, at, FIN), acknowledged=ending(CLIENT, at, FIN).sequence + 1),
+        replace(
+            ending(CLIENT, at, ACK),
+            sequence=ending(CLIENT, at, ACK).sequence + 1,
+            acknowledged=ending(SERVER, at, ACK).sequence + 1,
+        ),
+    ],
+    "RST of the client": lambda at: [ending(CLIENT, at, RST)],
+    "RST of the server": lambda at: [ending(SERVER, at, RST)],
+    "RSTs": lambda at: [ending(CLIENT, at, RST), ending(SERVER, at, RST)],
+}
+
+
+def ending(side: Segment, at: int, flags: int) -> Segment:
+    """A segment without data at a side's place after so many packets of the sample."""
+    ends = {one.ports: one.sequence + len(one.payload) + bool(one.flags & SYN) for one in SENT[:at]}
+    other = SERVER if side is CLIENT else CLIENT
+    numbers = {"sequence": ends[side.ports], "acknowledged": ends[other.ports]}
+    return replace(side, time=SENT[at].time, flags=flags | ACK, payload=b"", options=b"", **numbers)
+
+
+@pytest.mark.parametrize("at", range(HELLO, 9))
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_closes_a_connection_that_continues_was_dropped(tmp_path: Path, at: int, forged: str) -> None:
+    """Its numbers are those that the receiver expects, but the packets did not reach it."""
+    closing = FORGED[forged](at)
+    connection = read(tmp_path / "a.pcap", [*SENT[:at], *closing, *SENT[at:]])
+    assert same(connection, "dropped_segment")
+    assert connection["problems"][0]["frame"] in {at + 1, at + 2}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_pause_after_what_closes_a_connection_hides_nothing(tmp_path: Path, forged: str) -> None:
+    """A connection that was closed is over after a minute; one without payload is not if it goes on."""
+    later = [replace(one, time=one.time + 61 * 10**6) for one in SENT[HELLO:]]
+    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], *FORGED[forged](HELLO), *later])
+    assert same(connection, "dropped_segment")
+
+
+@pytest.mark.parametrize("times", [1, MAX_ANSWERS + 9])
+@pytest.mark.parametrize("ahead", [123_456_789, 2**31 + 5, -70_000, 50, 1])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("keep", [True, False])
+def test_of_several_syn_acks_the_acknowledged_one_counts(
+    tmp_path: Path, times: int, ahead: int, first: bool, keep: bool
+) -> None:
+    forged = [replace(SERVER, sequence=(SERVER.sequence + ahead * (1 + number)) % 2**32) for number in range(times)]
+    path = tmp_path / "a.pcap"
+    connection = read(path, [CLIENT, *forged, *SENT[1:]] if first else [*SENT[:2], *forged, *SENT[2:]])
+    assert same(connection, *["dropped_segment"] * (not first))
+    if keep:
+        [told] = kept(path)
+        assert (told.sni, told.outcome) == (PLAIN["sni"], PLAIN["outcome"])
+
+
+def test_a_forged_acknowledgement_of_a_forged_syn_ack_hides_nothing(tmp_path: Path) -> None:
+    forged = replace(SERVER, sequence=SERVER.sequence + 1000)
+    taken = replace(SENT[2], acknowledged=forged.sequence + 1)
+    for sent in (
+        [*SENT[:2], forged, taken, *SENT[2:]],
+        [CLIENT, forged, taken, *SENT[1:]],
+        [*SENT[:4], taken, *SENT[4:]],
+    ):
+        assert read(tmp_path / "a.pcap", sent)["sni"] == PLAIN["sni"]
+        assert read(tmp_path / "a.pcap", sent)["cipher_suite"] == PLAIN["cipher_suite"]
+
+
+def test_bytes_after_a_fin_are_read_where_nothing_of_the_other_side_is_captured(tmp_path: Path) -> None:
+    """Their sender would send none after a FIN of its own."""
+    fin = ending(CLIENT, HELLO, FIN)
+    sent = [one for one in [*SENT[:HELLO], fin, *SENT[HELLO:]] if one.ports == CLIENT.ports]
+    connection = read(tmp_path / "a.pcap", sent)
+    assert connection["sni"] == PLAIN["sni"]
+    assert [problem["code"] for problem in connection["problems"]] == ["dropped_segment"]
+
+
+# ---------------------------------------------------------------- wrong checksums of segments without data
+
+
+@pytest.mark.parametrize("flags", [FIN, RST])
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+@pytest.mark.parametrize(("others", "dropped"), [(RIGHT, True), (WRONG, False), (STARTED, False)])
+@pytest.mark.parametrize("wrap", [over_ip4, over_ip6])
+def test_a_fin_or_rst_with_a_wrong_checksum_is_dropped_if_its_sender_has_right_ones(
+    tmp_path: Path, flags: int, side: Segment, others: str, dropped: bool, wrap: Any
+) -> None:
+    """Where the network card computes them after the capture, all of a sender are wrong, or begun."""
+    at = 6
+    end = (ending(side, at, flags), WRONG if dropped else others)
+    sent = [*((one, others) for one in SENT[:at]), end, (ending(side, at, ACK), others)]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap([(one.time, wrap(one, what)) for one, what in sent], ETHERNET))
+    [connection] = facts(path)
+    found = [problem["frame"] for problem in connection["problems"] if problem["code"] == "dropped_segment"]
+    name = "client" if side is CLIENT else "server"
+    assert (found, connection["closure"][name]) == (
+        ([at + 1], None) if dropped else ([], "fin" if flags & FIN else "rst")
+    )
 
 
 # ---------------------------------------------------------------- first bytes that come twice

@@ -123,9 +123,16 @@ def test_a_close_ends_a_conversation_in_which_nothing_was_said() -> None:
     rows = [
         {"flags": SYN, "seq": 1, "time": 0},
         back(flags=RST | ACK, seq=0, ack=2, time=1),
-        {"seq": 2, "time": 400_000 * SECOND, "length": 3},
+        {"seq": 2, "time": 400_000 * SECOND},
     ]
     assert run(rows) == [(0, 1, 2, 0, 0, 1)]
+
+
+def test_a_connection_without_payload_was_not_closed_if_payload_comes_later() -> None:
+    """What closed it did not reach the receiver, or was forged."""
+    for closing in ([back(flags=RST | ACK, seq=0, ack=2)], [{"flags": FIN | ACK, "seq": 2}, back(flags=FIN | ACK)]):
+        rows = [{"flags": SYN, "seq": 1, "time": 0}, *closing, {"seq": 2, "time": 400 * SECOND, "length": 3}]
+        assert run(rows) == [(0, 1, len(rows), 3, 0, 400 * SECOND)]
 
 
 def test_each_shard_counts_the_late_packets_of_its_own() -> None:

@@ -25,3 +25,5 @@ cdef class Packet:
     cpdef bytes captured_payload(self)
     cpdef long long hop_limit(self)
     cpdef bint checksum_is_right(self)
+    cpdef bint checksum_is_begun(self)
+    cpdef bint checksum_is_wrong(self)

@@ -137,3 +137,24 @@ class Packet:
         # Modulo 2**16 - 1, a large integer is the one's complement sum of its 16-bit words: exact, and done in C.
         total = int.from_bytes(addresses + tail + segment + bytes(len(segment) % 2), "big") % 0xFFFF
         return total == 0
+
+    @cython.ccall
+    def checksum_is_begun(self) -> cython.bint:
+        """Return whether TCP's checksum is that of the pseudo-header alone, with or without the length.
+
+        The network card is to complete it after the capture.
+        """
+        begun: cython.longlong = u16(self.data, self.transport + 16)
+        size: cython.longlong = self.payload + self.captured - self.transport
+        pseudo = int.from_bytes(self.endpoints[: len(self.endpoints) - 4], "big") + self.protocol
+        return (begun - pseudo) % 0xFFFF == 0 or (begun - pseudo - size) % 0xFFFF == 0
+
+    @cython.ccall
+    def checksum_is_wrong(self) -> cython.bint:
+        """Return whether TCP's checksum is wrong; False if it is only begun, or bytes of the segment are missing."""
+        data: bytes = self.data
+        if self.captured < self.length or self.payload - self.transport < 20:
+            return False
+        if self.payload - self.transport != (data[self.transport + 12] >> 4) * 4:
+            return False
+        return not self.checksum_is_right() and not self.checksum_is_begun()

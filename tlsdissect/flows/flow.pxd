@@ -39,8 +39,11 @@ cdef class TcpSide:
     cdef readonly long long sent
     cdef readonly long long window
     cdef readonly long long shift
-    cdef readonly long long challenged_next
-    cdef readonly long long challenged_peer_next
+    cdef readonly long long reset_next
+    cdef readonly long long suspect
+    cdef readonly long long witnesses
+    cdef readonly tuple answers
+    cdef readonly long long other_answer
     cpdef object begin(self, long long sequence)
     cpdef long long offset(self, long long sequence)
     cpdef object reach(self, long long sequence)
@@ -70,6 +73,10 @@ cdef class Flow(Totals):
     cdef readonly TcpSide other
     cdef readonly TcpHandshake handshake
     cdef readonly long long rst_clock
+    cdef readonly bint doubted
+    cdef readonly long long resets
+    cdef readonly long long first_reset
+    cdef readonly long long reset_time
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced
@@ -93,10 +100,17 @@ cdef class Flow(Totals):
     cdef object _end(self, TcpSide me, object fin, long long clock)
     cdef object _forget_resets(self)
     cdef object _reopen(self, TcpSide me)
+    cdef object _suspect(self, TcpSide me, Packet packet)
+    cdef object _add_answer(self, TcpSide me, long long frame, long long sequence)
+    cdef object _judge(self, TcpSide me, TcpSide peer, Packet packet)
+    cdef object _choose_answer(self, TcpSide me, long long first)
+    cdef object _drop_resets(self)
+    cdef object _drop_suspect(self, TcpSide me)
+    cdef object _drop_fin(self, TcpSide me)
+    cpdef object continue_after_end(self)
     cdef object _drop(self, long long frame)
     cdef bint _reset(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef long long _effect(self, TcpSide me, TcpSide peer, Packet packet, long long sender)
 
 
 cdef bint _is_of_earlier_connection(TcpSide me, TcpSide peer, Packet packet)
-cdef object _discard_challenged_reset(TcpSide me, TcpSide peer, long long acknowledgement)

@@ -45,6 +45,10 @@ _MAX_WINDOW = 1 << 30
 """Octets of the largest window (RFC 7323 section 2.3)."""
 _IN_FLIGHT = 1 << 24
 """Octets that are never in flight together, if the window is not known."""
+MAX_WITNESSES = 16
+"""Segments of a side whose checksums are verified after a FIN or RST with a wrong one, until one is right."""
+MAX_ANSWERS = 16
+"""SYN-ACKs of a connection with different numbers that are remembered until one is acknowledged."""
 _DROPPED, _CHALLENGED, _RESETS = 0, 1, 2
 """Effects of a RST (RFC 9293 section 3.10.7.4): dropped; answered by a challenge ACK in newer stacks; reset."""
 
@@ -109,17 +113,25 @@ class TcpSide:
     challenged: Signal | None
     """Its first RST in the window but after everything that it had sent.
 
-    None again once later packets show that it was dropped.
+    Both are None again once later packets show that they were dropped.
     """
-    challenged_next: cython.longlong
-    """`next` when `challenged` was captured."""
-    challenged_peer_next: cython.longlong
-    """`next` of the other side when `challenged` was captured."""
+    reset_next: cython.longlong
+    """`next` at the latest RST of either side."""
+    suspect: cython.longlong
+    """The frame of its latest FIN or RST with a wrong checksum, until that is judged; else UNKNOWN."""
+    witnesses: cython.longlong
+    """Segments after it whose checksums were verified."""
+    answers: tuple[int, ...]
+    """Sequence numbers of its first byte by other SYN-ACKs than the one that counts, until it sends bytes."""
+    other_answer: cython.longlong
+    """The frame of the latest SYN-ACK with another number."""
 
     def __init__(self) -> None:
         self.isn = self.first = self.acknowledged = self.next = UNKNOWN
         self.sent = 0
-        self.window = self.shift = self.challenged_next = self.challenged_peer_next = UNKNOWN
+        self.window = self.shift = self.reset_next = self.suspect = self.other_answer = UNKNOWN
+        self.witnesses = 0
+        self.answers = ()
         self.seen = False
         self.fin_clock = NEVER
         self.fin_frame = self.fin_place = UNKNOWN
@@ -279,6 +291,14 @@ class Flow(Totals):
     handshake: TcpHandshake
     rst_clock: cython.longlong
     """The clock at the first RST; NEVER before that."""
+    doubted: cython.bint
+    """Whether later packets may show that a RST, FIN or SYN-ACK was dropped."""
+    resets: cython.longlong
+    """RSTs that later packets may show to have been dropped."""
+    first_reset: cython.longlong
+    """The frame of the first of them."""
+    reset_time: cython.longlong
+    """The time of the latest of them."""
     due: cython.longlong
     """The clock after which the flow is over; PAST once it was returned as over."""
     queued: cython.longlong
@@ -307,6 +327,9 @@ class Flow(Totals):
         self.other = TcpSide()
         self.handshake = TcpHandshake()
         self.rst_clock = NEVER
+        self.doubted = False
+        self.resets = self.first_reset = 0
+        self.reset_time = NO_TIME
         self.due = NEVER
         self.queued = NEVER
         self.replaced = False
@@ -403,6 +426,8 @@ class Flow(Totals):
         self.add(packet)
         if flags & _RST:
             return self._reset(me, peer, packet, clock, sender)
+        if self.doubted:
+            self._judge(me, peer, packet)
         if _is_of_earlier_connection(me, peer, packet):
             self._drop(packet.frame)
             return False
@@ -422,8 +447,6 @@ class Flow(Totals):
             if self.handshake.ack == _NO_TIME and not flags & _SYN:
                 of_syn: cython.bint = packet.acknowledgement == peer.first
                 self.handshake.acknowledge(sender, packet.time, of_syn, packet.acknowledgement)
-            if me.challenged is not None or peer.challenged is not None:
-                _discard_challenged_reset(me, peer, packet.acknowledgement)
         return True
 
     @cython.cfunc
@@ -438,6 +461,8 @@ class Flow(Totals):
             if not packet.flags & _ACK and self.payload_bytes == packet.length:
                 self._forget_resets()
             # Of several SYNs with different numbers, the last one that is not acknowledged yet counts.
+            if me.first != sequence and me.first != _UNKNOWN and packet.flags & _ACK:
+                self._add_answer(me, packet.frame, sequence)
             if me.first != sequence and (me.first == _UNKNOWN or me.acknowledged == _UNKNOWN):
                 me.begin(sequence)
             if me.first == sequence:
@@ -445,11 +470,13 @@ class Flow(Totals):
             self.handshake.add_syn(sender, packet.flags, packet.time, sequence)
         if packet.flags & _FIN:
             fin = Signal(packet.frame, end)
+            self._suspect(me, packet)
             if me.next != _UNKNOWN and difference(sequence, me.next) > peer.open_window(me):
                 if me.far_fin is None:
                     me.far_fin = fin
                 return me.next
             self._end(me, fin, clock)
+            self.doubted = self.doubted or not peer.seen
             end = add(end, 1)
         return end
 
@@ -468,14 +495,13 @@ class Flow(Totals):
     def _reopen(self, me: TcpSide) -> None:
         """Discard a FIN if the other side acknowledges bytes that were sent in its place: it was dropped."""
         if difference(me.acknowledged, me.fin_place) > 1 and difference(me.next, me.acknowledged) >= 0:
-            self._drop(me.fin_frame)
-            me.fin_clock = NEVER
-            me.fin = None
+            self._drop_fin(me)
 
     @cython.cfunc
     def _forget_resets(self) -> None:
         """Forget the RSTs before a SYN without earlier payload: it is a new attempt (RFC 9293 section 3.5.1)."""
         self.rst_clock = NEVER
+        self.resets = 0
         self.one.rst = self.one.challenged = self.other.rst = self.other.challenged = None
 
     @cython.cfunc
@@ -493,6 +519,13 @@ class Flow(Totals):
                 self.handshake.acknowledge(sender, packet.time, False, packet.acknowledgement)
         # Text in a RST is not stream data (RFC 9293 section 3.5.3).
         signal = Signal(packet.frame, packet.sequence)
+        self.doubted = True
+        if self.resets == 0:
+            self.first_reset = packet.frame
+        self.resets += 1
+        self.reset_time = packet.time
+        self.one.reset_next, self.other.reset_next = self.one.next, self.other.next
+        self._suspect(me, packet)
         if effect == _RESETS:
             self.rst_clock = min(self.rst_clock, clock)
         if self.interest == _HELLOS:
@@ -502,8 +535,100 @@ class Flow(Totals):
                 me.rst = signal
         elif me.challenged is None:
             me.challenged = signal
-            me.challenged_next, me.challenged_peer_next = me.next, peer.next
         return True
+
+    @cython.cfunc
+    def _suspect(self, me: TcpSide, packet: Packet) -> None:
+        """Suspect a FIN or RST without data if its checksum is wrong: its receiver drops it (RFC 9293 section 3.1).
+
+        That is evidence only once another segment of its sender has a right one: else a network card may compute them.
+        """
+        if packet.length == 0 and packet.checksum_is_wrong():
+            me.suspect = packet.frame
+            me.witnesses = 0
+            self.doubted = True
+
+    @cython.cfunc
+    def _add_answer(self, me: TcpSide, frame: cython.longlong, sequence: cython.longlong) -> None:
+        """Remember a SYN-ACK with another number: the acknowledgement of one shows which was not dropped."""
+        other: cython.longlong = sequence if me.acknowledged != _UNKNOWN else me.first
+        if me.sent == 0 and other not in me.answers and len(me.answers) < MAX_ANSWERS:
+            me.answers = (*me.answers, other)
+            me.other_answer = frame
+            self.doubted = True
+
+    @cython.cfunc
+    def _judge(self, me: TcpSide, peer: TcpSide, packet: Packet) -> None:
+        """Undo a RST, FIN or SYN-ACK if a packet shows that its receiver dropped it."""
+        flags: cython.longlong = packet.flags
+        number: cython.longlong = packet.acknowledgement
+        if flags & _ACK and self.resets and packet.time >= self.reset_time:
+            # Both sides go on: one acknowledges bytes that the other sent after the RST.
+            rst: Signal | None = peer.challenged
+            beyond: cython.bint = peer.reset_next != _UNKNOWN and difference(number, peer.reset_next) > 0
+            if beyond and (rst is None or number != rst.end):
+                self._drop_resets()
+        if me.suspect != _UNKNOWN:
+            me.witnesses += 1
+            if packet.captured == packet.length and packet.checksum_is_right():
+                self._drop_suspect(me)
+            elif me.witnesses >= MAX_WITNESSES:
+                me.suspect = UNKNOWN
+        if flags & _SYN:
+            return
+        if not peer.seen and me.fin_clock != _NEVER and packet.length > 0:
+            # Without the other side's acknowledgements: a sender whose FIN it was sends nothing after it.
+            end: cython.longlong = add(packet.sequence, packet.length)
+            if difference(end, me.fin_place) > 1:
+                self._drop_fin(me)
+        if flags & _ACK and peer.sent == 0 and number in peer.answers:
+            self._choose_answer(peer, number)
+        if packet.length > 0 and me.sent == 0 and packet.sequence in me.answers:
+            self._choose_answer(me, packet.sequence)
+
+    @cython.cfunc
+    def _choose_answer(self, me: TcpSide, first: cython.longlong) -> None:
+        """Begin the stream of a side where the SYN-ACK says that was not dropped."""
+        self._drop(me.other_answer)
+        me.answers = (*[one for one in me.answers if one != first], me.first)
+        me.begin(first)
+
+    @cython.cfunc
+    def _drop_resets(self) -> None:
+        """Undo all RSTs: they were dropped."""
+        self._drop(self.first_reset)
+        self.dropped += self.resets - 1
+        self._forget_resets()
+
+    @cython.cfunc
+    def _drop_suspect(self, me: TcpSide) -> None:
+        """Undo a FIN or RST with a wrong checksum."""
+        rst: Signal | None = me.reset
+        if me.fin_clock != _NEVER and me.fin_frame == me.suspect:
+            self._drop_fin(me)
+        elif rst is not None and rst.frame == me.suspect:
+            self._drop_resets()
+        elif me.far_fin is not None and me.far_fin.frame == me.suspect:
+            me.far_fin = None
+            self._drop(me.suspect)
+        me.suspect = UNKNOWN
+
+    @cython.cfunc
+    def _drop_fin(self, me: TcpSide) -> None:
+        """Undo a FIN: it was dropped."""
+        self._drop(me.fin_frame)
+        me.fin_clock = NEVER
+        me.fin = None
+
+    @cython.ccall
+    def continue_after_end(self) -> None:
+        """Undo what closed the connection: it goes on later than a connection that was closed may."""
+        if self.resets:
+            self._drop_resets()
+        if self.one.fin_clock != _NEVER:
+            self._drop_fin(self.one)
+        if self.other.fin_clock != _NEVER:
+            self._drop_fin(self.other)
 
     @cython.cfunc
     def _drop(self, frame: cython.longlong) -> None:
@@ -553,25 +678,3 @@ def _is_of_earlier_connection(me: TcpSide, peer: TcpSide, packet: Packet) -> cyt
     if me.first != _UNKNOWN and not flags & _SYN and me.offset(add(packet.sequence, packet.length)) < -1:
         return True
     return flags & _ACK != 0 and peer.first != _UNKNOWN and peer.offset(packet.acknowledgement) < 0
-
-
-@cython.cfunc
-def _discard_challenged_reset(me: TcpSide, peer: TcpSide, acknowledgement: cython.longlong) -> None:
-    """Discard a challenged RST after which the connection continues.
-
-    Its sender acknowledges bytes that were sent after the RST, or the other side acknowledges its sender's later bytes.
-    """
-    if (
-        me.challenged is not None
-        and me.challenged_peer_next != _UNKNOWN
-        and difference(acknowledgement, me.challenged_peer_next) > 0
-    ):
-        me.challenged = None
-    rst: Signal | None = peer.challenged
-    if (
-        rst is not None
-        and peer.challenged_next != _UNKNOWN
-        and difference(acknowledgement, peer.challenged_next) > 0
-        and acknowledgement != rst.end
-    ):
-        peer.challenged = None

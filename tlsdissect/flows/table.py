@@ -197,9 +197,11 @@ class FlowTable:
         self.sender = sender
         self.stream = flow.stream
         if clock > flow.due and not self._has_no_timeout(flow):
-            if flow.stream % self._of == self._number:
-                self.late += 1
-            return None
+            if packet.length > 0 and not flow.replaced and (flow.payload_bytes == 0 or flow.interest == _HELLOS):
+                flow.continue_after_end()
+            else:
+                self.late += flow.stream % self._of == self._number
+                return None
         if packet.quoted:
             return None
         counts: cython.bint = flow.count(packet, clock, sender)

@@ -277,9 +277,11 @@ class Connections:
         tracker: Tracker | None = flow.follower
         if tracker is not None:
             tracker.limited = tracker.limited or ended.evicted
-            log = self._conclude(tracker, min(ended.due, self._flows.clock))
+            log = self._conclude(tracker, min(ended.due, self._flows.clock, tracker.closed_clock()))
         else:
             log = self._waiting.take(flow.stream)
+            if log is not None and flow.dropped + flow.unanswered() > log.dropped:
+                _amend(log, flow)
         if log is not None:
             return self._results(ended.due, NEVER, self._connection(flow, log))
         if self._flows.has(flow) and flow.packets:
@@ -306,8 +308,8 @@ class Connections:
             return False
         known = flow.follower
         if known is None:
-            # A packet without payload needs no tracker, unless both sides end without any.
-            if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
+            # A packet without payload needs no tracker.
+            if packet.length == 0 and not self._keeps:
                 return False
             tracker = Tracker(
                 self._budget,
@@ -472,6 +474,10 @@ class Connections:
 
     def _give_up(self, tracker: Tracker) -> None:
         """Stop following a flow: emit its connection or let it wait; without one, only a hello matters from now on."""
+        if tracker.closed_clock() != NEVER:
+            tracker.flow.interest = Interest.NOTHING
+            self._wait(tracker)
+            return
         self.given_up += 1
         tracker.limited = True
         last_frame = None if self._early is None else self._early.forget(tracker.flow.stream)
@@ -486,6 +492,15 @@ class Connections:
 def _order(due: tuple[int, int, ReadingEvent | Ended]) -> tuple[int, int, int, int]:
     clock, frame, event = due
     return clock, frame, TRANSPORTS.index(event.transport), event.stream
+
+
+def _amend(log: LoggedHandshake, flow: Flow) -> None:
+    """Add to a log what was dropped after it, and remove what closed the connection if that was dropped."""
+    log.dropped, log.first_dropped = flow.dropped + flow.unanswered(), flow.first_drop()
+    for number, direction in enumerate(log.directions):
+        side = flow.side(number)
+        direction.fin = None if side.fin is None else direction.fin
+        direction.rst = None if side.reset is None else direction.rst
 
 
 def _touched(tracker: Tracker, damage: Sequence[Damage]) -> list[Damage]:

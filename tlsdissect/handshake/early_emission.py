@@ -102,6 +102,7 @@ class EarlyEmission:
         refused = tracker.decided_frame != UNKNOWN and _may_be_refused(tracker)
         if (
             tracker.state == Interest.NOTHING
+            or tracker.closed_clock() != NEVER
             or (tracker.decided_frame != UNKNOWN and not refused)
             or _is_cut_off(tracker)
         ):

@@ -11,7 +11,7 @@ cdef class DirectionSummary:
     cdef readonly long long isn
     cdef public object acked
     cdef public object fin
-    cdef readonly object rst
+    cdef public object rst
     cdef readonly long long payload
     cdef readonly long long first_frame
     cdef readonly long long first_hole
@@ -51,8 +51,8 @@ cdef class LoggedHandshake:
     cdef readonly long long opener
     cdef readonly tuple tcp_times
     cdef public bint two_sided
-    cdef readonly long long dropped
-    cdef readonly long long first_dropped
+    cdef public long long dropped
+    cdef public long long first_dropped
     cdef readonly object before
     cdef public bint given_up
     cdef readonly bint unordered

@@ -15,6 +15,7 @@ cdef long long _SYN
 cdef long long _ACK
 cdef long long _RST
 cdef long long _UNKNOWN
+cdef long long _NEVER
 cdef long long _PLAIN
 cdef long long _FOLLOWED_BYTES
 
@@ -58,6 +59,7 @@ cdef class Tracker:
     cdef bint _decide(self, long long frame)
     cdef bint _is_too_long(self)
     cdef bint _mark_as_tls(self, long long frame)
+    cpdef long long closed_clock(self)
     cdef bint _is_closed(self)
     cpdef bint finish(self)
     cpdef LoggedHandshake logged(self, long long until, object damage)

@@ -7,7 +7,7 @@ Goal: log the handshake from the packets as they are captured, and stop looking 
     PACKETS -> RECORDS    the handshake is decided, or longer than FOLLOWED_BYTES or MAX_PROTECTED allow
     PACKETS -> HELLOS     TLS cannot follow the payload so far, or it exceeds UPGRADE_BYTES
     HELLOS  -> PACKETS    a segment begins with a hello: both directions are read anew from there
-    any     -> NOTHING    both sides have sent a FIN, and no bytes before it are missing
+    RECORDS -> NOTHING    both sides have sent a FIN, and no bytes before it are missing
 
 Payload is read at once. Sorting packets by time first was rejected: it would delay a live capture and copy the packets
 of all flows, while captures out of order are few. Instead, `Segments` keeps the packets of an undecided handshake, and
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
+from tlsdissect.flows.flow import ACK, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
@@ -66,7 +66,7 @@ UPGRADE_BYTES = 1 << 16
 
 # C integers, by the .pxd.
 _PACKETS, _RECORDS, _HELLOS, _NOTHING = Interest.PACKETS, Interest.RECORDS, Interest.HELLOS, Interest.NOTHING
-_SYN, _ACK, _RST, _UNKNOWN = SYN, ACK, RST, UNKNOWN
+_SYN, _ACK, _RST, _UNKNOWN, _NEVER = SYN, ACK, RST, UNKNOWN, NEVER
 _PLAIN, _FOLLOWED_BYTES = PLAIN, FOLLOWED_BYTES
 _NOBODY: frozenset[int] = frozenset()
 
@@ -235,6 +235,9 @@ class Tracker:
             unacknowledged: cython.bint = direction.tcp.acknowledged == _UNKNOWN
             if direction.tcp.first == sequence and (not direction.assembler.started or unacknowledged):
                 direction = self._begin(sender, sequence)
+        if self.flow.doubted:
+            self._follow_answers()
+            direction, other = self.directions[sender], self.directions[1 - sender]
         if flags & _ACK and (other.unplaced or other.late or other.doubtful is not None):
             self._add_records(1 - sender, other.acknowledge(), _UNKNOWN)
         if flags & _RST:
@@ -248,7 +251,8 @@ class Tracker:
                 self._search(segment)
             else:
                 self._add_records(sender, direction.add(segment), segment.acknowledgement)
-        if direction.tcp.fin is not None and other.tcp.fin is not None and self._is_closed():
+        # An undecided handshake may continue, if what closed it was dropped.
+        if self.decided_frame != _UNKNOWN and direction.tcp.fin is not None and self._is_closed():
             self.state = _NOTHING
         return True
 
@@ -411,6 +415,13 @@ class Tracker:
             direction.reader.keeps = self.log.keeps
         return True
 
+    def _follow_answers(self) -> None:
+        """Begin each direction where the SYN-ACK says that was not dropped."""
+        for sender, direction in enumerate(self.directions):
+            first = direction.tcp.first
+            if direction.payload == 0 and direction.tcp.answers and direction.assembler.started:
+                self._begin(sender, first)
+
     def _begin(self, sender: cython.longlong, sequence: cython.longlong) -> Direction:
         """Begin a direction after its SYN: earlier bytes belong to an earlier connection."""
         direction = self.directions[sender]
@@ -429,17 +440,21 @@ class Tracker:
         resets = [direction.rst.frame for direction in self.directions if direction.rst is not None]
         return min([*resets, *([max(fins)] if len(fins) == 2 else [])], default=None)
 
+    @cython.ccall
+    def closed_clock(self) -> cython.longlong:
+        """Return the clock at which both sides had sent a FIN; NEVER if bytes before it are missing."""
+        fins: cython.longlong = max(self.flow.one.fin_clock, self.flow.other.fin_clock)
+        return fins if fins != _NEVER and self._is_closed() else NEVER
+
     @cython.cfunc
     def _is_closed(self) -> cython.bint:
-        """Return whether no bytes before a FIN are missing."""
+        """Return whether both sides have sent a FIN, and no bytes before it are missing."""
         direction: Direction
         for direction in self.directions:
             fin = direction.tcp.fin
-            if (
-                fin is not None
-                and direction.assembler.started
-                and direction.assembler.position < direction.assembler.offset(fin.end)
-            ):
+            if fin is None:
+                return False
+            if direction.assembler.started and direction.assembler.position < direction.assembler.offset(fin.end):
                 return False
         return True
 

@@ -450,8 +450,8 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
             detail = f'a RST carries a text: "{quoted(data[:MAX_SHOWN_TEXT])}"'
             yield Problem("reset_text", detail, frame, None, handshake.side(sender))
     if log.dropped:
-        what = "segments that TCP drops, of another connection or outside the window"
-        yield Problem("dropped_segment", f"{what}: {log.dropped}, the first in this frame", log.first_dropped)
+        detail = f"segments that the receiver did not take: {log.dropped}, the first in this frame"
+        yield Problem("dropped_segment", detail, log.first_dropped)
 
 
 def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
