@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from forking import program
 from recorded import SHARED
 
 FLOOR = 99.9  # percent of the facts about TLS over TCP
@@ -16,8 +16,7 @@ CHECK = SHARED / "conformance" / "check"
 
 @pytest.mark.skipif(not CHECK.exists(), reason=f"no {CHECK}: the captures of other projects are not part of this one")
 def test_facts_of_other_tools() -> None:
-    program = Path(sys.executable).with_name("tlsdissect")
-    command = [sys.executable, str(CHECK), "--transport", "tcp", "--jobs", "2", "--tlsdissect", str(program)]
+    command = [sys.executable, str(CHECK), "--transport", "tcp", "--jobs", "2", "--tlsdissect", str(program())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     last = (done.stdout.strip().splitlines() or [done.stderr])[-1]
     told = re.search(r"\((\d+(?:\.\d+)?) ?%\), (\d+) crashes", last)

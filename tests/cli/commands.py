@@ -1,4 +1,4 @@
-"""How tests run the command: in their own process, as a process with pipes, or on a terminal."""
+"""How tests run the command: in their own process, as a fork, as a process with pipes, or on a terminal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TextIO
 
+from forking import program
 from recorded import ROOT
 
 from tlsdissect.cli import main
@@ -30,20 +31,26 @@ def run(*arguments: str | Path, given: bytes | None = None, **environment: str) 
     """Run the command with nothing on its standard input; its exit status, and what it wrote to files 1 and 2.
 
     It runs in this process, which saves most of the time, unless something of a process is asked for: standard input,
-    environment, workers, or a capture for which the command may change its user.
+    environment, workers, or a capture for which the command may change its user. Then it is a fork.
     """
     words = [*map(str, arguments)]
     if given is None and not environment and "--jobs" not in words and words[:1] != ["live"]:
         return _run_here(words)
-    return run_process(*words, given=given, **environment)
+    return _run([str(program())], words, given, environment)
 
 
 def run_process(
     *arguments: str | Path, given: bytes | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command as a process with pipes; nothing at all stands on its standard input unless it is given."""
+    return _run(PROGRAM, [*map(str, arguments)], given, environment)
+
+
+def _run(
+    command: list[str], words: list[str], given: bytes | None, environment: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
+        [*command, *words],
         input=given,
         stdin=None if given is not None else subprocess.DEVNULL,
         capture_output=True,

@@ -6,12 +6,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from importlib import import_module
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from forking import program
 from recorded import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMANDS = (
     "read",
@@ -74,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "index").touch()
     (folder / "ca.cnf").write_text("[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=9\n")
     revoked = ["openssl", "ca", "-gencrl", "-config", "ca.cnf", "-keyfile", key, "-cert", root, "-out", "root.crl"]
-    scanned = [sys.executable, "-m", "tlsdissect", "scan", "captures", "--to", "dataset", "--jobs", "1"]
+    scanned = [program(), "scan", "captures", "--to", "dataset", "--jobs", "1"]
     for command in (made, revoked, scanned):
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
     return folder
@@ -89,7 +92,7 @@ def test_an_example_runs(example: str, place: Path) -> None:
     example = example.replace("| wireshark -k -i -", "> two.pcapng")
     for folder in ("tables", "logs"):
         shutil.rmtree(place / folder, ignore_errors=True)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{program().parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", example],
         cwd=place, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=120, check=False,

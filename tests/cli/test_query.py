@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from commands import PROGRAM, RESUMED, TLS12, TLS13, on_terminal, run
+from commands import PROGRAM, RESUMED, TLS12, TLS13, on_terminal, run, run_process
 from pyarrow import parquet
 from recorded import ROOT
 
@@ -400,7 +400,7 @@ def test_without_the_extra(tmp_path: Path) -> None:
     (tmp_path / "duckdb.py").write_text("raise ModuleNotFoundError(\"No module named 'duckdb'\", name='duckdb')\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     for arguments in (("--tables",), ("SELECT 1", TLS12)):
-        done = run("query", *arguments, PYTHONPATH=path)
+        done = run_process("query", *arguments, PYTHONPATH=path)
         assert (done.returncode, done.stdout) == (2, b"")
         assert done.stderr.startswith(b"tlsdissect: query needs duckdb: pip install 'tlsdissect[query]'")
         assert done.stderr.count(b"\n") == 1
