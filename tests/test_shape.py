@@ -161,18 +161,26 @@ def test_what_hides_that_memory_ran_out(source: str, *, hides: bool) -> None:
     assert bool(list(hiding(node, told=False))) is hides
 
 
-def test_reading_loads_no_plotting_and_no_live_capture() -> None:
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        (["read", "--format", "json"], {"cel", "scapy", "dask", "jinja2", "IPython"}),
+        # Other processes draw the figures.
+        (["report", "--jobs", "2", "-o", "-"], {"cel", "scapy", "dask", "IPython"}),
+    ],
+)
+def test_reading_loads_no_plotting_and_no_live_capture(options: list[str], others: set[str]) -> None:
     script = (
         "import sys\n"
         "from tlsdissect.cli import main\n"
         "main(sys.argv[1:], standalone_mode=False)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
     )
-    command = [sys.executable, "-c", script, "read", "--format", "json", str(SAMPLES[0])]
+    command = [sys.executable, "-c", script, *options, str(SAMPLES[0])]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     loaded = set(done.stderr.split())
     assert "tlsdissect" in loaded
-    assert loaded.isdisjoint({"cel", "pandas", "matplotlib", "scapy", "dask", "jinja2", "IPython"})
+    assert loaded.isdisjoint({"pandas", "matplotlib", *others})
 
 
 def test_public_names_are_few() -> None:

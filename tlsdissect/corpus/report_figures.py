@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection as Pipe
 
-    from tlsdissect.views.report.figure_rows import FigureRows
-    from tlsdissect.views.report.figures import Drawn
+    from tlsdissect.views.report.figure_rows import Drawn, FigureRows
 
 
 class _Figures(NamedTuple):

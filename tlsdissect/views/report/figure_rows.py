@@ -1,12 +1,19 @@
-"""The few columns of connections and certificates that the figures of a report need."""
+"""What the figures of a report need, which are a few columns, and what they become.
+
+The process that writes the page exchanges these with those that draw, and need not import what draws.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import Struct
+
 from tlsdissect.views.tables import certificate_table, connection_table
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from tlsdissect.model.connection import Connection
 
 _CONNECTION = (
@@ -27,6 +34,13 @@ class FigureRows(NamedTuple):
 
     connections: list[list[Any]]
     certificates: list[list[Any]]
+
+
+class Drawn(Struct, frozen=True):
+    """A figure in the page."""
+
+    title: str
+    svg: Markup
 
 
 class FigureData:

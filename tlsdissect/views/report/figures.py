@@ -9,11 +9,10 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
-from msgspec import Struct
 
 from tlsdissect.views.dataframes import Tables, frame
 from tlsdissect.views.plots import PLOTS, picture
-from tlsdissect.views.report.figure_rows import CERTIFICATES, CONNECTIONS, FigureRows
+from tlsdissect.views.report.figure_rows import CERTIFICATES, CONNECTIONS, Drawn, FigureRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +31,6 @@ _DEFINED = frozenset(("clipPath", "pattern", "path"))
 _GREY = re.compile(r"#([0-3][0-9a-f])\1\1")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FONT = re.compile(r"(?:(?:bold|\d{3}) )?([\d.]+)px .*")
-
-
-class Drawn(Struct, frozen=True):
-    """A figure in the page."""
-
-    title: str
-    svg: Markup
 
 
 class Artist(Protocol):
