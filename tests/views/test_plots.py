@@ -39,7 +39,8 @@ def tables() -> Tables:
 
 
 def drawn(tables: Tables, kind: str) -> Axes:
-    return KINDS[kind].draw_on(tables, Figure().add_subplot())
+    plot = KINDS[kind]
+    return plot.draw_on(plot.data(tables), Figure().add_subplot())
 
 
 def names(ax: Axes) -> list[str]:

@@ -74,7 +74,8 @@ class Comparison:
             from matplotlib import pyplot as plt  # noqa: PLC0415
 
             ax = plt.gca()
-        return KINDS[kind].draw_on(self.tables, ax)
+        plot = KINDS[kind]
+        return plot.draw_on(plot.data(self.tables), ax)
 
     def __str__(self) -> str:
         return b"".join(Text().written(self.groups)).decode().rstrip("\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -68,10 +68,13 @@ KINDS: dict[str, Plot] = {
 """All figures, including the one of a single connection."""
 
 
-def picture(tables: Tables, kind: str, form: str, *, dark: bool = False) -> bytes:
-    """Draw a figure as "svg", "png" or "pdf"; its height depends on the number of categories."""
+def picture(tables: Tables, kind: str, form: str, *, dark: bool = False, data: Any = None) -> bytes:
+    """Draw a figure as "svg", "png" or "pdf"; its height depends on the number of categories.
+
+    `data` is what the kind takes from the tables, if that is known.
+    """
     with inked(dark=dark):
-        made, out, sheet = figure(tables, kind), BytesIO(), SHEETS[dark][0]
+        made, out, sheet = figure(tables, kind, data), BytesIO(), SHEETS[dark][0]
         # No time stamp, so that the same connections give the same file.
         if form == "svg":
             # What `savefig` writes, without drawing everything twice.
@@ -83,16 +86,16 @@ def picture(tables: Tables, kind: str, form: str, *, dark: bool = False) -> byte
     return out.getvalue()
 
 
-def figure(tables: Tables, kind: str) -> Figure:
+def figure(tables: Tables, kind: str, data: Any = None) -> Figure:
     """Draw a figure with its title and caption, in the current colours."""
     plot = KINDS[kind]
-    data = plot.data(tables)
+    data = plot.data(tables) if data is None else data
     rows = plot.rows(data) if len(data) else 0
     height = rows * _INCHES["row"] + _INCHES["around"] if rows else _INCHES["usual"]
     made = Figure(
         figsize=(_INCHES["width"], height), layout=ConstrainedLayoutEngine(w_pad=_INCHES["pad"], h_pad=_INCHES["pad"])
     )
-    plot.draw_on(tables, made.add_subplot())
+    plot.draw_on(data, made.add_subplot())
     made.suptitle(plot.title, x=LEFT, ha="left", fontsize=14, fontweight="bold")
     made.supxlabel(caption(tables, len(data), plot.unit), x=LEFT, ha="left", fontsize=9, alpha=0.75)
     return made

@@ -58,9 +58,8 @@ class Plot(NamedTuple):
     instead: str = "no data for this figure"
     """What is written without data."""
 
-    def draw_on(self, tables: Tables, ax: Axes) -> Axes:
-        """Draw on `ax`, and return it; without data, say so."""
-        data = self.data(tables)
+    def draw_on(self, data: Any, ax: Axes) -> Axes:
+        """Draw data on `ax`, and return it; without data, say so."""
         if len(data):
             self.draw(data, ax)
         else:

@@ -78,11 +78,12 @@ def drawn(rows: FigureRows, share: int = 0, shares: int = 1) -> Iterator[Drawn |
     tables = _Few(rows)
     for kind in list(PLOTS)[share::shares]:
         plot = PLOTS[kind]
-        if not len(plot.data(tables)):
+        data = plot.data(tables)
+        if not len(data):
             yield None
             continue
         with rc_context({"svg.fonttype": "none"}):
-            svg = picture(tables, kind, "svg")
+            svg = picture(tables, kind, "svg", data=data)
         yield Drawn(plot.title, inline(svg, kind, plot.title))
 
 
