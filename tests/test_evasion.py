@@ -64,6 +64,20 @@ def test_a_hello_of_60_kb_in_3000_segments_from_the_last_to_the_first(tmp_path: 
     assert [problem["code"] for problem in connection["problems"]] == ["capture_end"]
 
 
+@pytest.mark.parametrize("syn", [True, False])
+def test_a_hello_byte_by_byte_from_the_last_to_the_first_with_overlaps(tmp_path: Path, syn: bool) -> None:
+    """The segments take more memory than may be held, but not once they are merged."""
+    names = extension(0, sized(b"\0" + sized(b"long.example")))
+    body = b"\x03\x03" + bytes(32) + b"\0" + sized(b"\x13\x01") + b"\x01\0"
+    whole = record(22, message(1, body + sized(names + extension(21, bytes(9000 if syn else 300)))))
+    hello = SENT[HELLO]
+    sent = [
+        replace(hello, sequence=hello.sequence + max(0, at - 1), payload=whole[max(0, at - 1) : at + 1])
+        for at in range(len(whole) - 1, -1, -1)
+    ]
+    assert read(tmp_path / "a.pcap", [*SENT[: HELLO if syn else 0], *sent])["sni"] == "long.example"
+
+
 def test_data_in_a_syn_is_the_beginning_of_the_stream(tmp_path: Path) -> None:
     """RFC 9293 section 3.4: the SYN counts as one; what the server does not take, the client sends again."""
     hello, syn = SENT[HELLO], SENT[0]

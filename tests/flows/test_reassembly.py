@@ -37,6 +37,40 @@ def test_any_order_gives_the_stream(cuts: list[tuple[int, int]], first: int) -> 
     assert not assembler.is_holding()
 
 
+@given(segments(), st.integers(0, 2**32 - 1), st.sets(st.integers(1, 20)))
+def test_merging_what_is_held_changes_no_byte(cuts: list[tuple[int, int]], first: int, merged: set[int]) -> None:
+    plain, assembler = Assembler(), Assembler()
+    for one in (plain, assembler):
+        one.start(first)
+    for number, (start, end) in enumerate(cuts, 1):
+        segment = ((first + start) % 2**32, STREAM[start : end - number % 2], end - start, number, number)
+        expected, found = plain.feed(*segment), assembler.feed(*segment)
+        bytes_of = [b"".join(one.data.ljust(one.size, b"?") for one in arrivals) for arrivals in (expected, found)]
+        assert bytes_of[0] == bytes_of[1]
+        assert {one.frame for one in found} <= {number}
+        if number in merged:
+            assembler.merge()
+    assert not assembler.is_holding()
+    assert assembler.held_bytes == 0
+
+
+def test_adjacent_segments_take_less_memory_once_they_are_merged() -> None:
+    assembler = Assembler()
+    assembler.start(0)
+    for at in range(200, 0, -1):
+        assembler.feed(at, STREAM[at - 1 : at + 1], 2, 1, 1)
+    assembler.merge()
+    assert assembler.held_bytes == 201 + OVERHEAD
+    for at in range(400, 300, -2):
+        assembler.feed(at, STREAM[at : at + 1], 1, 1, 1)
+    assembler.merge()
+    held = assembler.held_bytes
+    for at in range(500, 420, -2):
+        assembler.feed(at, STREAM[at : at + 1], 1, 1, 1)
+    assembler.merge()
+    assert assembler.held_bytes == held + 40 * (1 + OVERHEAD)
+
+
 @given(segments(), st.integers(0, 2**32 - 1), st.data())
 def test_what_is_lost_or_cut_moves_nothing(cuts: list[tuple[int, int]], first: int, data: st.DataObject) -> None:
     """With segments missing and others cut by the capture, every byte still comes once, in order, at its offset."""

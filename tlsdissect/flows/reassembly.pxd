@@ -15,6 +15,7 @@ cdef class Assembler:
     cdef readonly long long held_bytes
     cdef long long _base
     cdef list[Arrival] _held
+    cdef long long _merged
 
     cpdef bint is_holding(self)
     cpdef object start(self, long long sequence)
@@ -23,6 +24,7 @@ cdef class Assembler:
     cpdef bint expects(self, long long sequence)
     cpdef bint advance(self, long long sequence, long long size)
     cpdef tuple[Arrival, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
+    cpdef object merge(self)
     cpdef object skip(self, long long octets)
     cpdef object drop_held(self)
     cdef tuple[Arrival, ...] _deliver(self, Arrival arrival)

@@ -74,7 +74,7 @@ class Assembler:
     not wrap.
     """
 
-    __slots__ = ("_base", "_held", "held_bytes", "position", "started")
+    __slots__ = ("_base", "_held", "_merged", "held_bytes", "position", "started")
 
     started: cython.bint
     """Whether the sequence number of the first byte is known."""
@@ -86,6 +86,8 @@ class Assembler:
     """Sequence number of stream offset 0, once `started`."""
     _held: list[Arrival]
     """A heap, by stream offset, of the segments held after a hole."""
+    _merged: cython.longlong
+    """Number of held segments after they were last merged."""
 
     def __init__(self) -> None:
         self.started = False
@@ -93,6 +95,7 @@ class Assembler:
         self.held_bytes = 0
         self._base = 0
         self._held = []
+        self._merged = 0
 
     @cython.ccall
     def is_holding(self) -> cython.bint:
@@ -156,6 +159,43 @@ class Assembler:
             self.held_bytes += len(data) + OVERHEAD
             return ()
         return self._deliver(arrival)
+
+    @cython.ccall
+    def merge(self) -> None:
+        """Merge held segments without a hole between them, each to one with the frame and time of the latest.
+
+        Short segments take more memory than their payload. They are merged only if there are twice as many as the last
+        time left, so that n segments cost O(n log n).
+        """
+        merged: list[Arrival] = []
+        parts: list[bytes] = []
+        start: cython.longlong = 0
+        end: cython.longlong = 0
+        last: Arrival | None = None
+        one: Arrival
+        if len(self._held) < 2 * self._merged:
+            return
+        for one in sorted(self._held):
+            whole: cython.bint = len(one.data) == one.size
+            if last is None or one.offset > end or not whole:
+                if last is not None:
+                    merged.append(Arrival(start, b"".join(parts), end - start, last.frame, last.time))
+                parts, start, end, last = [one.data], one.offset, one.offset + one.size, one
+                if not whole:
+                    merged.append(one)
+                    last = None
+                continue
+            if one.offset + one.size > end:
+                parts.append(one.data[end - one.offset :])
+                end = one.offset + one.size
+            if one.frame > last.frame:
+                last = one
+        if last is not None:
+            merged.append(Arrival(start, b"".join(parts), end - start, last.frame, last.time))
+        # A sorted list is a heap.
+        self._held = merged
+        self._merged = len(merged)
+        self.held_bytes = sum([len(one.data) + OVERHEAD for one in merged])
 
     @cython.ccall
     def skip(self, octets: cython.longlong) -> None:

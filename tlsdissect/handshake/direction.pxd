@@ -43,6 +43,7 @@ cdef class Direction:
     cdef readonly list arrivals
     cdef readonly long long payload
     cdef readonly list unplaced
+    cdef readonly long long unplaced_bytes
     cdef readonly list late
     cdef readonly long long late_bytes
     cdef public object reset_text

@@ -4,7 +4,7 @@
 Goal: split the bytes of one side into records, each with the packet that completed it, at a cost per packet that is
 constant while segments are in order and whole. Three things make this more than reassembly:
 
-- Without a SYN, the first segment in the capture need not be the first one sent. Up to MAX_UNPLACED segments are held
+- Without a SYN, the first segment in the capture need not be the first one sent. Up to UNPLACED_BYTES are held
   until an acknowledgement or a hello shows where the stream begins.
 - Some stacks count the padding of an Ethernet frame as payload. A segment of so few bytes, all zero, is held as
   `doubtful` until an acknowledgement or the sender's next segment confirms or refutes it. Dropping short segments
@@ -55,13 +55,17 @@ MAX_AHEAD = 1 << 24
 """Maximum size of a hole after the last acknowledged byte: more than is ever in flight."""
 REPLY_BYTES = 256
 """Bytes kept of an answer, in a protocol other than TLS, to a side that sends TLS."""
-MAX_UNPLACED = 10
-"""Segments held until the first acknowledgement if no SYN was captured: an initial window (RFC 6928)."""
+UNPLACED_BYTES = 1 << 16
+"""Bytes held until the first acknowledgement if no SYN was captured, OVERHEAD included: an initial window (RFC 6928),
+or a ClientHello in pieces of a byte."""
 NO_FRAMES: dict[int, int] = {}
 """Other frame numbers, of a handshake that is read once: none."""
 MAX_ARRIVALS = 65_536
 """Maximum segments counted of one record or message."""
 
+
+_KEEP_ALIVES = 10
+"""Keep-alives of a stream without SYN after which their byte counts as its first."""
 
 # C integers, by the .pxd.
 _OPENING, _PLAIN, _TLS = OPENING, PLAIN, TLS
@@ -151,6 +155,8 @@ class Direction:
     """Payload bytes, retransmitted ones included."""
     unplaced: list[Segment]
     """Segments held while the first byte of the stream is not known."""
+    unplaced_bytes: cython.longlong
+    """The memory that these segments count: their payload, and OVERHEAD for each."""
     late: list[Segment]
     """Segments after a FIN, held until an acknowledgement of them shows that the FIN was dropped."""
     late_bytes: cython.longlong
@@ -196,6 +202,7 @@ class Direction:
         self.arrivals = []
         self.payload = 0
         self.unplaced = []
+        self.unplaced_bytes = 0
         self.late = []
         self.late_bytes = 0
         self.reset_text = None
@@ -291,6 +298,7 @@ class Direction:
         """
         self.unplaced.append(segment)
         self.payload += segment.length
+        self.unplaced_bytes += len(segment.payload) + OVERHEAD
         self._budget.used += len(segment.payload) + OVERHEAD
         origin: Segment = self.unplaced[0]
         ahead: cython.longlong = difference(segment.sequence, origin.sequence)
@@ -304,7 +312,7 @@ class Direction:
         known: cython.bint = (
             self.tcp.acknowledged != _UNKNOWN
             or starts_with_hello(segment.payload)
-            or len(self.unplaced) >= MAX_UNPLACED
+            or self.unplaced_bytes >= UNPLACED_BYTES
         )
         return self.place() if known and not self._awaits_more() else []
 
@@ -313,7 +321,7 @@ class Direction:
         """Return whether only one byte is held, which may be that of a keep-alive."""
         first: Segment = self.unplaced[0]
         one: Segment
-        if len(self.unplaced) >= MAX_UNPLACED:
+        if len(self.unplaced) >= _KEEP_ALIVES:
             return False
         for one in self.unplaced:  # noqa: SIM110  # a generator would be a closure
             if one.length != 1 or one.sequence != first.sequence:
@@ -354,10 +362,9 @@ class Direction:
 
     @cython.cfunc
     def _release_unplaced(self) -> cython.bint:
-        one: Segment
-        for one in self.unplaced:
-            self._budget.used -= len(one.payload) + OVERHEAD
+        self._budget.used -= self.unplaced_bytes
         self.unplaced = []
+        self.unplaced_bytes = 0
         return True
 
     @cython.cfunc
@@ -426,6 +433,8 @@ class Direction:
         held = assembler.held_bytes
         for arrival in assembler.feed(segment.sequence, data, size, segment.frame, segment.time):
             pieces += self._read_arrival(arrival)
+        if assembler.held_bytes > self._budget.held_bytes:
+            assembler.merge()
         self._budget.used += assembler.held_bytes - held
         while assembler.is_holding() and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
             self.problems.report("limit", "too many bytes are buffered after a gap", segment.frame, assembler.position)
@@ -486,9 +495,7 @@ class Direction:
     @property
     def held_bytes(self) -> cython.longlong:
         """Bytes that the held segments take."""
-        unplaced: list[Segment] = self.unplaced
-        held: cython.longlong = self.assembler.held_bytes + self.late_bytes
-        return held + sum([len(one.payload) + OVERHEAD for one in unplaced]) if unplaced else held
+        return self.assembler.held_bytes + self.late_bytes + self.unplaced_bytes
 
     @property
     def carrier(self) -> str | None:
