@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import dtlswriting
+import eapwriting
 import pytest
 from conversing import CLIENT, Talk, write
 from msgspec.structs import replace
@@ -13,15 +16,19 @@ from recorded import ROOT
 from tlswriting import extension, message, record, sized
 
 import tlsdissect
+from tlsdissect import kernel
 from tlsdissect.caches import SHARED
+from tlsdissect.capture.window import PIECE
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake import retries
 from tlsdissect.handshake.events import new_event
 from tlsdissect.handshake.log import HandshakeLog
+from tlsdissect.handshake.options import Options
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.retries import Retries
 from tlsdissect.handshake.spill import WaitingHandshakes
+from tlsdissect.pipeline import Reading
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache, HelloTemplate
 from tlsdissect.tls.wire import decode_partially
@@ -29,10 +36,16 @@ from tlsdissect.trust.rules import finding
 from tlsdissect.views.report.summary import Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tlsdissect.model.connection import Connection
+
+sys.path.append(str(ROOT / "tests/benchmarks"))
+import attacks
+
+HALF = ("tcp", "hellos", "unanswered", "half-certificates", "quic", "quic-hellos", "dtls", "eap")
+"""The attacks whose handshakes do not end."""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +110,58 @@ def test_waiting_connections_and_caches_take_what_is_estimated(
     estimated = sum(cache.used for cache in SHARED)
     # The capture is in memory too; lists of names that hellos share are counted for each of them.
     assert held < 3 * (1 << 20) + estimated + 2 * path.stat().st_size + (2 << 20)
+
+
+class Counted(Reading):
+    """A reading that traces, once all packets are read, what its handshakes and flows take and what they count."""
+
+    traced = counted = 0
+
+    def _advance(self, *given: Any) -> bool:
+        goes_on = super()._advance(*given)
+        if not goes_on and not self.counted:
+            gc.collect()
+            self.traced, _ = tracemalloc.get_traced_memory()
+            self.counted = self._budget.used + self._budget.flow_bytes
+        return goes_on
+
+
+def tiny_records(number: int) -> Iterator[bytes]:
+    """Send 64 records of DTLS in each flow, none of which begins a handshake."""
+    for n in range(64 * number):
+        alert = dtlswriting.record(21, bytes((1, n % 256)), sequence=n)
+        yield attacks.udp(attacks.address(n // 64), 40_000, alert)
+
+
+def long_packets(number: int) -> Iterator[bytes]:
+    """Send a packet of EAP that is long and no TLS."""
+    for n in range(number):
+        body = eapwriting.eap(eapwriting.RESPONSE, 1, eapwriting.TLS, bytes(3000))
+        yield eapwriting.eapol(body, to=eapwriting.GROUP, source=b"\2\0" + n.to_bytes(4, "big"))
+
+
+HALF_FINISHED = {one.name: one.capture for one in attacks.ATTACKS if one.name in HALF} | {
+    "tiny records": lambda n: attacks.pcap(tiny_records(n)),
+    "long packets": lambda n: attacks.pcap(long_packets(n), 1),
+}
+
+
+@pytest.mark.skipif(kernel.describe() != "compiled", reason="objects of pure Python are larger")
+@pytest.mark.parametrize("capture", HALF_FINISHED.values(), ids=HALF_FINISHED)
+def test_half_finished_handshakes_take_what_is_estimated(
+    capture: Callable[[int], Iterable[bytes]], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(b"".join(capture(2000)))
+    list(tlsdissect.read(path))
+    tracemalloc.start()
+    try:
+        reading = Counted([path], Options(batch=1 << 30))
+        list(reading)
+    finally:
+        tracemalloc.stop()
+    traced = reading.traced - min(path.stat().st_size, PIECE)
+    assert reading.counted / 2 < traced < reading.counted
 
 
 def test_templates_are_bounded_in_bytes() -> None:

@@ -119,6 +119,33 @@ def half_hellos(number: int) -> Iterator[bytes]:
         yield tcp(address(n), (40_000, 443), (1, 1), ACK, half)
 
 
+def unanswered_hellos(number: int) -> Iterator[bytes]:
+    for n in range(number):
+        yield from opened(address(n), 40_000)
+        hello = client_hello(300, n.to_bytes(32, "big"), extension(51, sized(b"\0\x1d" + sized(n.to_bytes(32, "big")))))
+        yield tcp(address(n), (40_000, 443), (1, 1), ACK, record(22, hello))
+
+
+def half_certificates(number: int) -> Iterator[bytes]:
+    """Answer each ClientHello with a ServerHello and half a Certificate."""
+    for n in range(number):
+        yield from opened(address(n), 40_000)
+        sent = record(22, client_hello(300, n.to_bytes(32, "big")))
+        yield tcp(address(n), (40_000, 443), (1, 1), ACK, sent)
+        hello = message(2, b"\x03\x03" + n.to_bytes(32, "big") + b"\0\xc0\x2f\0")
+        begun = record(22, hello + message(11, sized(sized(n.to_bytes(4, "big") * 350, 3), 3)))[:800]
+        yield tcp(address(n), (443, 40_000), (1, 1 + len(sent)), ACK, begun)
+
+
+def mixed(number: int) -> Iterator[bytes]:
+    """Half-finished handshakes of all kinds over IP: of each four, two over TCP, and one each over QUIC and DTLS."""
+    tcp_part, quic, dtls = half_hellos(number // 2), half_hellos_over_quic(number // 4), half_hellos_over_dtls(number)
+    for _ in range(number // 4):
+        yield from itertools.islice(tcp_part, 8)
+        yield next(quic)
+        yield from itertools.islice(dtls, 4)
+
+
 def backwards(number: int, segments: int = 3000, size: int = 20) -> Iterator[bytes]:
     """Connections with a ClientHello of 60 KB, whose segments come from the last to the first."""
     hello = client_hello(segments * size - 20)
@@ -270,7 +297,25 @@ ATTACKS = (
         1_000_000,
         lambda n: pcap(colliding(n)),
     ),
-    Attack("hellos", "connections with half a ClientHello", 100_000, lambda n: pcap(half_hellos(n))),
+    Attack("hellos", "connections with half a ClientHello", 1_000_000, lambda n: pcap(half_hellos(n))),
+    Attack(
+        "unanswered",
+        "connections with different ClientHellos that nobody answers",
+        300_000,
+        lambda n: pcap(unanswered_hellos(n)),
+    ),
+    Attack(
+        "half-certificates",
+        "connections with half a Certificate",
+        300_000,
+        lambda n: pcap(half_certificates(n)),
+    ),
+    Attack(
+        "mixed",
+        "half-finished handshakes, half of them over TCP, a quarter each over QUIC and DTLS",
+        800_000,
+        lambda n: pcap(mixed(n)),
+    ),
     Attack(
         "backwards",
         "connections with a ClientHello of 60 KB in 3,000 segments, the last one first",

@@ -98,3 +98,12 @@ def test_handshakes_take_what_flows_leave_and_at_least_half() -> None:
         budget.used += 1
         assert budget.is_spent()
     assert rooms == [1000, 700, 500, 500]
+
+
+def test_what_is_given_up_makes_room_for_more_than_one() -> None:
+    budget = Budget(Limits(total_bytes=800))
+    spare = []
+    for budget.used in (0, 700, 701, 800):
+        assert not budget.is_spent()
+        spare.append(budget.has_spare())
+    assert spare == [True, True, False, False]

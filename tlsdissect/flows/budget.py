@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TABLE_BYTES = 240 << 20
 """Estimated bytes of the flow tables of TCP, UDP and EAP together. Beyond it, a table that has a third of them evicts
 flows as if it had reached its own limit."""
+_SPARE = 8
 
 
 @cython.cclass
@@ -53,6 +54,10 @@ class Budget:
     def is_spent(self) -> cython.bint:
         """Return whether nothing more may be buffered or kept."""
         return self.used > self.room()
+
+    def has_spare(self) -> bool:
+        """Return whether an eighth is free, so that the next handshakes are kept from their start."""
+        return self.used <= self.room() - self.room() // _SPARE
 
     @cython.ccall
     def room(self) -> cython.longlong:

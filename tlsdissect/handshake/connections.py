@@ -340,7 +340,8 @@ class Connections:
     @cython.cfunc
     def _give_up_oldest(self) -> cython.bint:
         """Give up the flows that have been followed for longest until no limit is exceeded."""
-        while self._trackers and (len(self._trackers) > self._followed or self._budget.is_spent()):
+        spent: cython.bint = self._budget.is_spent()
+        while self._trackers and (len(self._trackers) > self._followed or (spent and not self._budget.has_spare())):
             self._give_up(next(iter(self._trackers.values())))
         return True
 

@@ -303,7 +303,8 @@ class DatagramConnections:
         for clock, conversation in self._eap.over(self._flows.clock):
             yield from self._end(conversation, clock)
             self._count_eap(conversation)
-        while self._followed and (len(self._followed) > self._budget.limits.followed or self._budget.is_spent()):
+        followed, spent = self._budget.limits.followed, self._budget.is_spent()
+        while self._followed and (len(self._followed) > followed or (spent and not self._budget.has_spare())):
             flow = next(iter(self._followed))
             flow.follower.limited = True
             self.given_up += 1

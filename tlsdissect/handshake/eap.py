@@ -273,7 +273,9 @@ class EapTracker:
         log = self.log
         offered, decided = log.client_hello is not None, log.decided
         if eap.carries_tls and not eap.is_start and not self._has_tls:
-            self._has_tls, self._latest = True, self._conversation.method_start
+            self._has_tls = True
+            if self._conversation.method_start is not None:
+                self._keep(self._conversation.method_start, 0, more=False)
         if self._has_tls and eap.code in (REQUEST, RESPONSE):
             self._read(eap, packet, spans)
         if self._recorder is not None:
@@ -304,7 +306,7 @@ class EapTracker:
         """Read a Request or Response."""
         sender = _SERVER if eap.code == REQUEST else _SUPPLICANT
         if eap.is_start:
-            self._latest, self._latest_frame, self._more = eap, packet.frame, False
+            self._keep(eap, packet.frame, more=False)
             self._requests.append(eap.identifier)
             return
         if not self._is_next(sender, eap, packet.frame):
@@ -312,7 +314,7 @@ class EapTracker:
         fragment = read_fragment(eap, packet, spans)
         if sender == _SERVER:
             self._requests.append(eap.identifier)
-        self._latest, self._latest_frame, self._more = eap, packet.frame, eap.carries_tls and fragment.more
+        self._keep(eap, packet.frame, more=eap.carries_tls and fragment.more)
         if not eap.carries_tls:
             return
         mine, other = self.readers[sender], self.readers[1 - sender]
@@ -321,6 +323,12 @@ class EapTracker:
             return
         self._add(1 - sender, other.read(ended=False))
         self._add(sender, mine.add(fragment))
+
+    def _keep(self, eap: EapPacket, frame: int, *, more: bool) -> None:
+        """Keep a packet until the next one, and count its bytes."""
+        known = b"" if self._latest is None else self._latest.body
+        self.log.account(len(eap.body) - len(known))
+        self._latest, self._latest_frame, self._more = eap, frame, more
 
     def _is_next(self, sender: int, eap: EapPacket, frame: int) -> bool:
         """Handle packets that are missing before this one; return whether this one is in order."""

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 _NOT_KEPT = (b"?", b"?")
 """Stands for the first bytes of both sides if these were not kept."""
-TRACKER_BYTES = 6144
+TRACKER_BYTES = 5120
 """Estimated bytes that a tracker takes besides what it keeps."""
 FOLLOWED_BYTES = 1 << 20
 """Payload bytes after which an undecided handshake is no longer read packet by packet."""
