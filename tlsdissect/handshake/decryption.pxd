@@ -1,5 +1,5 @@
 from tlsdissect.capture.octets cimport cut
-from tlsdissect.handshake.events cimport HandshakeEvent, new_event
+from tlsdissect.handshake.events cimport HandshakeEvent, SealedRecord, new_event
 from tlsdissect.handshake.key_schedule cimport traffic_keys
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.protection cimport Aead
@@ -39,10 +39,10 @@ cdef class _Epoch:
     cdef Aead _aead
     cdef object _iv
     cdef Aead _key(self)
-    cpdef object open(self, object record)
+    cpdef object open(self, SealedRecord record)
 
 
-cdef list[_Epoch] _begin(str side, object secrets, object chosen, LoggedHandshake log)
+cdef list[_Epoch] _begin(object labels, object secrets, object chosen, LoggedHandshake log)
 
 
 cdef class Reader13(RecordReader):

@@ -304,8 +304,8 @@ class Reader13(RecordReader):
         self._at = [0, 0]
         chosen = suite13(log)
         if self._secrets is not None and chosen is not None:
-            self._client = _begin("CLIENT", self._secrets, chosen, log)
-            self._server = _begin("SERVER", self._secrets, chosen, log)
+            self._client = _begin(_OF_CLIENT, self._secrets, chosen, log)
+            self._server = _begin(_OF_SERVER, self._secrets, chosen, log)
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record."""
@@ -341,24 +341,41 @@ class Reader13(RecordReader):
                 epoch.first = record.number + 1
 
 
+class _Labels(NamedTuple):
+    """The labels of a side's secrets."""
+
+    early: str
+    handshake: str
+    application: str
+    """Without its number."""
+
+
+_OF_CLIENT, _OF_SERVER = (
+    _Labels(f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_HANDSHAKE_TRAFFIC_SECRET", f"{side}_TRAFFIC_SECRET_")
+    for side in ("CLIENT", "SERVER")
+)
+
+
 @cython.cfunc
-def _begin(side: str, secrets: Secrets, chosen: Suite, log: LoggedHandshake) -> list[_Epoch]:
+def _begin(labels: _Labels, secrets: Secrets, chosen: Suite, log: LoggedHandshake) -> list[_Epoch]:
     """Return the epochs of a side for which there are secrets."""
-    early: str = f"{side}_EARLY_TRAFFIC_SECRET"
-    application: str = f"{side}_TRAFFIC_SECRET_"
+    early: str = labels.early
+    application: str = labels.application
+    label: str
     begin: cython.Py_ssize_t = len(application)
     found = secrets.found
     size = chosen.hash_bytes
     form = _Form.of(log.version)
     # Without early data, the first protected record of a side is the first of the handshake.
-    firsts: list[tuple[str, Any]] = [(early, 0), (f"{side}_HANDSHAKE_TRAFFIC_SECRET", 0)]
+    first: Any = 0
     numbers: list[int] = []
     for label, _ in found:
         if label == early:
-            firsts = [(early, 0), (f"{side}_HANDSHAKE_TRAFFIC_SECRET", None)]
+            first = None
         elif label.startswith(application) and label[begin:].isdecimal():
             # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
             numbers.append(int(label[begin:]))
+    firsts: list[tuple[str, Any]] = [(early, 0), (labels.handshake, first)]
     firsts += [(f"{application}{number}", None) for number in sorted(set(numbers))]
     epochs: list[_Epoch] = []
     for label, first in firsts:
@@ -516,7 +533,8 @@ class _Keys12:
 
 def _header12(record: SealedRecord) -> bytes:
     """Return what precedes the length in the additional data of a record (RFC 5246 section 6.2.3, RFC 9146)."""
-    number, version = record.number.to_bytes(8, "big"), record.version.to_bytes(2, "big")
+    number: bytes = record.number.to_bytes(8, "big")
+    version = record.version.to_bytes(2, "big")
     if record.content_type != TLS12_CID:
         return number + bytes([record.content_type]) + version
     cid = record.header[CID_AT : len(record.header) - 2]

@@ -18,6 +18,13 @@ cdef long long _MAX_RECORD
 cdef long long _MASK
 
 
+cdef class KeptBody:
+    cdef readonly long long start
+    cdef readonly bytes body
+    cdef readonly long long frame
+    cdef readonly long long time
+
+
 cdef class Piece:
     cdef readonly list records
     cdef readonly long long frame
@@ -81,6 +88,7 @@ cdef class Direction:
     cdef long long _first(self, long long sequence)
     cdef list[Piece] _skip_missing(self, long long start, long long size, long long time)
     cdef list[Piece] _read_arrival(self, Arrival arrival)
+    cdef bint _keep_bodies(self, long long frame, long long time)
     cdef list[Piece] _read(self, bytes data, long long offset, long long frame, long long time)
     cdef list[Record] _begin(self, bytes data, long long offset)
     cpdef bint mark_missing(self, long long start)

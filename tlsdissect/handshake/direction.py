@@ -81,14 +81,22 @@ class SegmentSpan(Struct, frozen=True, gc=False):
     size: int
 
 
-class KeptBody(Struct, frozen=True, gc=False):
+@cython.no_gc
+@cython.cclass
+class KeptBody:
     """The body of a record of application data, to be decrypted, and the packet that completed it."""
 
-    start: int
+    start: cython.longlong
     """Stream offset of the record header."""
     body: bytes
-    frame: int
-    time: int
+    frame: cython.longlong
+    time: cython.longlong
+
+    def __init__(self, start: cython.longlong, body: bytes, frame: cython.longlong, time: cython.longlong) -> None:
+        self.start = start
+        self.body = body
+        self.frame = frame
+        self.time = time
 
 
 @cython.no_gc
@@ -692,10 +700,13 @@ class Direction:
             self.problems.report("malformed_record", "no record header here", frame, reader.astray)
         return [_piece(records, frame, time, False)] if records else []
 
-    def _keep_bodies(self, frame: cython.longlong, time: cython.longlong) -> None:
+    @cython.cfunc
+    def _keep_bodies(self, frame: cython.longlong, time: cython.longlong) -> cython.bint:
         """Keep the bodies of application data that a packet completed."""
-        self.bodies += [KeptBody(start, body, frame, time) for start, body in self.reader.bodies]
+        for start, body in self.reader.bodies:
+            self.bodies.append(KeptBody(start, body, frame, time))
         self.reader.bodies = []
+        return True
 
     def _unwrapped(self, arrival: Arrival, carrier: Carrier) -> Arrival:
         """Return the payload of the carried stream that a segment contains, with its offset there."""

@@ -25,13 +25,13 @@ from tlsdissect.handshake.dtls_recording import DtlsRecorder
 from tlsdissect.handshake.encrypted_flight import datagram_flight
 from tlsdissect.handshake.events import (
     HeartbeatRecord,
-    SealedRecord,
     cookie,
     decode_client_hello,
     decode_retry_request,
     decode_server_hello,
     extension_data,
     new_event,
+    new_sealed,
 )
 from tlsdissect.handshake.log import HEARTBEAT_HEAD, MAX_HEARTBEATS, MAX_PROTECTED, MAX_SHORT, HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
@@ -559,7 +559,7 @@ class DtlsTracker:
             kept = record.content_type in (HANDSHAKE, ALERT)
         if not kept:
             return
-        sealed = SealedRecord(
+        sealed = new_sealed(
             sender, record.epoch, number, record.content_type, record.version, body, packet.frame, packet.time, start,
             header=data[record.start : record.body],
         )  # fmt: skip

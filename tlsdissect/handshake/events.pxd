@@ -24,6 +24,23 @@ cdef class HandshakeEvent:
 cpdef HandshakeEvent new_event(long long sender, long long content_type, object handshake_type, long long size, bytes body, long long frame, long long time, long long start, long long end, bint encrypted)
 
 
+cdef class SealedRecord:
+    cdef readonly long long sender
+    cdef readonly long long epoch
+    cdef readonly object number
+    cdef readonly long long content_type
+    cdef readonly long long version
+    cdef readonly bytes body
+    cdef readonly long long frame
+    cdef readonly long long time
+    cdef readonly long long start
+    cdef readonly bytes previous
+    cdef readonly bytes header
+
+
+cpdef SealedRecord new_sealed(long long sender, long long epoch, object number, long long content_type, long long version, bytes body, long long frame, long long time, long long start, bytes previous=*, bytes header=*)
+
+
 cdef class DecodedHello
 
 

@@ -334,28 +334,60 @@ class HeartbeatRecord(Struct, frozen=True, gc=False):
     frame: int
 
 
-class SealedRecord(Struct, frozen=True, gc=False):
-    """A protected record, or a packet of QUIC, that is kept to be opened with keys."""
+@cython.no_gc
+@cython.cclass
+class SealedRecord:
+    """A protected record, or a packet of QUIC, that is kept to be opened with keys; it does not change."""
 
-    sender: int
-    epoch: int
+    sender: cython.longlong
+    epoch: cython.longlong
     """ChangeCipherSpecs of the sender before it; in DTLS as in its header: its two low-order bits in DTLS 1.3."""
-    number: int
+    number: Any
     """Protected records of the sender before it: in TLS 1.3 all of them, in older versions those of its epoch. In DTLS,
-    its epoch and sequence number; 0 in DTLS 1.3, where they are encrypted."""
-    content_type: int
-    version: int
+    its epoch and sequence number, which have 64 bits; 0 in DTLS 1.3, where they are encrypted."""
+    content_type: cython.longlong
+    version: cython.longlong
     body: bytes
     """Of a packet, all of it."""
-    frame: int
+    frame: cython.longlong
     """The frame that completed it."""
-    time: int
-    start: int
+    time: cython.longlong
+    start: cython.longlong
     """Stream offset of its header."""
-    previous: bytes = b""
+    previous: bytes
     """The end of the sender's record before it: before TLS 1.1, the initialization vector of CBC."""
-    header: bytes = b""
+    header: bytes
     """The header of a record of DTLS."""
+
+
+@cython.ccall
+def new_sealed(
+    sender: cython.longlong,
+    epoch: cython.longlong,
+    number: Any,
+    content_type: cython.longlong,
+    version: cython.longlong,
+    body: bytes,
+    frame: cython.longlong,
+    time: cython.longlong,
+    start: cython.longlong,
+    previous: bytes = b"",
+    header: bytes = b"",
+) -> SealedRecord:
+    """Make a protected record."""
+    record: SealedRecord = SealedRecord.__new__(SealedRecord)
+    record.sender = sender
+    record.epoch = epoch
+    record.number = number
+    record.content_type = content_type
+    record.version = version
+    record.body = body
+    record.frame = frame
+    record.time = time
+    record.start = start
+    record.previous = previous
+    record.header = header
+    return record
 
 
 class BegunAlert(Struct, frozen=True, gc=False):

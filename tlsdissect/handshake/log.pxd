@@ -1,7 +1,7 @@
 from tlsdissect.flows.budget cimport Budget
-from tlsdissect.handshake.direction cimport Direction, Piece
+from tlsdissect.handshake.direction cimport Direction, KeptBody, Piece
 from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight, flight_after
-from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SeenClientHello, SeenServerHello, decode_client_hello, decode_server_hello, new_event
+from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SealedRecord, SeenClientHello, SeenServerHello, decode_client_hello, decode_server_hello, new_event, new_sealed
 from tlsdissect.tls.hello_cache cimport derive_once
 from tlsdissect.tls.record cimport Message, MessageJoiner, Record, new_record
 
@@ -60,6 +60,10 @@ cdef class HandshakeLog:
     cpdef bint is_long(self)
     cpdef bint decide(self)
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
+    cdef bint _count_sealed(self, long long sender, Direction direction, Record record, long long frame, long long time)
+    cdef bint _seal(self, long long sender, long long epoch, long long number, long long kind, long long version, KeptBody body)
+    cpdef bint add_sealed(self, SealedRecord record)
+    cdef bint _chains(self)
     cpdef bint take_bodies(self, long long sender, Direction direction)
     cdef bint _add_record(self, long long sender, Record record, long long frame, long long time, bint encrypted)
     cdef bint _keep(self, HandshakeEvent event)

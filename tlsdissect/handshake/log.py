@@ -41,6 +41,7 @@ from tlsdissect.handshake.events import (
     decode_server_hello,
     lacks_version,
     new_event,
+    new_sealed,
     offers_early_data,
     offers_tls13,
     pre_shared_keys,
@@ -345,6 +346,7 @@ class HandshakeLog:
         """Add an alert, a ChangeCipherSpec or an encrypted record."""
         self._keep(event)
 
+    @cython.cfunc
     def _count_sealed(
         self,
         sender: cython.longlong,
@@ -352,70 +354,84 @@ class HandshakeLog:
         record: Record,
         frame: cython.longlong,
         time: cython.longlong,
-    ) -> None:
+    ) -> cython.bint:
         """Number a protected record, and keep it to be opened with keys."""
         numbers: list[int] = self.numbers
-        kind = record.content_type
-        if kind == CHANGE_CIPHER_SPEC:
+        kind: cython.longlong = record.content_type
+        if kind == _CHANGE_CIPHER_SPEC:
             if not self.tls13:
                 numbers[sender] = 0
-            return
-        if kind != APPLICATION_DATA and (direction.changed == 0 or self.tls13):
-            return
+            return True
+        if kind != _APPLICATION_DATA and (direction.changed == 0 or self.tls13):
+            return True
         number = numbers[sender]
         numbers[sender] = number + 1
-        if kind != APPLICATION_DATA:
+        if kind != _APPLICATION_DATA:
             # The bodies before it give its initialization vector.
             self.take_bodies(sender, direction)
             if record.whole:
-                body = KeptBody(record.start, record.fragment or b"", frame, time)
-                self._seal(sender, (direction.changed, number, record.version), kind, body)
+                body: KeptBody = KeptBody(record.start, record.fragment or b"", frame, time)
+                self._seal(sender, direction.changed, number, kind, record.version, body)
         elif record.length <= self.keeps:
             self._begun[sender][record.start] = (direction.changed, number, record.version)
+        return True
 
     @cython.ccall
     def take_bodies(self, sender: cython.longlong, direction: Direction) -> cython.bint:
         """Keep the bodies of application data that are complete."""
+        body: KeptBody
         if not self.opens and not direction.bodies:
             return False
-        waiting = self._begun[sender]
-        for body in direction.bodies:
-            begun = waiting.pop(body.start, None)
-            if begun is not None:
-                self._seal(sender, begun, APPLICATION_DATA, body)
-        direction.bodies = []
+        waiting: dict[int, tuple[int, int, int]] = self._begun[sender]
+        if direction.bodies:
+            for body in direction.bodies:
+                begun = waiting.pop(body.start, None)
+                if begun is not None:
+                    epoch, number, version = begun
+                    self._seal(sender, epoch, number, _APPLICATION_DATA, version, body)
+            direction.bodies = []
         # Of the records that began before the latest one, bytes are missing.
         while len(waiting) > 1:
             del waiting[next(iter(waiting))]
         return True
 
+    @cython.cfunc
     def _seal(
-        self, sender: cython.longlong, begun: tuple[int, int, int], kind: cython.longlong, body: KeptBody
-    ) -> None:
+        self,
+        sender: cython.longlong,
+        epoch: cython.longlong,
+        number: cython.longlong,
+        kind: cython.longlong,
+        version: cython.longlong,
+        body: KeptBody,
+    ) -> cython.bint:
         """Keep a protected record; of application data before TLS 1.1, only the end."""
-        epoch, number, version = begun
-        previous = self.previous[sender]
+        previous: bytes = self.previous[sender]
         if self._chains():
             self.previous[sender] = body.body[-_PREVIOUS:]
-            if kind == APPLICATION_DATA:
-                return
-        self.add_sealed(
-            SealedRecord(sender, epoch, number, kind, version, body.body, body.frame, body.time, body.start, previous)
+            if kind == _APPLICATION_DATA:
+                return False
+        return self.add_sealed(
+            new_sealed(sender, epoch, number, kind, version, body.body, body.frame, body.time, body.start, previous)
         )
 
-    def add_sealed(self, record: SealedRecord) -> None:
-        """Keep a protected record or packet to be opened with keys, if the limits allow."""
-        size = len(record.body)
-        limit = SEALED_BYTES if size <= MAX_SHORT else SEALED_BYTES // 4 * 3
-        if self._sealed_bytes + size + PART_BYTES > limit or self.budget.is_spent():
+    @cython.ccall
+    def add_sealed(self, record: SealedRecord) -> cython.bint:
+        """Keep a protected record or packet to be opened with keys, and return True, if the limits allow."""
+        size: cython.longlong = len(record.body)
+        limit: cython.longlong = SEALED_BYTES if size <= MAX_SHORT else SEALED_BYTES // 4 * 3
+        budget: Budget = self.budget
+        if self._sealed_bytes + size + _PART_BYTES > limit or budget.is_spent():
             self.unkept = True
             self.keeps = min(self.keeps, MAX_SHORT if limit < SEALED_BYTES else -1)
-            return
-        self._sealed_bytes += size + PART_BYTES
-        self.account(size + PART_BYTES)
+            return False
+        self._sealed_bytes += size + _PART_BYTES
+        self.account(size + _PART_BYTES)
         self.sealed_records.append(record)
+        return True
 
-    def _chains(self) -> bool:
+    @cython.cfunc
+    def _chains(self) -> cython.bint:
         """Return whether a record's initialization vector is in the record before it (RFC 2246 section 6.2.3.2)."""
         return not self.tls13 and UNKNOWN < self.version < FIRST_WITH_IV
 

@@ -2,7 +2,7 @@ from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.handshake.crypto_stream cimport CryptoStream
-from tlsdissect.handshake.events cimport HandshakeEvent, new_event
+from tlsdissect.handshake.events cimport HandshakeEvent, new_event, new_sealed
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport DirectionSummary, LoggedHandshake
 from tlsdissect.tls.quic_packets cimport LongPacket, long_packets

@@ -11,7 +11,7 @@ from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.crypto_stream import CryptoStream
-from tlsdissect.handshake.events import HandshakeEvent, SealedRecord, new_event
+from tlsdissect.handshake.events import HandshakeEvent, new_event, new_sealed
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.problems import CryptoConflict, ProblemList
@@ -248,7 +248,7 @@ class QuicHandshake:
         body: bytes = cut(datagram.data, packet.start, packet.end)
         start: cython.longlong = position + packet.start
         self.log.add_sealed(
-            SealedRecord(datagram.sender, 0, 0, HANDSHAKE, packet.version, body, datagram.frame, datagram.time, start)
+            new_sealed(datagram.sender, 0, 0, HANDSHAKE, packet.version, body, datagram.frame, datagram.time, start)
         )
         return True
 
