@@ -107,3 +107,10 @@ def test_expanding_a_secret() -> None:
     keys = key_schedule.traffic_keys(secret, 16, "sha256")
     assert keys.key.hex() == "3fce516009c21727d0f2e4e86ee403bc"
     assert keys.iv.hex() == "5d313eb2671276ee13000b30"
+
+
+@pytest.mark.parametrize("hash_name", ["md5", "sha1", "sha256", "sha384"])
+def test_hmac(hash_name: str) -> None:
+    for size in (0, 20, 48, 64):
+        key, message = os.urandom(size), os.urandom(2 * size)
+        assert key_schedule.Hmac(key, hash_name).of(message) == hmac.digest(key, message, hash_name)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hmac
 from functools import cache
-from hashlib import sha256, sha384
-from typing import TYPE_CHECKING, NamedTuple
+from hashlib import md5, sha1, sha256, sha384
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cython
 
@@ -24,12 +24,44 @@ IV_SIZE = 12
 TLS13, TLS13_DRAFT, DTLS13 = b"tls13 ", b"TLS 1.3, ", b"dtls13"
 """What labels begin with: RFC 8446 section 7.1, draft-ietf-tls-tls13-19 section 7.1, RFC 9147 section 5.9."""
 
-_HASHES = {"sha256": (sha256, 64), "sha384": (sha384, 128)}
-"""The hashes of cipher suites of TLS 1.3, each with the bytes of its block."""
+_HASHES = {"md5": (md5, 64), "sha1": (sha1, 64), "sha256": (sha256, 64), "sha384": (sha384, 128)}
+"""The hashes of TLS and QUIC, each with the bytes of its block."""
 _INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))
 """What the bytes of a key of HMAC become before the inner and the outer hash (RFC 2104 section 2)."""
 HPKE_HASHES = {1: "sha256", 2: "sha384", 3: "sha512"}
 """The hashes of HPKE's key derivation functions (RFC 9180 section 7.2)."""
+
+
+@cython.cclass
+class Hmac:
+    """HMAC with a key of at most the bytes of a block (RFC 2104).
+
+    Two hashes of `hashlib` take a third of the time of `hmac.digest`, or of an HMAC of `cryptography`: most of that
+    goes into choosing an implementation.
+    """
+
+    _hashed: Any
+    _inner: bytes
+    _outer: bytes
+
+    def __init__(self, key: bytes, hash_name: str) -> None:
+        hashed, block = _HASHES[hash_name]
+        padded = key.ljust(block, b"\0")
+        self._hashed = hashed
+        self._inner = padded.translate(_INNER)
+        self._outer = padded.translate(_OUTER)
+
+    @cython.ccall
+    def of(self, message: bytes) -> bytes:
+        """Return the HMAC of a message."""
+        mac: bytes = self._hashed(self._outer + self._hashed(self._inner + message).digest()).digest()
+        return mac
+
+
+def hkdf_extract(salt: bytes, material: bytes, hash_name: str) -> bytes:
+    """Extract a pseudorandom key (RFC 5869 section 2.2)."""
+    keyed: Hmac = Hmac(salt, hash_name)
+    return keyed.of(material)
 
 
 def hkdf_expand_label(
@@ -49,14 +81,10 @@ def label_info(label: bytes, length: cython.longlong, prefix: bytes = TLS13, con
 def hkdf_expand(secret: bytes, infos: tuple, hash_name: str) -> list[bytes]:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return the first block to which HKDF expands a secret of at most a block for each info (RFC 5869 section 2.3).
 
-    Keys take one block, which is one HMAC. Two hashes of `hashlib` take half the time of an HMAC of `cryptography`, or
-    of `hmac.digest`: most of that would go into choosing an implementation.
+    Keys take one block, which is one HMAC.
     """
-    hashed, block = _HASHES[hash_name]
-    key = secret.ljust(block, b"\0")
-    inner: bytes = key.translate(_INNER)
-    outer: bytes = key.translate(_OUTER)
-    return [hashed(outer + hashed(inner + info + b"\1").digest()).digest() for info in infos]
+    keyed: Hmac = Hmac(secret, hash_name)
+    return [keyed.of(info + b"\1") for info in infos]
 
 
 class TrafficKeys(NamedTuple):
@@ -114,10 +142,12 @@ def prf(
 
 
 def _p_hash(secret: bytes, seed: bytes, length: cython.longlong, hash_name: str) -> bytes:
-    block, data = seed, b""
+    keyed: Hmac = Hmac(secret, hash_name)
+    block: bytes = seed
+    data: bytes = b""
     while len(data) < length:
-        block = hmac.digest(secret, block, hash_name)
-        data += hmac.digest(secret, block + seed, hash_name)
+        block = keyed.of(block)
+        data += keyed.of(block + seed)
     return data[:length]
 
 

@@ -7,7 +7,6 @@ opened with the right keys, so trying keys that may be wrong shows nothing that 
 
 from __future__ import annotations
 
-import hmac
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tlsdissect.caches import cached
 from tlsdissect.capture.octets import cut
-from tlsdissect.handshake.key_schedule import IV_SIZE, hkdf_expand, label_info
+from tlsdissect.handshake.key_schedule import IV_SIZE, hkdf_expand, hkdf_extract, label_info
 from tlsdissect.handshake.protection import AES_128_GCM, Aead, HeaderMask, Suite
 
 INITIAL_SUITE: Final = AES_128_GCM
@@ -210,7 +209,7 @@ class InitialKeys:
     _server: PacketKey | None
 
     def __init__(self, keys: VersionKeys, connection_id: bytes) -> None:
-        self._secret = hmac.digest(keys.salt, connection_id, INITIAL_SUITE.hash)  # HKDF-Extract (RFC 5869 section 2.2)
+        self._secret = hkdf_extract(keys.salt, connection_id, INITIAL_SUITE.hash)
         self._label = keys.label
         self._client = None
         self._server = None
