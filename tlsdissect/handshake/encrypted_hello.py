@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake import key_schedule as schedule
 from tlsdissect.handshake.decryption import suite13
 from tlsdissect.handshake.events import client_random
+from tlsdissect.handshake.keys import ECH_SECRET
 from tlsdissect.handshake.protection import Aead, nonce_of, suite
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.protection import Suite
 
-SECRET, CONFIG = "ECH_SECRET", "ECH_CONFIG"
-"""Labels of the key log."""
+CONFIG = "ECH_CONFIG"
+"""The label of the configuration in the key log."""
 
 _AEADS = {
     1: "TLS_AES_128_GCM_SHA256",
@@ -85,7 +86,7 @@ def open_inner_hello(log: LoggedHandshake, keys: CaptureKeys) -> InnerHello | No
 def _pairs(secrets: Secrets) -> Iterator[tuple[Secret, bytes]]:
     configs = [one.value for (label, _), one in secrets.found.items() if label == CONFIG]
     for (label, _), secret in secrets.found.items():
-        if label == SECRET:
+        if label == ECH_SECRET:
             yield from ((secret, config) for config in configs)
 
 

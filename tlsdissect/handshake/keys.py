@@ -30,6 +30,8 @@ AT_A_TIME = 1 << 20
 _COMPARED = 256
 """Bytes before the new ones of a growing file that are compared with those that were read there."""
 
+ECH_SECRET = "ECH_SECRET"  # noqa: S105  # a label
+"""The label of the shared secret of Encrypted Client Hello (RFC 9850 section 2.2)."""
 RSA = "RSA"
 """The label of a premaster secret, found by the first bytes of its encrypted form."""
 RSA_PREFIX = 8

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import cython
 
 from tlsdissect.handshake.decryption import Reader12, Reader13
-from tlsdissect.handshake.dtls_decryption import DtlsReader12, DtlsReader13
-from tlsdissect.handshake.encrypted_hello import SECRET, open_inner_hello
 from tlsdissect.handshake.events import client_random
-from tlsdissect.handshake.quic_decryption import QuicReader
+from tlsdissect.handshake.keys import ECH_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,16 +65,17 @@ class Opened(NamedTuple):
     @property
     def only_inner(self) -> bool:
         """Whether nothing opened but the inner hello."""
-        return set(self.labels) == {SECRET}
+        return set(self.labels) == {ECH_SECRET}
 
 
 def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     """Open what was kept of a handshake; None if nothing opens."""
     if log.client_hello is None:
         return None
-    inner = open_inner_hello(log, keys)
-    used = [] if inner is None else [(SECRET, inner.outer_random, inner.secret.origin)]
-    reader: Reader | None = _reader(log, keys, client_random(log.client_hello.event) if inner is None else inner.random)
+    random: bytes = client_random(log.client_hello.event)
+    inner = _inner_hello(log, keys, random)
+    used = [] if inner is None else [(ECH_SECRET, inner.outer_random, inner.secret.origin)]
+    reader: Reader | None = _reader(log, keys, random if inner is None else inner.random)
     events: list[HandshakeEvent] = []
     failed: list[SealedRecord] = []
     others: set[bytes] = set()
@@ -99,12 +98,27 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
 
 
 @cython.cfunc
+def _inner_hello(log: LoggedHandshake, keys: CaptureKeys, outer_random: bytes) -> Any:
+    """Return the inner hello of an Encrypted Client Hello; None if there is none, or no secret for it."""
+    secrets = keys.find(outer_random)
+    if secrets is None or not [label for label, _ in secrets.found if label == ECH_SECRET]:
+        return None
+    from tlsdissect.handshake.encrypted_hello import open_inner_hello  # noqa: PLC0415 (start-up time)
+
+    return open_inner_hello(log, keys)
+
+
+@cython.cfunc
 def _reader(log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> Any:
     """Return the reader of a handshake's records; None if these are not to be opened."""
     if log.server_hello is None or log.server_hello.cipher_suite is None:
         return None
     if log.transport == "quic":
+        from tlsdissect.handshake.quic_decryption import QuicReader  # noqa: PLC0415 (start-up time)
+
         return QuicReader(log, keys, random)
     if log.transport == "udp":
+        from tlsdissect.handshake.dtls_decryption import DtlsReader12, DtlsReader13  # noqa: PLC0415 (start-up time)
+
         return DtlsReader13(log, keys) if log.tls13 else DtlsReader12(log, keys)
     return Reader13(log, keys, random) if log.tls13 else Reader12(log, keys)
