@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def source(module: str, suffix: str = ".py") -> Path:
     return (ROOT / module.replace(".", "/")).with_suffix(suffix)
 
 
+@cache
 def tree(module: str) -> ast.Module:
     return ast.parse(source(module).read_text())
 
@@ -47,6 +49,7 @@ def is_c_function(function: ast.FunctionDef) -> bool:
     return bool(decorators(function) & {"cython.cfunc", "cython.ccall"})
 
 
+@cache
 def c_classes(module: str) -> list[ast.ClassDef]:
     return [
         node
@@ -189,12 +192,17 @@ def members(node: ast.ClassDef) -> tuple[set[str], set[str]]:
     return compiled, fields(node) | {each.name for each in methods} - compiled
 
 
+@cache
+def known_methods() -> set[str]:
+    """The names of C methods of any class that are names of nothing else."""
+    classes = [node for each in kernel.MODULES for node in ast.walk(tree(each)) if isinstance(node, ast.ClassDef)]
+    c_methods = set().union(*(members(node)[0] for node in classes))
+    return c_methods - set().union(*(members(node)[1] for node in classes))
+
+
 @each_module
 def test_c_methods_are_only_called(module: str) -> None:
     """A method that is passed as a value is converted wrongly, with no more than a warning of the C compiler."""
-    classes = [node for each in kernel.MODULES for node in ast.walk(tree(each)) if isinstance(node, ast.ClassDef)]
-    c_methods = set().union(*(members(node)[0] for node in classes))
-    known = c_methods - set().union(*(members(node)[1] for node in classes))
     for node in [tree(module), *c_classes(module)]:
         own = members(node)[0] if isinstance(node, ast.ClassDef) else set()
         called = {id(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
@@ -202,7 +210,7 @@ def test_c_methods_are_only_called(module: str) -> None:
             ast.unparse(each)
             for each in ast.walk(node)
             if isinstance(each, ast.Attribute) and id(each) not in called
-            if (each.attr in own and ast.unparse(each.value) == "self") or each.attr in known
+            if (each.attr in own and ast.unparse(each.value) == "self") or each.attr in known_methods()
         ]
         assert passed == []
 
