@@ -35,7 +35,8 @@ class Scale:
     """Places moments, in milliseconds, on an axis from 0 to `length`, in milliseconds of what is not cut."""
 
     def __init__(self, moments: Iterable[float], rtt_ms: float | None) -> None:
-        steps = list(pairwise(sorted({*moments, 0.0})))
+        ordered = sorted({*moments, 0.0})
+        steps = list(pairwise(ordered))
         waits = [later - earlier for earlier, later in steps]
         cut = _shortest_cut(waits, rtt_ms)
         kept = _SHARE * sum(wait for wait in waits if wait < cut)
@@ -44,6 +45,8 @@ class Scale:
         self._steps = steps
         self._begins = [begin for begin, _ in steps]
         self._places = [0.0, *accumulate(self._lengths)]
+        self._known = dict(zip(ordered, self._places, strict=True))
+        """The places of the moments."""
         self.length = self._places[-1]
 
     def at(self, ms: float) -> float:
@@ -56,15 +59,8 @@ class Scale:
 
     def thousandths(self, moments: Iterable[float]) -> list[int]:
         """Return the places of moments in thousandths of the axis."""
-        if not self._steps:
-            return [0 for _ in moments]
-        begins, steps, places, lengths, whole = self._begins, self._steps, self._places, self._lengths, self.length
-        found = []
-        for ms in moments:
-            step = max(bisect_right(begins, ms) - 1, 0)
-            begin, end = steps[step]
-            found.append(round(1000 * (places[step] + (ms - begin) / (end - begin) * lengths[step]) / whole))
-        return found
+        known, whole = self._known, self.length or 1.0
+        return [round(1000 * (known[ms] if ms in known else self.at(ms)) / whole) for ms in moments]
 
 
 def _shortest_cut(waits: list[float], rtt_ms: float | None) -> float:
