@@ -219,7 +219,15 @@ def test_trust_is_checked_where_authorities_are_named(browser: Browser, tmp_path
     path.write_bytes(report(capture, settings=Settings(anchors=certificates(str(root)))))
     with Visit(browser, path) as visit:
         assert visit.cells("verdict", "certificates")[0] == "trusted"
+        assert visit.head("verdict", "certificates").is_visible()
         assert visit.page.get_by_text("was not checked").count() == 0
+        assert visit.page.get_by_text("column of verdicts").count() == 0
+
+
+def test_no_column_of_verdicts_is_shown_where_nothing_was_judged(visit: Visit) -> None:
+    assert visit.page.get_by_text("column of verdicts is left out").count() == 1
+    assert visit.head("issuer", "certificates").is_visible()
+    assert not visit.head("verdict", "certificates").is_visible()
 
 
 def sample(name: str) -> Path:

@@ -65,8 +65,9 @@ class Sentence(Struct, frozen=True):
 
     @property
     def without_frames(self) -> str:
-        """Its printable text, and that it is a guess."""
-        return f"{printable(self.text)}{' (A guess.)' if self.guess else ''}"
+        """Its printable text, and what it means that it is a guess."""
+        guess = " (This is a guess: something else may look the same.)" if self.guess else ""
+        return f"{printable(self.text)}{guess}"
 
 
 def _evidence(frames: tuple[int, ...], other: tuple[int, ...], *, guess: bool) -> str:

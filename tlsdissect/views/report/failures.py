@@ -108,7 +108,7 @@ class Failures:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} % of them" if part and whole else "none"
+    return f"{100 * part / whole:.0f} % of {whole:,}" if part and whole else "none"
 
 
 def _named(peers: Sequence[Peer]) -> list[Peer]:

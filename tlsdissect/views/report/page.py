@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from tlsdissect.trust.inventory import CertificateInventory
+from tlsdissect.views.certificates import verdicts
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
@@ -306,6 +307,8 @@ class Report:
         captures = self._overview.captures
         titles = [(column.title, column.right) for column in _COLUMNS]
         names, seen = self._captures, self._summarized.summary(len(self._rows), Counter(), ())
+        judged = any(any(verdicts(one)) for one in summaries)
+        paper = [title for title in CERTIFICATE_PAPER if judged or title != "verdict"]
         return _head(
             title=_title(names, seen.captures),
             period=period(seen.start, seen.end),
@@ -324,7 +327,8 @@ class Report:
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=self._artist.finish(),
             connections=Grid("connections", _widths(titles, self._rows, _SHOWN[seen.captures < 2 :]), len(self._rows)),
-            certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), len(shown)),
+            certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, paper), len(shown)),
+            judged=judged,
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
 
