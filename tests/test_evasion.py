@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mangle import ETHERNET, IPV6, Segment, ethernet, ip6, pcap, pieces, segments
+from mangle import ETHERNET, IPV4, IPV6, Segment, ethernet, ip4, ip6, pcap, pieces, segments
 from recorded import ROOT, facts, kept
 from test_conflicting_segments import RIGHT, STARTED, WRONG, over_ip4, over_ip6
 from tlswriting import extension, message, record, sized
@@ -18,6 +18,7 @@ from tlsdissect.handshake.segments import MAX_CONFLICTS, MAX_SEGMENTS, UNCOMPARE
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SENT = segments(ROOT / "samples/tls12-full.pcap")
@@ -90,7 +91,9 @@ def test_data_in_a_syn_is_the_beginning_of_the_stream(tmp_path: Path) -> None:
 def test_urgent_data_stay_in_the_stream(tmp_path: Path) -> None:
     """RFC 6093 section 4: they are delivered in line."""
     sent = [replace(one, flags=one.flags | URG) if one.payload else one for one in SENT]
-    assert same(read(tmp_path / "a.pcap", sent))
+    connection = read(tmp_path / "a.pcap", sent)
+    assert same(connection, "urgent_data", "urgent_data")
+    assert [problem["frame"] for problem in connection["problems"]] == [HELLO + 1, HELLO + 3]
 
 
 def test_segments_with_old_timestamps_are_read(tmp_path: Path) -> None:
@@ -311,6 +314,81 @@ def test_bytes_after_a_fin_are_read_where_nothing_of_the_other_side_is_captured(
     connection = read(tmp_path / "a.pcap", sent)
     assert connection["sni"] == PLAIN["sni"]
     assert [problem["code"] for problem in connection["problems"]] == ["dropped_segment"]
+
+
+# ---------------------------------------------------------------- copies that a receiver drops
+
+DROPPED: dict[str, Callable[[Segment], Segment]] = {
+    "no ACK flag": lambda one: replace(one, flags=0x08),
+    "acknowledgement of bytes that were not sent": lambda one: replace(one, acknowledged=one.acknowledged + 100),
+    "a timestamp before that of its SYN": lambda one: stamped(one, -1, SENT[0]),
+}
+
+
+def stamped(one: Segment, ahead: int, other: Segment) -> Segment:
+    """Give a segment a timestamp relative to that of another one."""
+    kind = other.options.index(b"\x08\x0a") + 2
+    value = (int.from_bytes(other.options[kind : kind + 4], "big") + ahead) % 2**32
+    at = one.options.index(b"\x08\x0a") + 2
+    return replace(one, options=one.options[:at] + value.to_bytes(4, "big") + one.options[at + 4 :])
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("how", DROPPED)
+def test_of_two_copies_one_that_every_receiver_drops_does_not_count(tmp_path: Path, how: str, after: bool) -> None:
+    hello = SENT[HELLO]
+    decoy = DROPPED[how](other_again(hello))
+    copies = [hello, decoy] if after else [decoy, hello]
+    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], *copies, *SENT[HELLO + 1 :]])
+    assert same(connection, "conflicting_data")
+    [problem] = connection["problems"]
+    assert how in problem["detail"]
+    assert [one["used"] for one in problem["copies"]] == ([True, False] if after else [False, True])
+
+
+@pytest.mark.parametrize("kind", ["later", "no echo", "older echo", "forged SYN", "forged SYN-ACK", "no timestamp"])
+def test_a_timestamp_that_the_receiver_may_not_know_drops_nothing(tmp_path: Path, kind: str) -> None:
+    """The first copy counts, and both are reported."""
+    hello, (syn, answer, *rest) = SENT[HELLO], SENT
+    decoy = stamped(other_again(hello), 0 if kind == "later" else -1, syn)
+    if kind == "no echo":
+        answer = replace(answer, options=b"")
+    if kind == "older echo":
+        echo = answer.options.index(b"\x08\x0a") + 6
+        answer = replace(answer, options=answer.options[:echo] + bytes(4) + answer.options[echo + 4 :])
+    if kind == "no timestamp":
+        decoy = replace(decoy, options=b"")
+    opened = [syn, answer, *rest[: HELLO - 2]]
+    if kind.startswith("forged"):
+        decoy = stamped(decoy, 2**30, syn)
+        opened.append(stamped(syn if kind == "forged SYN" else answer, 2**30, syn))
+    connection = read(tmp_path / "a.pcap", [*opened, decoy, hello, *SENT[HELLO + 1 :]])
+    assert connection["sni"] == "a.decoy.x"
+    [problem] = connection["problems"]
+    assert problem["detail"] == f"other bytes than in frame {len(opened) + 1}, which counts"
+
+
+@pytest.mark.parametrize(("others", "used"), [(True, [False, True]), (False, [True, False])])
+def test_a_copy_with_a_wrong_checksum_of_its_ip_header_does_not_count(
+    tmp_path: Path, others: bool, used: list[bool]
+) -> None:
+    """Unless no packet of its sender has a right one: a network card computes it after the capture."""
+    hello = SENT[HELLO]
+    sent = [(one, others) for one in SENT]
+    sent[HELLO:HELLO] = [(other_again(hello), False)]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap([(one.time, ethernet(IPV4, headed(ip4(one), right))) for one, right in sent], ETHERNET))
+    [connection] = facts(path)
+    [problem] = connection["problems"]
+    assert [one["used"] for one in problem["copies"]] == used
+    assert connection["sni"] == (PLAIN["sni"] if others else "a.decoy.x")
+
+
+def headed(packet: bytes, right: bool) -> bytes:
+    """An IPv4 packet with a checksum of its header: right or wrong."""
+    total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, 20, 2) if at != 10)
+    value = (0xFFFF - total % 0xFFFF) ^ (0 if right else 0x5555)
+    return packet[:10] + value.to_bytes(2, "big") + packet[12:]
 
 
 # ---------------------------------------------------------------- wrong checksums of segments without data

@@ -24,6 +24,7 @@ cdef class Packet:
 
     cpdef bytes captured_payload(self)
     cpdef long long hop_limit(self)
+    cpdef bint ip_checksum_is_wrong(self)
     cpdef bint checksum_is_right(self)
     cpdef bint checksum_is_begun(self)
     cpdef bint checksum_is_wrong(self)

@@ -124,6 +124,20 @@ class Packet:
         return data[self.ip + 8] if data[self.ip] >> 4 == 4 else data[self.ip + 7]
 
     @cython.ccall
+    def ip_checksum_is_wrong(self) -> cython.bint:
+        """Return whether the checksum of its IPv4 header is wrong (RFC 791 section 3.1), and not left out."""
+        data: bytes = self.data
+        at: cython.Py_ssize_t = self.ip
+        total: cython.longlong = 0
+        if data[at] >> 4 != 4 or u16(data, at + 10) == 0:
+            return False
+        end: cython.Py_ssize_t = at + (data[at] & 15) * 4
+        while at < end:
+            total += u16(data, at)
+            at += 2
+        return total % 0xFFFF != 0
+
+    @cython.ccall
     def checksum_is_right(self) -> cython.bint:
         """Verify the checksum of TCP or UDP (RFC 9293 section 3.1, RFC 768); meaningful if `captured` is `length`."""
         data: bytes = self.data

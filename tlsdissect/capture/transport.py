@@ -21,6 +21,11 @@ _MAX_SHIFT = 14
 """The greatest shift of a window (RFC 7323 section 2.3)."""
 _WINDOW_SCALE = 3
 """Kind of the Window Scale option (RFC 7323 section 2.2)."""
+_TIMESTAMPS = 8
+"""Kind of the Timestamps option (RFC 7323 section 3.2)."""
+NO_TIMESTAMP = -1
+"""Stands for the timestamp of a segment without one."""
+_NO_TIMESTAMP = NO_TIMESTAMP
 
 
 @cython.ccall
@@ -93,18 +98,34 @@ def eapol(h: Headers, packet: Packet) -> cython.bint:
 def window_shift(packet: Packet) -> cython.longlong:
     """Return the shift of the Window Scale option of a SYN (RFC 7323 section 2.2), 0 if it has none."""
     data: bytes = packet.data
-    at: cython.Py_ssize_t = packet.transport + 20
-    end: cython.Py_ssize_t = min(packet.payload, len(data))
-    while at + 2 < end and data[at] != 0:
+    at: cython.longlong = _find_option(data, packet.transport, packet.payload, _WINDOW_SCALE, 3)
+    return 0 if at < 0 else min(data[at + 2], _MAX_SHIFT)
+
+
+@cython.ccall
+def timestamp(data: bytes, start: cython.longlong, end: cython.longlong, echoed: cython.bint) -> cython.longlong:
+    """Return the timestamp of a TCP header, or the one that it echoes (RFC 7323 section 3.2); NO_TIMESTAMP without."""
+    at: cython.longlong = _find_option(data, start, end, _TIMESTAMPS, 10)
+    return _NO_TIMESTAMP if at < 0 else u32(data, at + 6 if echoed else at + 2)
+
+
+@cython.cfunc
+def _find_option(
+    data: bytes, start: cython.longlong, end: cython.longlong, kind: cython.longlong, size: cython.longlong
+) -> cython.longlong:
+    """Return where an option of this size begins in a TCP header (RFC 9293 section 3.1); -1 without one."""
+    at: cython.Py_ssize_t = start + 20
+    end = min(end, len(data))
+    while at + 1 < end and data[at] != 0:
         if data[at] == 1:
             at += 1
             continue
-        if data[at] == _WINDOW_SCALE and data[at + 1] == 3:
-            return min(data[at + 2], _MAX_SHIFT)
+        if data[at] == kind and data[at + 1] == size and at + size <= end:
+            return at
         if data[at + 1] < 2:
             break
         at += data[at + 1]
-    return 0
+    return -1
 
 
 @cython.cfunc

@@ -1,6 +1,6 @@
 from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
-from tlsdissect.capture.transport cimport window_shift
+from tlsdissect.capture.transport cimport timestamp, window_shift
 from tlsdissect.flows.sequence cimport add, difference
 from tlsdissect.flows.totals cimport Totals
 
@@ -12,6 +12,7 @@ cdef long long _ACK
 cdef long long _UNKNOWN
 cdef long long _NEVER
 cdef long long _NO_TIME
+cdef long long _NO_TIMESTAMP
 cdef long long _MAX_WINDOW
 cdef long long _IN_FLIGHT
 cdef long long _DROPPED
@@ -29,6 +30,7 @@ cdef class TcpSide:
     cdef readonly long long acknowledged
     cdef readonly long long fin_clock
     cdef readonly bint seen
+    cdef readonly long long stamp
     cdef readonly object fin
     cdef readonly long long fin_frame
     cdef readonly long long fin_place
@@ -97,6 +99,7 @@ cdef class Flow(Totals):
     cpdef bint has_both_numbers(self, Packet packet)
     cpdef bint count(self, Packet packet, long long clock, long long sender)
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
+    cdef object _stamp(self, TcpSide me, TcpSide peer, Packet packet)
     cdef object _end(self, TcpSide me, object fin, long long clock)
     cdef object _forget_resets(self)
     cdef object _reopen(self, TcpSide me)

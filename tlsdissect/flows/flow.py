@@ -10,14 +10,14 @@ import cython
 from msgspec import Struct
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.capture.transport import window_shift
+from tlsdissect.capture.transport import NO_TIMESTAMP, timestamp, window_shift
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.flows.totals import Totals
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+FIN, SYN, RST, ACK, URG = 0x01, 0x02, 0x04, 0x10, 0x20
 """Flags of a TCP header (RFC 9293 section 3.1)."""
 
 UNKNOWN = -1
@@ -40,6 +40,7 @@ _ACK = ACK
 _UNKNOWN = UNKNOWN
 _NEVER = NEVER
 _NO_TIME = NO_TIME
+_NO_TIMESTAMP = NO_TIMESTAMP
 _COPY_NS = COPY_NS
 _MAX_WINDOW = 1 << 30
 """Octets of the largest window (RFC 7323 section 2.3)."""
@@ -97,6 +98,8 @@ class TcpSide:
     """The shift count of its window (RFC 7323 section 2.2); UNKNOWN if its SYN was not captured."""
     seen: cython.bint
     """Whether it sent a packet of this connection."""
+    stamp: cython.longlong
+    """The timestamp of its SYN; NO_TIMESTAMP if there is none, or the SYN-ACK echoes none or an older one."""
     fin_clock: cython.longlong
     """The clock at its first FIN; NEVER before that."""
     fin: Signal | None
@@ -132,6 +135,7 @@ class TcpSide:
         self.window = self.shift = self.reset_next = self.suspect = self.other_answer = UNKNOWN
         self.witnesses = 0
         self.answers = ()
+        self.stamp = NO_TIMESTAMP
         self.seen = False
         self.fin_clock = NEVER
         self.fin_frame = self.fin_place = UNKNOWN
@@ -467,6 +471,7 @@ class Flow(Totals):
                 me.begin(sequence)
             if me.first == sequence:
                 me.shift = window_shift(packet)
+                self._stamp(me, peer, packet)
             self.handshake.add_syn(sender, packet.flags, packet.time, sequence)
         if packet.flags & _FIN:
             fin = Signal(packet.frame, end)
@@ -479,6 +484,22 @@ class Flow(Totals):
             self.doubted = self.doubted or not peer.seen
             end = add(end, 1)
         return end
+
+    @cython.cfunc
+    def _stamp(self, me: TcpSide, peer: TcpSide, packet: Packet) -> None:
+        """Note the timestamp of a SYN, which the other side knows from then on (RFC 7323 section 4.3).
+
+        Of several, the oldest counts, as any may have been dropped.
+        """
+        own: cython.longlong = timestamp(packet.data, packet.transport, packet.payload, False)
+        answer: cython.bint = packet.flags & _ACK != 0
+        first: cython.bint = (self.handshake.synack if answer else self.handshake.syn) == _NO_TIME
+        if first or own == _NO_TIMESTAMP or (me.stamp != _NO_TIMESTAMP and difference(own, me.stamp) < 0):
+            me.stamp = own
+        if answer and peer.stamp != _NO_TIMESTAMP:
+            echoed: cython.longlong = timestamp(packet.data, packet.transport, packet.payload, True)
+            if echoed == _NO_TIMESTAMP or difference(echoed, peer.stamp) < 0:
+                me.stamp = peer.stamp = NO_TIMESTAMP
 
     @cython.cfunc
     def _end(self, me: TcpSide, fin: Signal, clock: cython.longlong) -> None:
@@ -591,6 +612,7 @@ class Flow(Totals):
         """Begin the stream of a side where the SYN-ACK says that was not dropped."""
         self._drop(me.other_answer)
         me.answers = (*[one for one in me.answers if one != first], me.first)
+        me.stamp = NO_TIMESTAMP
         me.begin(first)
 
     @cython.cfunc

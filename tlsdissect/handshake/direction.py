@@ -729,6 +729,14 @@ class Direction:
         records: list[Record] = self.reader.feed(start.data)
         return records if start.hello is None else [start.hello, *records]
 
+    def report_urgent(self, segment: Segment) -> None:
+        """Report the first segment with urgent data."""
+        if any(problem.code == "urgent_data" for problem in self.problems):
+            return
+        offset = self.assembler.offset(segment.sequence) if self.assembler.started else None
+        detail = "urgent data: a receiver may take a byte of them out of the stream"
+        self.problems.report("urgent_data", detail, segment.frame, offset)
+
     @cython.ccall
     def mark_missing(self, start: cython.longlong) -> cython.bint:
         """Treat the byte at a stream offset as missing, because it cannot be read."""

@@ -1,5 +1,6 @@
 from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
+from tlsdissect.capture.transport cimport timestamp
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
@@ -48,6 +49,7 @@ cdef class Segments:
     cdef readonly Segment uncompared
     cdef Budget _budget
     cdef tuple _wrong
+    cdef tuple _damaged
     cdef tuple _distrusted
     cdef SentSegments _one
     cdef SentSegments _other

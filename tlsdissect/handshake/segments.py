@@ -15,6 +15,7 @@ import cython
 from tlsdissect.capture.differences import differing
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
+from tlsdissect.capture.transport import NO_TIMESTAMP, timestamp
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
 from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from tlsdissect.flows.budget import Budget
+    from tlsdissect.flows.flow import Flow
 
 KEPT_BYTES = 1 << 18
 """Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
@@ -203,6 +205,8 @@ class Segments:
     _budget: Budget
     _wrong: tuple[int, ...]
     """Frames with a wrong checksum."""
+    _damaged: tuple[int, ...]
+    """Frames of IP packets with a wrong header checksum."""
     _distrusted: tuple[int, ...]
     """Frames that complete IP fragments which overlap with different bytes."""
     _one: SentSegments
@@ -229,6 +233,7 @@ class Segments:
         self.uncompared = None
         self._budget = budget
         self._wrong = ()
+        self._damaged = ()
         self._distrusted = ()
         self._one = SentSegments()
         self._other = SentSegments()
@@ -343,6 +348,11 @@ class Segments:
         """Note that what came before this frame is not read any more: the stream begins here."""
         self._resumed = frame
 
+    def damage(self, frame: cython.longlong) -> None:
+        """Note that the IP header of a segment has a wrong checksum."""
+        if len(self._damaged) < MAX_WITNESSES:
+            self._damaged = (*self._damaged, frame)
+
     def distrust(self, frame: cython.longlong) -> None:
         """Distrust a segment whose IP fragments differ: receivers may drop it (RFC 8200 section 4.5)."""
         self._distrusted = (*self._distrusted, frame)
@@ -367,20 +377,22 @@ class Segments:
         """Return those of the sender of a segment."""
         return self._other if one.sender else self._one
 
-    def false(self, endpoints: bytes) -> dict[int, str]:
+    def false(self, flow: Flow) -> dict[int, str]:
         """Return the frames of conflicting segments that the receiver dropped, each with how that shows.
 
         A receiver drops a segment with a wrong checksum (RFC 9293 section 3.1). This is evidence only if the other
         segment and another one of the sender have valid checksums: else a network card may compute them later. What it
         acknowledges shows whether it took the data of a SYN (RFC 7413 section 3), or a FIN and the data before it. It
-        drops IP fragments that overlap, too (RFC 8200 section 4.5, RFC 5722), and so does Linux in IPv4.
+        drops IP fragments that overlap, too (RFC 8200 section 4.5, RFC 5722), and so does Linux in IPv4; and it drops
+        segments for other reasons that `_refused` names.
         """
+        endpoints = flow.endpoints
         disputed = {one.frame for conflict in self.conflicts for one in conflict[:2]}
         found: dict[int, str] = {}
         for conflict in self.conflicts:
             one, other = conflict.first, conflict.second
             right = [part.frame not in self._wrong and part.checksum(endpoints) for part in (one, other)]
-            refused = [self._refused(part) for part in (one, other)]
+            refused = [self._refused(part, flow, disputed) for part in (one, other)]
             if set(right) == {True, False} and self._computes(one.sender, disputed, endpoints):
                 found[other.frame if right[0] else one.frame] = "a wrong TCP checksum"
             elif refused.count(None) == 1:
@@ -389,9 +401,20 @@ class Segments:
                 found[one.frame if self.distrusts(one.frame) else other.frame] = "IP fragments that differ"
         return found
 
-    def _refused(self, one: Segment) -> str | None:
-        """Return how the acknowledgements of a segment with a SYN or FIN show that it was dropped; None if not."""
+    def _refused(self, one: Segment, flow: Flow, disputed: set[int]) -> str | None:
+        """Return how it shows that a segment was dropped; None if it does not."""
         acknowledged = self._of(one).acknowledged
+        if one.frame in self._damaged and any(
+            other.sender == one.sender and other.frame not in (*self._damaged, *disputed) for other in self.kept
+        ):
+            return "a wrong checksum of the IP header"
+        if not one.flags & (SYN | ACK):
+            # RFC 9293 section 3.10.7.4.
+            return "no ACK flag"
+        if one.flags & ACK and self._acknowledges_unsent(one, flow.side(1 - one.sender).first):
+            return "an acknowledgement of bytes that were not sent"
+        if not one.flags & SYN and is_older(one.header, flow.side(one.sender).stamp):
+            return "a timestamp before that of its SYN"
         if one.flags & FIN and acknowledged != UNKNOWN and difference(acknowledged, add(one.sequence, one.length)) > 1:
             return "a FIN in whose place other bytes were acknowledged"
         if one.flags & SYN and any(
@@ -400,6 +423,20 @@ class Segments:
         ):
             return "data of a SYN that the SYN-ACK does not acknowledge"
         return None
+
+    def _acknowledges_unsent(self, one: Segment, first: cython.longlong) -> bool:
+        """Return whether a segment acknowledges more than the other side had sent (RFC 9293 section 3.10.7.4).
+
+        The other side's stream begins at the sequence number `first`.
+        """
+        if first == UNKNOWN or self.is_unordered():
+            return False
+        reached = first
+        for other in self.kept:
+            if other.frame < one.frame and other.sender != one.sender:
+                end = add(other.sequence, other.length + bool(other.flags & FIN))
+                reached = end if difference(end, reached) > 0 else reached
+        return difference(one.acknowledgement, reached) > 0
 
     def read(self, conflict: Conflict, begin: cython.longlong, order: Sequence[Segment]) -> bytes | None:
         """Return how the first byte of a conflict was read; None if it was not.
@@ -456,6 +493,12 @@ class Segments:
             sent.reached = end
         sent.compared.append(one)
         return whole
+
+
+def is_older(header: bytes, stamp: cython.longlong) -> bool:
+    """Return whether the timestamp of a TCP header is older than one that its receiver knows (RFC 7323 section 5.3)."""
+    own = timestamp(header, 0, len(header), False)
+    return NO_TIMESTAMP not in (own, stamp) and difference(own, stamp) < 0
 
 
 def _conflict(one: Segment, other: Segment) -> Conflict | None:

@@ -14,6 +14,7 @@ cdef long long _NOTHING
 cdef long long _SYN
 cdef long long _ACK
 cdef long long _RST
+cdef long long _URG
 cdef long long _UNKNOWN
 cdef long long _NEVER
 cdef long long _PLAIN

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.flows.flow import ACK, NEVER, RST, SYN, UNKNOWN, Interest
+from tlsdissect.flows.flow import ACK, NEVER, RST, SYN, UNKNOWN, URG, Interest
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
@@ -66,7 +66,7 @@ UPGRADE_BYTES = 1 << 16
 
 # C integers, by the .pxd.
 _PACKETS, _RECORDS, _HELLOS, _NOTHING = Interest.PACKETS, Interest.RECORDS, Interest.HELLOS, Interest.NOTHING
-_SYN, _ACK, _RST, _UNKNOWN, _NEVER = SYN, ACK, RST, UNKNOWN, NEVER
+_SYN, _ACK, _RST, _URG, _UNKNOWN, _NEVER = SYN, ACK, RST, URG, UNKNOWN, NEVER
 _PLAIN, _FOLLOWED_BYTES = PLAIN, FOLLOWED_BYTES
 _NOBODY: frozenset[int] = frozenset()
 
@@ -161,6 +161,8 @@ class Tracker:
         follows: cython.bint = self.state == _PACKETS
         if self.recorder is not None:
             self.recorder.before_packet(self)
+        if follows and packet.length > 0 and packet.ip_checksum_is_wrong():
+            self._segments.damage(packet.frame)
         self._read(captured_segment(packet, sender))
         if self.recorder is not None and self._has_no_data():
             self._begin_anew()
@@ -245,6 +247,8 @@ class Tracker:
                 # Text in a RST is no stream data (RFC 9293 section 3.5.3).
                 direction.reset_text = (segment.frame, segment.payload)
         elif segment.length > 0:
+            if flags & _URG:
+                direction.report_urgent(segment)
             if flags & _ACK and other.awaited == _UNKNOWN:
                 other.awaited = segment.acknowledgement
             if self.log.client == _UNKNOWN:
@@ -268,7 +272,7 @@ class Tracker:
 
     def _correct(self, segments: Segments) -> None:
         """Read the handshake again without the segments that the receiver dropped, and in the order of their times."""
-        false = segments.false(self.flow.endpoints) if segments.conflicts else {}
+        false = segments.false(self.flow) if segments.conflicts else {}
         order = segments.kept
         if self.unordered and segments.complete:
             order = segments.in_order()
