@@ -140,6 +140,18 @@ def test_a_syn_that_is_answered_hides_nothing_of_a_connection_that_continues(
     assert connection["problems"][0]["frame"] == at + 1
 
 
+@pytest.mark.parametrize("ahead", [50, 20, -70_000, 2**30])
+@pytest.mark.parametrize("closing", ["RST of the server", "FINs with acknowledgements"])
+def test_a_syn_after_a_forged_close_takes_no_bytes(tmp_path: Path, ahead: int, closing: str) -> None:
+    """Parts of the hello are nearer to its number than to the one that the receiver expects."""
+    hello = SENT[HELLO]
+    syn = replace(CLIENT, time=hello.time, sequence=(hello.sequence + ahead) % 2**32)
+    first, second, *rest = pieces(hello, 40)
+    sent = [*SENT[:HELLO], *rest, *FORGED[closing](HELLO), syn, second, first, *SENT[HELLO + 1 :]]
+    connection = read(tmp_path / "a.pcap", sent)
+    assert same(connection, "dropped_segment")
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_of_more_syns_than_are_remembered_some_are_counted_as_evicted(tmp_path: Path, before: bool) -> None:
     syns = [replace(CLIENT, sequence=(CLIENT.sequence + 1000 * number) % 2**32) for number in range(1, MAX_FORMER + 9)]

@@ -15,6 +15,7 @@ cdef long long _NO_TIME
 cdef long long _NO_TIMESTAMP
 cdef long long _MAX_WINDOW
 cdef long long _IN_FLIGHT
+cdef long long _NEAR
 cdef long long _DROPPED
 cdef long long _CHALLENGED
 cdef long long _RESETS
@@ -97,6 +98,7 @@ cdef class Flow(Totals):
     cpdef bint has_number(self, Packet packet, Flow rival)
     cpdef long long distance(self, Packet packet)
     cpdef bint has_both_numbers(self, Packet packet)
+    cpdef bint has_both_fins(self)
     cpdef bint count(self, Packet packet, long long clock, long long sender)
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef object _stamp(self, TcpSide me, TcpSide peer, Packet packet)

@@ -50,6 +50,9 @@ MAX_WITNESSES = 16
 """Segments of a side whose checksums are verified after a FIN or RST with a wrong one, until one is right."""
 MAX_ANSWERS = 16
 """SYN-ACKs of a connection with different numbers that are remembered until one is acknowledged."""
+_NEAR = 1 << 16
+"""Octets within which both numbers of a packet are near to those of a connection. Those of a new one with the same
+endpoints are not: initial numbers advance every 4 us (RFC 9293 section 3.4.1), in Linux every 64 ns."""
 _DROPPED, _CHALLENGED, _RESETS = 0, 1, 2
 """Effects of a RST (RFC 9293 section 3.10.7.4): dropped; answered by a challenge ACK in newer stacks; reset."""
 
@@ -412,14 +415,17 @@ class Flow(Totals):
 
     @cython.ccall
     def has_both_numbers(self, packet: Packet) -> cython.bint:
-        """Return whether this flow is open, both sides are known, and both numbers of a packet are in their windows."""
+        """Return whether both sides are known, and both numbers of a packet are near to what they sent."""
         mine: TcpSide = self.one if packet.endpoints == self.endpoints else self.other
         peer: TcpSide = self.other if packet.endpoints == self.endpoints else self.one
-        if not packet.flags & _ACK or not mine.seen or not peer.seen or self.closed() != _NEVER:
+        if not packet.flags & _ACK or not mine.seen or not peer.seen:
             return False
-        ahead: cython.longlong = mine.distance(packet.sequence)
-        behind: cython.longlong = peer.distance(packet.acknowledgement)
-        return ahead <= min(peer.open_window(mine), _IN_FLIGHT) and behind <= min(mine.open_window(peer), _IN_FLIGHT)
+        return mine.distance(packet.sequence) <= _NEAR and peer.distance(packet.acknowledgement) <= _NEAR
+
+    @cython.ccall
+    def has_both_fins(self) -> cython.bint:
+        """Return whether both sides have sent a FIN."""
+        return self.one.fin_clock != _NEVER and self.other.fin_clock != _NEVER
 
     @cython.ccall
     def count(self, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.bint:

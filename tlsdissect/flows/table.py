@@ -324,8 +324,8 @@ class FlowTable:
     def _former(self, flow: Flow, packet: Packet) -> Flow | None:
         """Return the former flow of these endpoints to which a packet belongs; None if it belongs to none.
 
-        A SYN has the initial number of its flow, and a SYN-ACK acknowledges that. What is in both windows of an
-        established flow belongs to the oldest one, otherwise the nearest one decides.
+        A SYN has the initial number of its flow, and a SYN-ACK acknowledges that. Of flows that are near by both
+        numbers the oldest one counts, unless it was closed and the latest was answered; otherwise the nearest one.
         """
         flags: cython.longlong = packet.flags & (_SYN | _ACK)
         rival: Flow | None = flow.rival
@@ -336,6 +336,8 @@ class FlowTable:
         after: Flow = flow
         newer: Flow = flow
         fits: cython.bint = flow.has_both_numbers(packet)
+        if flags == _SYN | _ACK and packet.acknowledgement == flow.one.first:
+            return None
         while newer.former is not None:
             one: Flow = newer.former
             if one.due == _PAST:
@@ -348,7 +350,7 @@ class FlowTable:
                 if not opener and flags != _SYN and packet.acknowledgement == one.one.first:
                     return one
             away: cython.longlong = one.distance(packet)
-            both: cython.bint = one.has_both_numbers(packet)
+            both: cython.bint = one.has_both_numbers(packet) and not (flow.other.seen and one.has_both_fins())
             if both or (not fits and away <= least):
                 least, found, after, fits = away, one, newer, both
             newer = one
@@ -482,6 +484,8 @@ class FlowTable:
             if not flow.replaced:
                 self._unlink(flow)
                 self._hand_back(flow)
+            # Flows that refer to each other would wait for the garbage collection.
+            flow.former = None
             self._replaced.pop(flow.stream, None)
             flow.queued = NEVER
         # The heap would keep an evicted flow in memory until it timed out.
