@@ -159,6 +159,14 @@ def test_a_client_hello_with_another_random_begins_another_connection(tmp_path: 
     assert first["problems"] == second["problems"] == []
 
 
+def test_connections_of_a_flow_that_are_over_together_come_in_their_order(tmp_path: Path) -> None:
+    hellos = [packet(*FULL[0]), packet(*renamed(FULL, b"r" * 32)[0])]
+    later = [packet(CLIENT, b"no TLS", 50_000)] * 4
+    first, second = facts(write_packets(tmp_path / "silent.pcap", [*hellos, *later], apart=301))
+    assert (first["stream"], second["stream"]) == (0, 0)
+    assert (first["first_frame"], second["first_frame"]) == (1, 2)
+
+
 def test_data_under_old_keys_belongs_to_the_handshake_before(tmp_path: Path) -> None:
     """RFC 6347 section 4.2.8: the old keys are in use until the new handshake is over."""
     data = record(APPLICATION_DATA, b"x" * 40, epoch=1, sequence=9)

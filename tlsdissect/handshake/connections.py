@@ -240,7 +240,8 @@ class Connections:
         """
         due, self._due = self._due, []
         if len(due) > 1:
-            due.sort(key=_order, reverse=True)
+            due.sort(key=_order)
+            due.reverse()
         while due:
             clock, frame, event = due.pop()
             if isinstance(event, Ended):
