@@ -37,7 +37,7 @@ class Limits(Struct, frozen=True):
     message_bytes: 4,194,304 bytes
         Bytes of handshake messages kept per connection. Further messages are left out, and facts that depend on them
         are None: the connection has the problem `limit`.
-    total_bytes: 335,544,320 bytes
+    total_bytes: 268,435,456 bytes
         Bytes that a process takes for all flows in its tables and for all handshakes, in progress or waiting for the
         end of their connection, with an estimate of the overhead. While there are more, nothing more is buffered or
         kept, and the oldest connections are given up: the connection has the problem `limit`, and the summary counts
@@ -56,7 +56,7 @@ class Limits(Struct, frozen=True):
     followed: int = 100_000
     held_bytes: int = 1 << 20
     message_bytes: int = 4 << 20
-    total_bytes: int = 320 << 20
+    total_bytes: int = 256 << 20
     max_sessions: int = 100_000
 
     def __post_init__(self) -> None:
