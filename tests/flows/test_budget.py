@@ -1,4 +1,4 @@
-"""Flow tables share their memory, and leave half of it to handshakes."""
+"""Flow tables share their memory, and leave part of it to handshakes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_leaves_a_table_gives_its_bytes_back() -> None:
     assert flood.budget.flow_bytes == 10 * (FLOW_BYTES + UDP_FLOW_BYTES)
 
 
-def test_handshakes_take_what_flows_leave_and_at_least_half() -> None:
+def test_handshakes_take_what_flows_leave_and_at_least_three_eighths() -> None:
     budget = Budget(Limits(total_bytes=1000))
     rooms = []
     for budget.flow_bytes in (0, 300, 500, 900):
@@ -97,7 +97,7 @@ def test_handshakes_take_what_flows_leave_and_at_least_half() -> None:
         assert not budget.is_spent()
         budget.used += 1
         assert budget.is_spent()
-    assert rooms == [1000, 700, 500, 500]
+    assert rooms == [1000, 700, 500, 375]
 
 
 def test_what_is_given_up_makes_room_for_more_than_one() -> None:

@@ -55,7 +55,7 @@ def run(rows: list[dict[str, Any]], shard: Shard = WHOLE, limits: Limits = DEFAU
         shown(table, row, frame)
         if table.is_any_over():
             ended += table.over()
-    return told(ended + table.finish())
+    return told([*ended, *table.finish()])
 
 
 REUSED = [

@@ -3,7 +3,7 @@
 
 Goal: bound the memory of a process by one number, whatever the connections in it are and however many are left open.
 The flow tables take at most TABLE_BYTES. Handshakes, in progress or waiting for the end of their connection, take what
-the tables leave of `Limits.total_bytes`, and at least half of it: else flows that are nothing but an address would keep
+the tables leave of `Limits.total_bytes`, and at least 3/8 of it: else flows that are nothing but an address would keep
 every handshake from being read. Evicting flows because handshakes lack room was rejected: each process of a reading
 follows all flows and only some of the handshakes, and all must evict the same flows to number the next ones alike.
 """
@@ -62,7 +62,7 @@ class Budget:
     @cython.ccall
     def room(self) -> cython.longlong:
         """Return the bytes that handshakes may take."""
-        return max(self.total_bytes // 2, self.total_bytes - self.flow_bytes)
+        return max(self.total_bytes // 8 * 3, self.total_bytes - self.flow_bytes)
 
     @cython.ccall
     def is_too_large(self, table: cython.longlong) -> cython.bint:

@@ -41,7 +41,7 @@ class Limits(Struct, frozen=True):
         Bytes that a process takes for all flows in its tables and for all handshakes, in progress or waiting for the
         end of their connection, with an estimate of the overhead. While there are more, nothing more is buffered or
         kept, and the oldest connections are given up: the connection has the problem `limit`, and the summary counts
-        it as given up. Which connections these are depends on the number of processes. Flows leave at least half of
+        it as given up. Which connections these are depends on the number of processes. Flows leave at least 3/8 of
         these bytes to handshakes.
     max_sessions: 100,000 sessions
         Sessions remembered to link later connections to, and pairs of client and server remembered because a handshake

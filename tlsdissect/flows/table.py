@@ -27,6 +27,8 @@ from tlsdissect.flows.flow import ACK, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Int
 from tlsdissect.flows.limits import Limits, nanoseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlsdissect.capture.packet import Packet
 
 _SYN = SYN
@@ -241,13 +243,13 @@ class FlowTable:
         self.known += number
         self._budget.flow_bytes += number * _FLOW_BYTES
 
-    def finish(self) -> list[Ended]:
-        """Return all remaining flows in the order of their numbers, at the end of the input."""
+    def finish(self) -> Iterator[Ended]:
+        """Yield all remaining flows in the order of their numbers, at the end of the input."""
         flow: Flow
         left = sorted((one for one in self._all() if one.due > PAST), key=_stream)
         for flow in left:
             flow.due = PAST
-        return [Ended(NEVER, one, False) for one in left]
+            yield Ended(NEVER, flow, False)
 
     @cython.cfunc
     def _reverse(self, endpoints: bytes) -> Flow | None:
@@ -488,6 +490,8 @@ class FlowTable:
             flow.former = None
             self._replaced.pop(flow.stream, None)
             flow.queued = NEVER
+        # A dictionary from which keys were removed would take twice the memory once it is full.
+        self._flows = {key: flow for key, flow in self._flows.items()}  # noqa: C416  # a copy would keep its gaps
         # The heap would keep an evicted flow in memory until it timed out.
         self._heap = [entry for entry in self._heap if entry[0] == entry[2].queued]
         heapify(self._heap)
