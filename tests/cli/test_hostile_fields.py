@@ -252,6 +252,8 @@ def pages(folder: Path) -> dict[str, set[Any]]:
         "Explanation": [tlsdissect.explain(one)._repr_html_() for one in connections],
         "Tables": [tables._repr_html_()],
         "Comparison": [tlsdissect.compare(*sorted(folder.iterdir()), by="sni")._repr_html_()],
+        "CaptureSummary": [tlsdissect.summary(folder)._repr_html_()],
+        "CaptureDiff": [tlsdissect.diff(*sorted(folder.iterdir())[:2])._repr_html_()],
     }
     assert all(obeyed(one.replace("\t", " ")) == set() for every in made.values() for one in every)
     return {kind: {one for page in every for one in html(page.encode())} for kind, every in made.items()}
@@ -261,7 +263,7 @@ def test_a_notebook_shows_words(folders: dict[str, Path]) -> None:
     hostile, plain = pages(folders["hostile"]), pages(folders["plain"])
     assert {kind: found - plain[kind] for kind, found in hostile.items()} == {kind: set() for kind in plain}
     shown = {name for name, one in vars_of_views() if "_repr_html_" in vars(one)}
-    assert shown == {"Tree", "Drawing", "Explanation", "Tables", "Comparison"}
+    assert shown == {"Tree", "Drawing", "Explanation", "Tables", "Comparison", "CaptureSummary", "CaptureDiff"}
 
 
 def vars_of_views() -> Iterator[tuple[str, type]]:

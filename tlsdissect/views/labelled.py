@@ -1,9 +1,11 @@
-"""Text in sections, each with a label on its left: what a terminal shows of a summary and of a diff."""
+"""Text in sections, each with a label on its left: what a terminal and a notebook show of a summary and of a diff."""
 
 from __future__ import annotations
 
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import Markup
 
 from tlsdissect.views.printable import printable, shortened, styled
 
@@ -15,6 +17,7 @@ _LABEL = 14
 _NARROWEST = 20
 """Columns of the text beside them at least."""
 _BOLD = "1"
+_LEFT = "text-align: left; vertical-align: top; white-space: pre-wrap"
 
 
 class Section(NamedTuple):
@@ -37,3 +40,14 @@ def labelled(sections: Iterable[Section], width: int | None, *, coloured: bool) 
                 if coloured:
                     start, shown = styled(start, _BOLD) if start.strip() else start, styled(shown, style)
                 yield f"{start}{shown}".rstrip()
+
+
+def as_html(sections: Iterable[Section]) -> str:
+    """Return sections as a table for a notebook, a row each; spaces before a paragraph are kept."""
+    rows = [
+        Markup('<tr><th style="{0}">{1}</th><td style="{0}">{2}</td></tr>').format(
+            _LEFT, label, Markup("<br>").join([printable(text) for _, text in paragraphs])
+        )
+        for label, _, paragraphs in sections
+    ]
+    return f"<table><tbody>{''.join(rows)}</tbody></table>"

@@ -13,7 +13,7 @@ from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
 from tlsdissect.views.durations import in_ms
-from tlsdissect.views.labelled import Section, labelled
+from tlsdissect.views.labelled import Section, as_html, labelled
 from tlsdissect.views.printable import encoded
 
 if TYPE_CHECKING:
@@ -131,6 +131,9 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return "\n".join(lines(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(_sections(self, _DETAILS[0]))
 
 
 class _Tally:

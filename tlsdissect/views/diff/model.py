@@ -223,3 +223,8 @@ class CaptureDiff(Struct, frozen=True, kw_only=True):
         from tlsdissect.views.diff.text import lines  # noqa: PLC0415 (it imports this module)
 
         return "\n".join(lines(self))
+
+    def _repr_html_(self) -> str:
+        from tlsdissect.views.diff.text import as_page  # noqa: PLC0415 (as above)
+
+        return as_page(self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.views.comparison.formats import conclusions
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.model import counted
-from tlsdissect.views.labelled import Section, labelled
+from tlsdissect.views.labelled import Section, as_html, labelled
 from tlsdissect.views.printable import encoded
 from tlsdissect.views.table import common_name
 
@@ -51,6 +51,11 @@ _Paragraphs = list[tuple[int, str]]
 def lines(found: CaptureDiff, *, width: int | None = 80, coloured: bool = False) -> Iterator[str]:
     """Return the lines of the text."""
     return labelled(_sections(found), width, coloured=coloured)
+
+
+def as_page(found: CaptureDiff) -> str:
+    """Return the text for a notebook."""
+    return as_html(_sections(found))
 
 
 def text(found: CaptureDiff, *, width: int | None, coloured: bool, encoding: str) -> Iterator[bytes]:
