@@ -212,7 +212,12 @@ def test_five_troubles_stand_on_the_first_screen(browser: Browser, tmp_path: Pat
             texts,
             (
                 ("failed", "1 alert protocol_version by server", "new.example", "The client offered only TLS 1.2"),
-                ("high", "expired: the certificate is no longer valid", "expired.example"),
+                (
+                    "high",
+                    "expired: the certificate is no longer valid",
+                    "expired.example",
+                    "Renew the certificate; check why the renewal did not run.",
+                ),
                 ("high", "name_mismatch: the certificate does not cover the requested name", "shop.example"),
                 ("medium", "static_rsa: RSA key transport", "weak.example"),
                 (

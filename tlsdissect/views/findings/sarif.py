@@ -42,7 +42,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.code,
         "shortDescription": {"text": rule.meaning},
-        "help": {"text": f"{rule.meaning} ({rule.rule}). docs/findings.md says what to do about it."},
+        "help": {"text": f"{rule.meaning} ({rule.rule}). {rule.advice}."},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"tags": ["security", "tls"], "security-severity": _SCORES[rule.severity]},
     }
