@@ -75,6 +75,22 @@ def test_a_new_initial_sequence_number_starts_anew() -> None:
     assert run(REUSED) == [(0, 1, 4, 10, 0, 3), (1, 5, 3, 0, 4, 6), (2, 8, 1, 0, 7, 7), (3, 9, 1, 0, 8, 8)]
 
 
+def test_a_connection_gets_its_endpoints_back_when_the_one_that_took_them_is_evicted() -> None:
+    """A SYN and its answer may be forged; the connection before continues."""
+    opened = [
+        {"flags": SYN, "seq": 100},
+        back(flags=SYN | ACK, seq=500, ack=101),
+        {"seq": 101, "ack": 501, "length": 10},
+    ]
+    forged = [{"flags": SYN, "seq": 9000}, back(flags=SYN | ACK, seq=77, ack=9001)]
+    others = [{"src": ("192.0.2.9", port), "flags": SYN, "seq": 3} for port in range(3)]
+    rows = [*opened, *forged, *others, back(seq=501, ack=111, length=7), {"seq": 111, "ack": 508, "length": 5}]
+    streams = {row[0]: row[1:4] for row in run(rows, limits=Limits(known=4))}
+    assert streams[0] == (1, 5, 22)
+    assert streams[1] == (4, 2, 0)
+    assert set(streams) == set(range(5))
+
+
 def test_a_syn_after_the_middle_of_a_conversation_starts_anew() -> None:
     rows = [
         {"seq": 5000, "ack": 70, "length": 5},
