@@ -106,7 +106,7 @@ def mark_keys(ax: Axes, colours: Mapping[str, str]) -> None:
     """Name colours in rows above the Axes, from the left edge of the figure, which is as much higher as they need."""
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     many = min(len(handles), _KEYS)
-    figure = cast("Figure", ax.get_figure(root=True))
+    figure = cast("Figure", ax.get_figure())
     figure.set_figheight(figure.get_figheight() + _KEY_INCHES * ((len(handles) - 1) // _KEYS))
     ax.legend(
         # A legend is filled column by column, and is read row by row.
