@@ -37,6 +37,11 @@ FULL: dict[str, object] = {
     "quic.initial_packets": {"client": 2, "server": 1},
     "quic.close": None,
 }
+QUIC_GO: dict[str, object] = {
+    "cipher_suite": "TLS_AES_128_GCM_SHA256",
+    "group": "x25519",
+    "quic.client_connection_id": "",
+}
 
 STORIES: dict[str, list[dict[str, object]]] = {
     "quic-full": [FULL],
@@ -66,6 +71,10 @@ STORIES: dict[str, list[dict[str, object]]] = {
             "quic.client_connection_id": "",
             "quic.initial_packets": {"client": 3, "server": 2},
         }
+    ],
+    "quic-go": [
+        FULL | QUIC_GO,
+        FULL | QUIC_GO | {"resumption": "psk", "certificates": []},
     ],
     "quic-no-common-protocol": [
         FULL
