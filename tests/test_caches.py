@@ -73,6 +73,7 @@ SIZED_BY_US = {
     "views/tree/asn1.py _oids": "no argument: a file of ours",
     "handshake/log.py _mac_size": "64 numbers of cipher suites",
     "kernel.py refuse_stale": "no argument: nothing",
+    "views/ndjson.py _decoder": "no argument: one decoder",
 }
 """The caches of functools, each with the reason why a sender cannot make their entries large."""
 
