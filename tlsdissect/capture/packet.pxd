@@ -27,4 +27,8 @@ cdef class Packet:
     cpdef bint ip_checksum_is_wrong(self)
     cpdef bint checksum_is_right(self)
     cpdef bint checksum_is_begun(self)
+    cdef long long _pseudo_header(self)
     cpdef bint checksum_is_wrong(self)
+
+
+cdef long long _sum(bytes data, Py_ssize_t start, Py_ssize_t end)

@@ -128,29 +128,19 @@ class Packet:
         """Return whether the checksum of its IPv4 header is wrong (RFC 791 section 3.1), and not left out."""
         data: bytes = self.data
         at: cython.Py_ssize_t = self.ip
-        total: cython.longlong = 0
         if data[at] >> 4 != 4 or u16(data, at + 10) == 0:
             return False
-        end: cython.Py_ssize_t = at + (data[at] & 15) * 4
-        while at < end:
-            total += u16(data, at)
-            at += 2
-        return total % 0xFFFF != 0
+        return _sum(data, at, at + (data[at] & 15) * 4) % 0xFFFF != 0
 
     @cython.ccall
     def checksum_is_right(self) -> cython.bint:
         """Verify the checksum of TCP or UDP (RFC 9293 section 3.1, RFC 768); meaningful if `captured` is `length`."""
-        data: bytes = self.data
-        end: cython.Py_ssize_t = self.payload + self.captured
-        segment: bytes = data[self.transport : end]
-        if self.protocol == 17 and len(segment) >= 8 and u16(segment, 6) == 0:
+        end: cython.Py_ssize_t = min(self.payload + self.captured, len(self.data))
+        size: cython.longlong = end - self.transport
+        if self.protocol == 17 and size >= 8 and u16(self.data, self.transport + 6) == 0:
             # The sender did not compute it, which IPv6 allows for tunnels, too (RFC 6935).
             return True
-        addresses: bytes = self.endpoints[: len(self.endpoints) - 4]
-        tail: bytes = self.protocol.to_bytes(4, "big") + len(segment).to_bytes(4, "big")
-        # Modulo 2**16 - 1, a large integer is the one's complement sum of its 16-bit words: exact, and done in C.
-        total = int.from_bytes(addresses + tail + segment + bytes(len(segment) % 2), "big") % 0xFFFF
-        return total == 0
+        return (self._pseudo_header() + size + _sum(self.data, self.transport, end)) % 0xFFFF == 0
 
     @cython.ccall
     def checksum_is_begun(self) -> cython.bint:
@@ -158,10 +148,14 @@ class Packet:
 
         The network card is to complete it after the capture.
         """
-        begun: cython.longlong = u16(self.data, self.transport + 16)
+        begun: cython.longlong = u16(self.data, self.transport + 16) - self._pseudo_header()
         size: cython.longlong = self.payload + self.captured - self.transport
-        pseudo = int.from_bytes(self.endpoints[: len(self.endpoints) - 4], "big") + self.protocol
-        return (begun - pseudo) % 0xFFFF == 0 or (begun - pseudo - size) % 0xFFFF == 0
+        return begun % 0xFFFF == 0 or (begun - size) % 0xFFFF == 0
+
+    @cython.cfunc
+    def _pseudo_header(self) -> cython.longlong:
+        """Return the sum of the words of the pseudo-header, without the length."""
+        return _sum(self.endpoints, 0, len(self.endpoints) - 4) + self.protocol
 
     @cython.ccall
     def checksum_is_wrong(self) -> cython.bint:
@@ -172,3 +166,16 @@ class Packet:
         if self.payload - self.transport != (data[self.transport + 12] >> 4) * 4:
             return False
         return not self.checksum_is_right() and not self.checksum_is_begun()
+
+
+@cython.cfunc
+def _sum(data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
+    """Return the sum of 16-bit words, of which the last is padded with a zero octet (RFC 1071)."""
+    total: cython.longlong = 0
+    while start < end - 1:
+        total += u16(data, start)
+        start += 2
+    if start < end:
+        last: cython.longlong = data[start]
+        total += last << 8
+    return total
