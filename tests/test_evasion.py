@@ -163,6 +163,18 @@ def test_of_more_syns_than_are_remembered_some_are_counted_as_evicted(tmp_path: 
     assert reading.summary.evicted_connections == 8
 
 
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+@pytest.mark.parametrize("ahead", [0, 50, -70_000])
+def test_a_syn_ack_with_data_in_an_open_connection_says_nothing(tmp_path: Path, side: Segment, ahead: int) -> None:
+    """RFC 5961 section 4: its number is none that begins a stream."""
+    at = next(at for at in range(HELLO, len(SENT)) if SENT[at].ports == side.ports and SENT[at].payload)
+    one = SENT[at]
+    late = replace(one, flags=SYN | ACK, sequence=(one.sequence + ahead) % 2**32)
+    connection = read(tmp_path / "a.pcap", [*SENT[:at], late, *SENT[at:]])
+    assert same(connection, "dropped_segment")
+    assert connection["problems"][0]["frame"] == at + 1
+
+
 def test_parts_of_a_hello_where_a_forged_syn_would_begin_are_read(tmp_path: Path) -> None:
     hello = SENT[HELLO]
     parts = pieces(hello, 100)[::-1]

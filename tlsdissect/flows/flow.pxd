@@ -106,6 +106,7 @@ cdef class Flow(Totals):
     cdef object _forget_resets(self)
     cdef object _reopen(self, TcpSide me)
     cdef object _suspect(self, TcpSide me, Packet packet)
+    cdef bint _is_late(self, TcpSide me, Packet packet)
     cdef object _add_answer(self, TcpSide me, long long frame, long long sequence)
     cdef object _judge(self, TcpSide me, TcpSide peer, Packet packet)
     cdef object _choose_answer(self, TcpSide me, long long first)

@@ -130,7 +130,7 @@ class TcpSide:
     answers: tuple[int, ...]
     """Sequence numbers of its first byte by other SYN-ACKs than the one that counts, until it sends bytes."""
     other_answer: cython.longlong
-    """The frame of the latest SYN-ACK with another number."""
+    """The frame of the latest SYN-ACK with another number; UNKNOWN if it was counted as dropped."""
 
     def __init__(self) -> None:
         self.isn = self.first = self.acknowledged = self.next = UNKNOWN
@@ -443,6 +443,9 @@ class Flow(Totals):
             return False
         me.seen = True
         end: cython.longlong = add(packet.sequence, packet.length)
+        if flags & _SYN and self._is_late(me, packet):
+            self._drop(packet.frame)
+            return False
         if flags & (_SYN | _FIN):
             end = self._signal(me, peer, packet, clock, sender)
         me.reach(end)
@@ -576,6 +579,19 @@ class Flow(Totals):
             self.doubted = True
 
     @cython.cfunc
+    def _is_late(self, me: TcpSide, packet: Packet) -> cython.bint:
+        """Return whether a SYN has another number than the one that the other side has acknowledged.
+
+        A challenge ACK answers it, and its data are dropped with it (RFC 5961 section 4).
+        """
+        sequence: cython.longlong = add(packet.sequence, 1)
+        if me.first == _UNKNOWN or me.first == sequence or me.acknowledged == _UNKNOWN:
+            return False
+        if packet.flags & _ACK:
+            self._add_answer(me, UNKNOWN, sequence)
+        return True
+
+    @cython.cfunc
     def _add_answer(self, me: TcpSide, frame: cython.longlong, sequence: cython.longlong) -> None:
         """Remember a SYN-ACK with another number: the acknowledgement of one shows which was not dropped."""
         other: cython.longlong = sequence if me.acknowledged != _UNKNOWN else me.first
@@ -592,8 +608,10 @@ class Flow(Totals):
         if flags & _ACK and self.resets and packet.time >= self.reset_time:
             # Both sides go on: one acknowledges bytes that the other sent after the RST.
             rst: Signal | None = peer.challenged
-            beyond: cython.bint = peer.reset_next != _UNKNOWN and difference(number, peer.reset_next) > 0
-            if beyond and (rst is None or number != rst.end):
+            since: cython.longlong = peer.reset_next
+            if since == _UNKNOWN and peer.seen:
+                since = add(peer.isn, 1)
+            if since != _UNKNOWN and difference(number, since) > 0 and (rst is None or number != rst.end):
                 self._drop_resets()
         if me.suspect != _UNKNOWN:
             me.witnesses += 1
@@ -616,7 +634,8 @@ class Flow(Totals):
     @cython.cfunc
     def _choose_answer(self, me: TcpSide, first: cython.longlong) -> None:
         """Begin the stream of a side where the SYN-ACK says that was not dropped."""
-        self._drop(me.other_answer)
+        if me.other_answer != _UNKNOWN:
+            self._drop(me.other_answer)
         me.answers = (*[one for one in me.answers if one != first], me.first)
         me.stamp = NO_TIMESTAMP
         me.begin(first)

@@ -341,6 +341,14 @@ class Direction:
         ahead = [difference(sequence, one.sequence + one.length) for one in self.unplaced]
         return bool(ahead) and min(ahead) > 0
 
+    def holds_other_bytes(self, segment: Segment) -> bool:
+        """Return whether held segments have other bytes where this one begins: it begins another stream."""
+        for one in self.unplaced:
+            ahead = difference(segment.sequence, one.sequence)
+            if 0 <= ahead < one.length and not segment.payload.startswith(one.payload[ahead:][: len(segment.payload)]):
+                return True
+        return False
+
     @cython.ccall
     def place(self) -> list[Piece]:
         """Begin the stream with the first of the held segments; return the records that they complete."""

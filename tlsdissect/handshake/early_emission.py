@@ -61,7 +61,8 @@ class Timeouts:
 
 
 REPLY_NS = 250_000_000
-"""Nanoseconds to wait for a reply to the client's TLS 1.3 flight. A server need not reply, and many do not."""
+"""Nanoseconds to wait for a reply to the client's TLS 1.3 flight. A server need not reply, and many do not. After
+a RST or FINs, a connection that goes on within this time was not closed."""
 
 
 class Decision(NamedTuple):
@@ -102,13 +103,13 @@ class EarlyEmission:
         refused = tracker.decided_frame != UNKNOWN and _may_be_refused(tracker)
         if (
             tracker.state == Interest.NOTHING
-            or tracker.closed_clock() != NEVER
             or (tracker.decided_frame != UNKNOWN and not refused)
             or _is_cut_off(tracker)
         ):
             self.forget(stream)
             return Decision(clock, packet.frame, packet.frame)
-        timeout = REPLY_NS if refused or _awaits_reply(tracker) else self._idle
+        brief = refused or _awaits_reply(tracker) or _is_closed(tracker)
+        timeout = REPLY_NS if brief else self._idle
         self._open[stream] = _Latest(packet.frame, clock + timeout, tracker)
         self._deadlines.set(stream, clock + timeout)
         return None
@@ -133,10 +134,13 @@ def _awaits_reply(tracker: Tracker) -> bool:
     return log.tls13 and min(log.protected) > 0
 
 
+def _is_closed(tracker: Tracker) -> bool:
+    """Return whether a RST or the FINs of both sides close the connection: they were dropped if it goes on."""
+    return tracker.closed_clock() != NEVER or any(direction.tcp.rst is not None for direction in tracker.directions)
+
+
 def _is_cut_off(tracker: Tracker) -> bool:
-    """Return whether a RST ended the handshake, or the server's FIN came instead of a reply to the client's flight."""
-    if any(direction.tcp.rst is not None for direction in tracker.directions):
-        return True
+    """Return whether the server's FIN came instead of a reply to the client's flight."""
     log = tracker.log
     if log.client == UNKNOWN or not _awaits_reply(tracker):
         return False

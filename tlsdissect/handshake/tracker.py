@@ -372,7 +372,7 @@ class Tracker:
         sequence: cython.longlong = segment.sequence
         direction: Direction = self.directions[sender]
         begins: cython.bint = starts_with_hello(segment.payload)
-        if begins and direction.is_apart(sequence):
+        if begins and (direction.is_apart(sequence) or direction.holds_other_bytes(segment)):
             self._add_records(sender, direction.place(), UNKNOWN)
             self._give_up_if_hopeless()
             direction = self.directions[sender]
