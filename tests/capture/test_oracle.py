@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import building as b
 import pytest
-from recorded import SHARED, need
+import sharkd
+from recorded import SHARED
 from rows import rows_of
 from test_headers import PLAIN, SIX, SIX_TUNNELS, TUNNELS
 
@@ -43,14 +43,11 @@ Header = tuple[int, int, int, int | None]
 
 def theirs(path: Path) -> dict[int, tuple[int, list[Header]]]:
     """For each frame the number of TCP headers with a stream, and the headers if all have all fields."""
-    fields = [word for name in FIELDS for word in ("-e", name)]
-    command = [need("tshark"), "-n", "-r", str(path), "-Y", "tcp.stream", "-T", "fields", "-E", "occurrence=a", *fields]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
     frames = {}
-    for line in result.stdout.splitlines():
-        frame, streams, *columns = line.split("\t")
-        values = [list(map(int, filter(None, column.split(",")))) for column in columns]
-        frames[int(frame)] = len(streams.split(",")), list(zip(*values, strict=False))
+    for frame, streams, *columns in sharkd.columns(path, FIELDS):
+        if streams:
+            values = [list(map(int, filter(None, column.split(",")))) for column in columns]
+            frames[int(frame)] = len(streams.split(",")), list(zip(*values, strict=False))
     return frames
 
 
