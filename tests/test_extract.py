@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,13 @@ def extracted(place: Path, *given: Path, **options: Any) -> Path:
     return place
 
 
+def packets_read(path: Path) -> int:
+    """Count the packets that the library of tshark reads, which takes capinfos a fiftieth of tshark's start."""
+    done = subprocess.run([need("capinfos"), "-TrMc", path], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    return int(done.stdout.rpartition("\t")[2])
+
+
 def blocks(data: bytes, order: str = "<") -> list[tuple[int, bytes]]:
     """Return the type and the body of each block of a pcapng file."""
     found, at = [], 0
@@ -51,8 +59,7 @@ def test_an_extract_reads_to_the_same_facts(capture: Path, tmp_path: Path) -> No
     need("tshark")
     for one in compared(capture, tmp_path, only=2):
         assert one.before == one.after, differences(one)
-        read = tshark(one.extract, "-T", "fields", "-e", "frame.number")
-        assert (read.returncode, read.stderr, len(read.stdout.split())) == (0, "", len(one.frames))
+        assert packets_read(one.extract) == len(one.frames)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -64,8 +71,7 @@ def test_it_does_so_however_the_packets_are_stored(way: str, tmp_path: Path) -> 
     for one in compared(capture, tmp_path):
         seen += 1
         assert one.before == one.after, differences(one)
-        read = tshark(one.extract, "-T", "fields", "-e", "frame.number")
-        assert (read.returncode, read.stderr, len(read.stdout.split())) == (0, "", len(one.frames))
+        assert packets_read(one.extract) == len(one.frames)
         # tshark counts a packet where its last fragment is.
         there = streams(capture)["tcp", one.stream]
         assert there < set(one.frames) if "fragments" in way else there == set(one.frames)
