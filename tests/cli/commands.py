@@ -92,13 +92,13 @@ def _opened(number: int, mode: str) -> TextIO:
 
 def on_terminal(width: int, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run the command, or a script after -c, on a terminal of some width; its exit status and what was shown."""
+    command = sys.executable if arguments[0] == "-c" else str(program())
     process, terminal = pty.fork()
     if process == 0:
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
         os.chdir(ROOT)
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-        program = PROGRAM if arguments[0] != "-c" else PROGRAM[:1]
-        os.execve(program[0], [*program, *arguments], {**inherited, "TERM": "xterm", **environment})  # noqa: S606
+        os.execve(command, [command, *arguments], {**inherited, "TERM": "xterm", **environment})  # noqa: S606
     shown = b"".join(iter(lambda: _read(terminal), b""))
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.decode().replace("\r\n", "\n")
