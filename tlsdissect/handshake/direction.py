@@ -342,8 +342,10 @@ class Direction:
         return bool(ahead) and min(ahead) > 0
 
     def holds_other_bytes(self, segment: Segment) -> bool:
-        """Return whether held segments have other bytes where this one begins: it begins another stream."""
+        """Return whether held segments that are no padding have other bytes where this one begins another stream."""
         for one in self.unplaced:
+            if one.length <= PADDING and not one.payload.strip(b"\0"):
+                continue
             ahead = difference(segment.sequence, one.sequence)
             if 0 <= ahead < one.length and not segment.payload.startswith(one.payload[ahead:][: len(segment.payload)]):
                 return True
