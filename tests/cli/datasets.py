@@ -6,7 +6,8 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from commands import PROGRAM, run
+from commands import run
+from forking import program
 from pyarrow import concat_tables, parquet
 from recorded import ROOT
 
@@ -23,8 +24,8 @@ TABLES = [table.name for table in SCANNED_TABLES]
 
 
 def run_scan(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Run `scan` as a process."""
-    command = [*PROGRAM, "scan", *map(str, arguments)]
+    """Run `scan` as a process, which is a fork."""
+    command = [program(), "scan", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, cwd=ROOT, timeout=SECONDS, check=False)
 
 
