@@ -166,6 +166,17 @@ def test_segments_may_be_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, 
     assert differences(told(written(tmp_path_factory, sent)), told(sample)) == []
 
 
+def test_what_waits_behind_a_gap_is_read_when_a_hello_comes_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+    def cut(payload: bytes) -> list[tuple[int, bytes]]:
+        if not payload.startswith(b"\x16\x03"):
+            return whole(payload)
+        return [(0, payload[:1]), (11, payload[11:12]), (0, payload[:11]), (12, payload[12:])]
+
+    for sample in SAMPLES:
+        again = written(tmp_path_factory, played(list(turns(sample)), cut))
+        assert differences(told(again), told(sample)) == [], sample.stem
+
+
 @given(sample=st.sampled_from(SAMPLES), random=st.randoms())
 def test_records_may_be_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, sample: Path, random: Random) -> None:
     sent = played(with_new_records(random, turns(sample)), segmenter(random))

@@ -85,6 +85,7 @@ cdef class Direction:
     cpdef bint expect(self, bint decided, long long alert_size)
     cpdef bint catch_up(self)
     cpdef DirectionSummary summary(self)
+    cdef bint _is_awaited(self, long long sequence)
     cdef long long _first(self, long long sequence)
     cdef list[Piece] _skip_missing(self, long long start, long long size, long long time)
     cdef list[Piece] _read_arrival(self, Arrival arrival)

@@ -368,7 +368,7 @@ class Direction:
         for one in others:
             if second is None or difference(one.sequence, origin) < difference(second.sequence, origin):
                 second = one
-        if _is_keep_alive(first, second):
+        if _is_keep_alive(first, second) and not self._is_awaited(first.sequence):
             waiting = others
             self.assembler.start(add(first.sequence, 1))
         else:
@@ -597,6 +597,11 @@ class Direction:
         direction.frames = self.frames
         direction.awaited = self.tcp.acknowledged
         return direction
+
+    @cython.cfunc
+    def _is_awaited(self, sequence: cython.longlong) -> cython.bint:
+        """Return whether the other side is known not to have had the byte with this number when the reading began."""
+        return self.awaited != _UNKNOWN and difference(sequence, self.awaited) >= 0
 
     @cython.cfunc
     def _first(self, sequence: cython.longlong) -> cython.longlong:

@@ -1,6 +1,7 @@
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow, TcpHandshake
+from tlsdissect.flows.sequence cimport difference
 from tlsdissect.handshake.direction cimport Direction, Piece
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake

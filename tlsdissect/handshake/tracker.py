@@ -23,6 +23,7 @@ import cython
 from msgspec.structs import replace
 
 from tlsdissect.flows.flow import ACK, NEVER, RST, SYN, UNKNOWN, URG, Interest
+from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
@@ -594,16 +595,39 @@ class Tracker:
         """Read a flow again that was given up as not TLS: a hello begins here."""
         mine, other = self.directions
         self.before = (mine.plaintext.kept, other.plaintext.kept) if self.before is None else self.before
+        waiting = self._waiting(segment)
         self._budget.used -= mine.held_bytes + other.held_bytes
         self.directions = (mine.renewed(), other.renewed())
-        self.directions[segment.sender].assembler.start(segment.sequence)
+        direction = self.directions[segment.sender]
+        direction.assembler.start(segment.sequence)
         self.state = Interest.PACKETS
-        if not self._segments.conflicts:
+        keeps = not self._segments.conflicts
+        if keeps:
             self._segments.drop()
             self._segments = Segments(self._budget)
         self._segments.resume(segment.frame)
         if self.recorder is not None:
             self.recorder.forget()
+        for one in waiting:
+            if keeps:
+                self._segments.add(one)
+            direction.add(one)
+            if self.recorder is not None:
+                self.recorder.after_packet(self, True, one.packet(self.flow.endpoints), one.sender)
+
+    def _waiting(self, segment: Segment) -> list[Segment]:
+        """Return the segments of the same side that wait behind a gap for bytes before them, such as these."""
+        direction = self.directions[segment.sender]
+        return [
+            one
+            for one in self._segments.kept
+            if one.sender == segment.sender
+            and one is not segment
+            and one.length > 0
+            and not one.flags & RST
+            and difference(one.sequence, segment.sequence) > 0
+            and not direction.has_passed(one.sequence)
+        ]
 
     @cython.cfunc
     def _decide(self, frame: cython.longlong) -> cython.bint:
