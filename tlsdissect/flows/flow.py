@@ -628,7 +628,7 @@ class Flow(Totals):
                 self._drop_fin(me)
         if flags & _ACK and peer.sent == 0 and number in peer.answers:
             self._choose_answer(peer, number)
-        if packet.length > 0 and me.sent == 0 and packet.sequence in me.answers:
+        if packet.length > 0 and me.sent == 0 and me.acknowledged == _UNKNOWN and packet.sequence in me.answers:
             self._choose_answer(me, packet.sequence)
 
     @cython.cfunc
