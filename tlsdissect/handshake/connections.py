@@ -319,6 +319,9 @@ class Connections:
                 LookupListener(self._budget, flow) if self._decodes_lookups else None,
                 self._keys,
             )
+            if self._budget.is_spent():
+                # Without room, the first bytes of the flow would be lost, and with them its hello.
+                self._give_up_oldest()
         else:
             tracker = known
             if flow.interest == _RECORDS:

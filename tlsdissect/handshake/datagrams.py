@@ -225,8 +225,11 @@ class DatagramConnections:
         return True
 
     def _follow(self, flow: UdpFlow | EapConversation, size: cython.longlong) -> None:
-        self._followed[flow] = size
+        """Make room for a flow and follow it."""
         self._budget.used += size
+        # Without room, the first bytes of the flow would be lost, and with them its hello.
+        self.found.extend(self._give_up())
+        self._followed[flow] = size
 
     def _feed_eap(self, packet: Packet, conflict: FragmentConflict | None) -> None:
         """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
@@ -303,6 +306,10 @@ class DatagramConnections:
         for clock, conversation in self._eap.over(self._flows.clock):
             yield from self._end(conversation, clock)
             self._count_eap(conversation)
+        yield from self._give_up()
+
+    def _give_up(self) -> Iterator[DueResult]:
+        """Yield the connections of the flows that have been followed for longest, until no limit is exceeded."""
         followed, spent = self._budget.limits.followed, self._budget.is_spent()
         while self._followed and (len(self._followed) > followed or (spent and not self._budget.has_spare())):
             flow = next(iter(self._followed))
