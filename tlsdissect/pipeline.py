@@ -439,6 +439,7 @@ class Reading:
                     yield due, frame, event if self._stopped else _cut(event)
                 else:
                     yield due, frame, event
+            self.summary.undecided = connections.undecided
         finally:
             self._connections = None
             begun = self._midstream + connections.not_tls[BEGUN] + connections.not_tls[RECORDS_BEGUN]
