@@ -9,8 +9,8 @@ Left out of the comparison, because an extract cannot have it:
   are not in the extract;
 - problems `damaged_capture`: the damage is not copied;
 - problems `capture_end`: the extract may end where the capture went on;
-- problems `dropped_segment` of frames that are not in the extract: an unanswered SYN with the ports of an established
-  connection is dropped by its receiver, but is a stream of its own.
+- problems `dropped_segment`: they count SYNs with the ports of an established connection, and what follows these. Its
+  receiver drops them, but they are a stream of their own.
 
 Frame numbers are compared, each as the number that the frame has in the extract.
 """
@@ -96,7 +96,7 @@ def plain(value: Any, renumbered: dict[int, int] | None = None, key: str = "") -
     if isinstance(value, dict):
         return {name: plain(one, renumbered, name) for name, one in value.items() if name not in LEFT_OUT}
     if isinstance(value, list):
-        return [plain(one, renumbered, key) for one in value if key != "problems" or not is_left_out(one, renumbered)]
+        return [plain(one, renumbered, key) for one in value if key != "problems" or not is_left_out(one)]
     if renumbered is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and key.endswith(("frame", "frames")):
@@ -106,11 +106,9 @@ def plain(value: Any, renumbered: dict[int, int] | None = None, key: str = "") -
     return value
 
 
-def is_left_out(problem: dict[str, Any], renumbered: dict[int, int] | None) -> bool:
+def is_left_out(problem: dict[str, Any]) -> bool:
     """Return whether a problem is about other connections, about damage or about the end of the capture."""
-    if problem["code"] == "dropped_segment":
-        return renumbered is not None and problem["frame"] not in renumbered
-    return problem["code"] in ("damaged_capture", "capture_end") or problem["detail"].startswith(
+    return problem["code"] in ("damaged_capture", "capture_end", "dropped_segment") or problem["detail"].startswith(
         "the retry is inferred"
     )
 
