@@ -282,3 +282,14 @@ def test_a_batch_that_is_none_is_refused(wrong: Any) -> None:
 def test_what_listening_cannot_go_by_is_refused(name: str, wrong: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{name} is"):
         tlsdissect.live("no-such-interface", **{name: wrong})
+
+
+def test_a_hello_that_waits_is_not_replaced_by_another_one_of_its_flow(tmp_path: Path) -> None:
+    """Its beginning is known as one only once the flow is given up."""
+    hello = said("tls12-full")[0][1]
+    talk = Talk([(CLIENT, hello[:60]), (CLIENT, hello), (CLIENT, hello)], start=0, closed=5, port=40_000)
+    reading = Reading([write(tmp_path / "given-up.pcap", talk)], Options(limits=Limits(total_bytes=4000)))
+    (found,) = reading
+    assert found.client_hello is not None
+    assert found.client_hello.frame == 4
+    assert reading._budget.used == 0

@@ -455,7 +455,10 @@ class Connections:
         flow: Flow = tracker.flow
         size: cython.longlong = tracker.log.held_bytes
         log: LoggedHandshake | None = self._conclude(tracker, self._flows.clock)
-        if log is None or self._waiting.put(flow.stream, log, size):
+        if log is None:
+            return
+        flow.interest = Interest.NOTHING
+        if self._waiting.put(flow.stream, log, size):
             return
         self.returned_early += 1
         found = self._connection(flow, log)
@@ -489,8 +492,8 @@ class Connections:
         if last_frame is not None:
             self._emit(tracker, Decision(self._flows.clock, NEVER, last_frame))
             return
-        found = tracker.log.client != UNKNOWN
-        tracker.flow.interest = Interest.NOTHING if found else Interest.HELLOS
+        # What is held after a hole may still have a hello, after which nothing matters.
+        tracker.flow.interest = Interest.HELLOS
         self._wait(tracker)
 
 
