@@ -7,6 +7,7 @@ Python. Where more must hold, the target asserts it.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
@@ -398,8 +399,10 @@ def read(data: bytes, options: Options = DEFAULTS, judge: Judge | None = None) -
     reading = Reading(["capture"], options, opener=lambda _: open_capture(io.BytesIO(data)), judge=judge)
     found = list(reading)
     assert reading._budget.used == 0, "bytes are still counted that nothing holds"
-    reading.summary.undecided = 0  # a figure for a status line, as of the latest batch
-    return found, [*(msgspec.json.encode(one).decode() for one in found), repr(vars(reading.summary))]
+    # Kinds are counted in the order in which they are met, and printed in another.
+    totals = {name: sorted(one.items(), key=repr) if isinstance(one, Counter) else one
+              for name, one in vars(reading.summary).items()}  # fmt: skip
+    return found, [*(msgspec.json.encode(one).decode() for one in found), repr(totals)]
 
 
 def shown(connection: tlsdissect.Connection) -> list[str]:
