@@ -21,7 +21,7 @@ class Limits(Struct, frozen=True):
         Time without packets after which a TCP connection is treated as closed.
     udp_silent_after: 600 seconds
         Time without datagrams after which the TLS connections of a UDP flow are treated as closed.
-    known: 225,000 TCP connections
+    known: 200,000 TCP connections
         TCP connections in the flow table. Beyond it, finished connections are evicted first, then connections without
         payload if they fill more than half of the table, then those idle for longest. Later packets of an evicted
         connection begin a new one. The summary counts connections evicted before their end.
@@ -51,7 +51,7 @@ class Limits(Struct, frozen=True):
     closed_after: float = 60.0
     silent_after: float = 3600.0
     udp_silent_after: float = 600.0
-    known: int = 225_000
+    known: int = 200_000
     udp_known: int = 250_000
     followed: int = 100_000
     held_bytes: int = 1 << 20
