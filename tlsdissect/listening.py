@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 IDLE = 10.0
 """Seconds without a packet after which a handshake counts as decided."""
 USUAL_PORT = 8443
-"""TCP port that is captured if neither port nor filter is given."""
+"""Port of TCP and UDP that is captured if neither port nor filter is given."""
 
 
 class Listening(Reading):
@@ -127,9 +127,9 @@ class Listening(Reading):
 
 
 def expression(ports: Sequence[int], given: str | None) -> str:
-    """Combine TCP ports and a filter into one pcap-filter(7) expression."""
+    """Combine ports of TCP and UDP and a filter into one pcap-filter(7) expression."""
     if given is None:
-        return " or ".join(f"tcp port {port}" for port in ports or (USUAL_PORT,))
+        return " or ".join(f"port {port}" for port in ports or (USUAL_PORT,))
     return f"({given}) and ({expression(ports, None)})" if ports else given
 
 
@@ -151,12 +151,12 @@ def live(
 
     A handshake is decided when it has succeeded, failed, or been idle for `idle` seconds. The facts are those known at
     that time, and `open` is true if the connection continues. `port` and `filter` (pcap-filter(7)) select packets; the
-    default is TCP port 8443. The capture ends after `duration` seconds, after `count` connections, or by `stop()`. The
-    interface "any" means all interfaces. `save` is the path of a pcapng file for all packets. If the interface
-    goes down or disappears, a RuntimeWarning is issued. `limits`, `keep` and `keylog` are as for `read`; the files of
-    `keylog` may grow while the capture goes on. What selects connections and asks for findings is as for `read` too,
-    except `stream` and `port`; `count` includes connections that are not selected. In a notebook, `watch()` shows the
-    connections.
+    default is port 8443 of TCP and UDP. The capture ends after `duration` seconds, after `count` connections, or by
+    `stop()`. The interface "any" means all interfaces. `save` is the path of a pcapng file for all packets. If the
+    interface goes down or disappears, a RuntimeWarning is issued. `limits`, `keep` and `keylog` are as for `read`; the
+    files of `keylog` may grow while the capture goes on. What selects connections and asks for findings is as for
+    `read` too, except `stream` and `port`; `count` includes connections that are not selected. In a notebook,
+    `watch()` shows the connections.
 
         with tlsdissect.live("lo", port=8443) as listening:
             for connection in listening:        # or: async for

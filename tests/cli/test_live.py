@@ -153,6 +153,21 @@ def test_a_key_log_that_grows(server: int, tmp_path: Path) -> None:
 
 
 @rooted
+def test_dtls_on_the_port_is_told(server: int, tmp_path: Path) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    serving = ["openssl", "s_server", "-dtls", "-accept", f"{server}", "-key", key, "-cert", certificate, "-quiet"]
+    process = listening("-p", str(server), "--format", "json", "--count", "1")
+    connect = ["openssl", "s_client", "-dtls", "-connect", f"127.0.0.1:{server}", "-timeout"]
+    silent: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(serving, **silent) as there, subprocess.Popen(connect, **silent) as here:
+        out, _ = process.communicate(timeout=30)
+        here.kill()
+        there.kill()
+    (found,) = connections(out)
+    assert (found["transport"], found["version"], found["outcome"]) == ("udp", "DTLS 1.2", "established")
+
+
+@rooted
 def test_ends_with_so_many(server: int) -> None:
     process = listening("-p", str(server), "--count", "1")
     ask(server)
@@ -224,7 +239,7 @@ def test_what_is_saved_tells_the_same(server: int, tmp_path: Path) -> None:
     assert lasting(at_once) == lasting(after) == lasting(connections(told))
     shown = subprocess.run(["capinfos", "-M", str(saved)], check=True, capture_output=True, text=True).stdout
     assert "Name = lo" in shown
-    assert f"Filter string = tcp port {server}" in shown
+    assert f"Filter string = port {server}" in shown
     assert "Number of stat entries = 1" in shown
 
 

@@ -71,7 +71,7 @@ class RotationType(click.ParamType["Rotation"]):
     type=click.IntRange(1, 65535),
     multiple=True,
     metavar="N",
-    help="Only these TCP ports; 8443 if neither this nor --filter is given.",
+    help="Only these ports of TCP and UDP; 8443 if neither this nor --filter is given.",
 )
 @click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7) expression.")
 @click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
