@@ -155,14 +155,17 @@ def test_a_key_log_that_grows(server: int, tmp_path: Path) -> None:
 @rooted
 def test_dtls_on_the_port_is_told(server: int, tmp_path: Path) -> None:
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
-    serving = ["openssl", "s_server", "-dtls", "-accept", f"{server}", "-key", key, "-cert", certificate, "-quiet"]
-    process = listening("-p", str(server), "--format", "json", "--count", "1")
+    serving = ["openssl", "s_server", "-dtls", "-accept", f"{server}", "-key", key, "-cert", certificate]
     connect = ["openssl", "s_client", "-dtls", "-connect", f"127.0.0.1:{server}", "-timeout"]
-    silent: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(serving, **silent) as there, subprocess.Popen(connect, **silent) as here:
+    process = listening("-p", str(server), "--format", "json", "--count", "1")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(serving, **pipes) as there:
+        assert any(line == b"ACCEPT\n" for line in there.stdout or ())
+        here = subprocess.Popen(connect, **pipes)
         out, _ = process.communicate(timeout=30)
-        here.kill()
-        there.kill()
+        for one in (here, there):
+            one.kill()
+    here.communicate()
     (found,) = connections(out)
     assert (found["transport"], found["version"], found["outcome"]) == ("udp", "DTLS 1.2", "established")
 
