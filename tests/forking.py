@@ -1,4 +1,4 @@
-"""A `tlsdissect` that is a fork of a process in which everything is imported, as a start of Python takes most of a run.
+"""Runs `tlsdissect` as a fork of a process that has already imported it: starting Python takes most of a short run.
 
 `program` starts that process and returns the path of the command. It is a command like any other for whoever runs it:
 arguments, environment, working directory and standard files are its own, and signals aside it ends as the command ends.
@@ -76,7 +76,7 @@ def load() -> None:
 
 
 def serve(address: str) -> None:
-    """Fork for each command, until standard input ends."""
+    """Read commands from standard input until it ends; fork a process for each."""
     load()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)

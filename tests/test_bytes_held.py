@@ -127,7 +127,7 @@ class Counted(Reading):
 
 
 def tiny_records(number: int) -> Iterator[bytes]:
-    """Send 64 records of DTLS in each flow, none of which begins a handshake."""
+    """Send 64 DTLS alerts in each flow: no flow begins a handshake."""
     for n in range(64 * number):
         alert = dtlswriting.record(21, bytes((1, n % 256)), sequence=n)
         yield attacks.udp(attacks.address(n // 64), 40_000, alert)

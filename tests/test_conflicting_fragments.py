@@ -148,7 +148,7 @@ def test_fragments_that_end_elsewhere_are_told(
 
 
 def after_it(kind: str, body: bytes) -> list[Part]:
-    """Fragments of which the last one differs from the one that completed the packet."""
+    """A complete packet in fragments, and a later fragment that differs."""
     first, rest, end = (0, body[:CUT]), (CUT, body[CUT:]), len(body) // 8 * 8 - 16
     others = {
         "ends before": [(CUT, b"Z" * 8)],

@@ -1,4 +1,4 @@
-"""The command that is a fork is told apart from a process of its own by nothing but how long it takes."""
+"""A forked command behaves like a separate process; only its run time differs."""
 
 from __future__ import annotations
 

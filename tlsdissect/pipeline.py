@@ -408,7 +408,7 @@ class Reading:
     def _read(self, names: CaptureNames, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
         self._keys = keys = CaptureKeys(options.keylog, capture.secrets, self._observer)
-        # The tables of the capture before are gone.
+        # The flow tables of the previous capture no longer exist.
         self._budget.flow_bytes = 0
         self._flows = flows = FlowTable(self._shard, options.limits, self._budget)
         idle = NEVER if options.idle is None else nanoseconds(options.idle)

@@ -1,4 +1,4 @@
-"""`tlsdissect scan` with a Dask scheduler and workers in processes of their own, some of which the tests kill."""
+"""`tlsdissect scan` with a Dask scheduler and workers in separate processes. Some tests kill workers."""
 
 from __future__ import annotations
 

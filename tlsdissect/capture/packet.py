@@ -170,7 +170,7 @@ class Packet:
 
 @cython.cfunc
 def _sum(data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
-    """Return the sum of 16-bit words, of which the last is padded with a zero octet (RFC 1071)."""
+    """Add up 16-bit words; an odd last octet is padded with a zero octet (RFC 1071)."""
     total: cython.longlong = 0
     while start < end - 1:
         total += u16(data, start)

@@ -43,7 +43,7 @@ MAX_CONVERSATIONS = 1 << 16
 KNOWN_BYTES = 2048
 """Estimated bytes of a conversation in the table."""
 KEY_BYTES = 512
-"""Estimated bytes of a key by which packets find a conversation."""
+"""Estimated bytes of each key in the table: a conversation has several."""
 MAX_START_BYTES = 1024
 """Maximum bytes of the Start of a method that is kept for the packet after it."""
 MAX_IDENTITY_BYTES = 253

@@ -122,7 +122,7 @@ class TcpSide:
     Both are None again once later packets show that they were dropped.
     """
     reset_next: cython.longlong
-    """`next` at the latest RST of either side."""
+    """The value of `next` when the latest RST of either side was captured."""
     suspect: cython.longlong
     """The frame of its latest FIN or RST with a wrong checksum, until that is judged; else UNKNOWN."""
     witnesses: cython.longlong
@@ -424,7 +424,7 @@ class Flow(Totals):
 
     @cython.ccall
     def has_both_fins(self) -> cython.bint:
-        """Return whether both sides have sent a FIN."""
+        """Return whether both sides sent a FIN."""
         return self.one.fin_clock != _NEVER and self.other.fin_clock != _NEVER
 
     @cython.ccall
@@ -569,9 +569,10 @@ class Flow(Totals):
 
     @cython.cfunc
     def _suspect(self, me: TcpSide, packet: Packet) -> None:
-        """Suspect a FIN or RST without data if its checksum is wrong: its receiver drops it (RFC 9293 section 3.1).
+        """Note a FIN or RST without data if its checksum is wrong: receivers drop such segments (RFC 9293 section 3.1).
 
-        That is evidence only once another segment of its sender has a right one: else a network card may compute them.
+        It counts as dropped once another segment of its sender has a right checksum. Until then, the network card may
+        compute the checksums after the capture.
         """
         if packet.length == 0 and packet.checksum_is_wrong():
             me.suspect = packet.frame
@@ -649,7 +650,7 @@ class Flow(Totals):
 
     @cython.cfunc
     def _drop_suspect(self, me: TcpSide) -> None:
-        """Undo a FIN or RST with a wrong checksum."""
+        """Forget a FIN or RST whose checksum is wrong: its receiver dropped it."""
         rst: Signal | None = me.reset
         if me.fin_clock != _NEVER and me.fin_frame == me.suspect:
             self._drop_fin(me)

@@ -99,7 +99,7 @@ class Connections:
     """By stream number, the flow that has been followed for longest first."""
     _waiting: WaitingHandshakes
     _due: list[tuple[int, int, ReadingEvent | Ended]]
-    """Results, and flows that are over and have a handshake."""
+    """Results, and ended flows whose connections are still to be made."""
     _packet: Packet
     _reader: PacketReader | None
     """The reader of the latest packet."""
@@ -492,7 +492,7 @@ class Connections:
         if last_frame is not None:
             self._emit(tracker, Decision(self._flows.clock, NEVER, last_frame))
             return
-        # What is held after a hole may still have a hello, after which nothing matters.
+        # If the segments held after a hole contain a hello, `_wait` ignores all further packets.
         tracker.flow.interest = Interest.HELLOS
         self._wait(tracker)
 

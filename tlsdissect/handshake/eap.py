@@ -325,7 +325,7 @@ class EapTracker:
         self._add(sender, mine.add(fragment))
 
     def _keep(self, eap: EapPacket, frame: int, *, more: bool) -> None:
-        """Keep a packet until the next one, and count its bytes."""
+        """Keep the latest packet, and count its bytes instead of those of the one before."""
         known = b"" if self._latest is None else self._latest.body
         self.log.account(len(eap.body) - len(known))
         self._latest, self._latest_frame, self._more = eap, frame, more

@@ -402,7 +402,7 @@ class Segments:
         return found
 
     def _refused(self, one: Segment, flow: Flow, disputed: set[int]) -> str | None:
-        """Return how it shows that a segment was dropped; None if it does not."""
+        """Return the evidence that the receiver dropped a segment; None if there is none."""
         acknowledged = self._of(one).acknowledged
         if one.frame in self._damaged and any(
             other.sender == one.sender and other.frame not in (*self._damaged, *disputed) for other in self.kept

@@ -55,7 +55,7 @@ class WaitingHandshakes:
         self._plain_size = 0
         self._packed: dict[int, bytes] = {}
         self._spilled: dict[int, int] = {}
-        """Places in the file: offset << _SIZE_BITS | size. A tuple would take three times as much."""
+        """The place of each in the file, as offset << _SIZE_BITS | size: a tuple would take three times the memory."""
         self._packed_size = 0
         self._file: BinaryIO | None = None
         self._end = 0

@@ -447,13 +447,13 @@ class Tracker:
 
     @cython.ccall
     def closed_clock(self) -> cython.longlong:
-        """Return the clock at which both sides had sent a FIN; NEVER if bytes before it are missing."""
+        """Return the clock at the later FIN; NEVER if a side sent none, or bytes before a FIN are missing."""
         fins: cython.longlong = max(self.flow.one.fin_clock, self.flow.other.fin_clock)
         return fins if fins != _NEVER and self._is_closed() else NEVER
 
     @cython.cfunc
     def _is_closed(self) -> cython.bint:
-        """Return whether both sides have sent a FIN, and no bytes before it are missing."""
+        """Return whether both sides sent a FIN and no bytes before either are missing."""
         direction: Direction
         for direction in self.directions:
             fin = direction.tcp.fin
