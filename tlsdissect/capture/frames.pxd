@@ -30,5 +30,5 @@ cdef class FileReader(FrameReader):
     cdef readonly bint big
 
     cdef long long _u16(self, bytes data, Py_ssize_t at)
-    cdef long long _u32(self, bytes data, Py_ssize_t at)
+    cdef long long _u32(self, bytes data, Py_ssize_t at) except? -1
     cdef bint _report(self, str detail, Py_ssize_t place)

@@ -146,6 +146,7 @@ class FileReader(FrameReader):
         return u16(data, at) if self.big else u16_little(data, at)
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _u32(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
         return u32(data, at) if self.big else u32_little(data, at)
 

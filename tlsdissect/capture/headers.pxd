@@ -19,9 +19,9 @@ cdef class Headers:
     cdef list _waiting
     cdef list _quotations
 
-    cpdef bint begin(self, long long frame, bytes data, Py_ssize_t start, long long captured, long long carried, long long kind)
+    cpdef bint begin(self, long long frame, bytes data, Py_ssize_t start, long long captured, long long carried, long long kind) except? -1
     cpdef long long skip(self, str what)
-    cpdef bint narrow(self, long long limit)
+    cpdef bint narrow(self, long long limit) except? -1
     cpdef bint enter(self, long long start, long long end)
-    cpdef bint next_held(self)
+    cpdef bint next_held(self) except? -1
     cpdef bint drop_held(self)

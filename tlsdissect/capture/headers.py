@@ -99,6 +99,7 @@ class Headers:
         self._quotations = []
 
     @cython.ccall
+    @cython.exceptval(-1)
     def begin(
         self,
         frame: cython.longlong,
@@ -131,6 +132,7 @@ class Headers:
         return 0
 
     @cython.ccall
+    @cython.exceptval(-1)
     def narrow(self, limit: cython.longlong) -> cython.bint:
         """Shorten the packet to the length in an inner header; outer lengths may include padding."""
         if limit < self.limit:
@@ -180,6 +182,7 @@ class Headers:
             self._waiting.extend(reversed(entries))
 
     @cython.ccall
+    @cython.exceptval(-1)
     def next_held(self) -> cython.bint:
         """Continue with the next queued packet, quotations last; False if there is none."""
         if self._waiting:

@@ -7,7 +7,7 @@ cdef long long IP_PROTOCOL
 cdef long long IPV4
 cdef long long IPV6
 
-cpdef long long ipv4(Headers h)
+cpdef long long ipv4(Headers h) except? -1
 cdef long long _source_route(bytes data, long long at, long long end)
 cdef bint _stands_alone(Headers h)
 cdef long long _fragment(Headers h, long long body, long long protocol, long long offset, bint last)

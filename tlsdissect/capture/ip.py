@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def ipv4(h: Headers) -> cython.longlong:
     """IPv4 (RFC 791 section 3.1)."""
     data: bytes = h.data

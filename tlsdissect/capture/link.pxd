@@ -18,7 +18,7 @@ cdef long long SERVICE_VLAN
 cdef long long SNAP
 cdef long long VLAN
 
-cpdef long long ethernet(Headers h)
+cpdef long long ethernet(Headers h) except? -1
 cpdef long long vlan(Headers h)
 cpdef long long redundancy_tag(Headers h)
 cpdef long long group_tag(Headers h)

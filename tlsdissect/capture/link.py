@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def ethernet(h: Headers) -> cython.longlong:
     """Ethernet II, or IEEE 802.3 with a length in place of the type."""
     if h.at + 14 <= h.end:

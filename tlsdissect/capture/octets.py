@@ -7,6 +7,7 @@ import cython
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def u16(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
     """Read two octets in network order."""
     high: cython.longlong = data[at]
@@ -14,6 +15,7 @@ def u16(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def u32(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
     """Read four octets in network order."""
     first: cython.longlong = data[at]
@@ -21,6 +23,7 @@ def u32(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def u16_little(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
     """Read two octets, the least significant one first."""
     high: cython.longlong = data[at + 1]
@@ -28,6 +31,7 @@ def u16_little(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def u32_little(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
     """Read four octets, the least significant one first."""
     last: cython.longlong = data[at + 3]

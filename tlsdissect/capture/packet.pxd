@@ -23,7 +23,7 @@ cdef class Packet:
     cdef public bint quoted
 
     cpdef bytes captured_payload(self)
-    cpdef long long hop_limit(self)
+    cpdef long long hop_limit(self) except? -1
     cpdef bint ip_checksum_is_wrong(self)
     cpdef bint checksum_is_right(self)
     cpdef bint checksum_is_begun(self)
@@ -31,4 +31,4 @@ cdef class Packet:
     cpdef bint checksum_is_wrong(self)
 
 
-cdef long long _sum(bytes data, Py_ssize_t start, Py_ssize_t end)
+cdef long long _sum(bytes data, Py_ssize_t start, Py_ssize_t end) except? -1

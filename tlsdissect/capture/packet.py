@@ -118,6 +118,7 @@ class Packet:
         return cut(self.data, self.payload, self.payload + self.captured)
 
     @cython.ccall
+    @cython.exceptval(-1)
     def hop_limit(self) -> cython.longlong:
         """Return the Hop Limit of its IP header, in IPv4 the TTL."""
         data: bytes = self.data
@@ -169,6 +170,7 @@ class Packet:
 
 
 @cython.cfunc
+@cython.exceptval(-1)
 def _sum(data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
     """Add up 16-bit words; an odd last octet is padded with a zero octet (RFC 1071)."""
     total: cython.longlong = 0

@@ -12,7 +12,7 @@ cdef class Pcap(FileReader):
     cdef long long ticks
     cdef long long tick
 
-    cdef bint _found(self, bytes data, Py_ssize_t here, long long captured)
+    cdef bint _found(self, bytes data, Py_ssize_t here, long long captured) except? -1
     cdef bint _end(self)
     cdef bint _resume(self, long long captured)
     cdef bint _is_chain(self, Py_ssize_t place)

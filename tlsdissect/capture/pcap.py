@@ -103,6 +103,7 @@ class Pcap(FileReader):
         return False
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _found(self, data: bytes, here: cython.Py_ssize_t, captured: cython.longlong) -> cython.bint:
         self.frames += 1
         self.data = data

@@ -31,8 +31,8 @@ cdef class PacketReader:
     cdef Headers _headers
     cdef long long _found
 
-    cpdef bint next(self, Packet packet)
-    cdef bint _next_frame(self, Headers headers)
-    cdef bint _read_header(self, Headers headers, Packet packet)
+    cpdef bint next(self, Packet packet) except? -1
+    cdef bint _next_frame(self, Headers headers) except? -1
+    cdef bint _read_header(self, Headers headers, Packet packet) except? -1
     cdef long long _read_other_header(self, Headers headers, long long kind)
-    cdef bint _complete(self, Headers headers, Packet packet)
+    cdef bint _complete(self, Headers headers, Packet packet) except? -1

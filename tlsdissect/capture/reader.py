@@ -113,6 +113,7 @@ class PacketReader:
         self._headers.fragments.finish()
 
     @cython.ccall
+    @cython.exceptval(-1)
     def next(self, packet: Packet) -> cython.bint:
         """Fill `packet` with the next TCP, UDP or EAPOL header; False if none is available now.
 
@@ -173,6 +174,7 @@ class PacketReader:
         self._frames.close()
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _next_frame(self, headers: Headers) -> cython.bint:
         """Begin the next frame; False if none is available now."""
         frames: FrameReader = self._frames
@@ -197,6 +199,7 @@ class PacketReader:
         return True
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _read_header(self, headers: Headers, packet: Packet) -> cython.bint:
         """Read the next header; True if it is TCP, UDP or EAPOL."""
         kind: cython.longlong = headers.kind
@@ -238,6 +241,7 @@ class PacketReader:
         return 0
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _complete(self, headers: Headers, packet: Packet) -> cython.bint:
         """Fill in the fields that come from the frame; False if it has too many packets."""
         frames: FrameReader = self._frames

@@ -29,6 +29,7 @@ _NO_TIMESTAMP = NO_TIMESTAMP
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def tcp(h: Headers, packet: Packet) -> cython.bint:
     """TCP (RFC 9293 section 3.1); False if there is no header."""
     data: bytes = h.data
@@ -139,6 +140,7 @@ def _clear_tcp(packet: Packet) -> cython.bint:
 
 
 @cython.cfunc
+@cython.exceptval(-1)
 def _from_ip(h: Headers, packet: Packet) -> cython.bint:
     """Fill in the fields that come from the IP header, and those of the frame."""
     data: bytes = h.data

@@ -6,6 +6,6 @@ cdef class Budget:
     cdef readonly long long message_bytes
     cdef readonly long long total_bytes
     cdef readonly long long table_bytes
-    cpdef bint is_spent(self)
-    cpdef long long room(self)
-    cpdef bint is_too_large(self, long long table)
+    cpdef bint is_spent(self) except? -1
+    cpdef long long room(self) except? -1
+    cpdef bint is_too_large(self, long long table) except? -1

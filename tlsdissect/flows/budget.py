@@ -51,6 +51,7 @@ class Budget:
         self.table_bytes = table_bytes
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_spent(self) -> cython.bint:
         """Return whether nothing more may be buffered or kept."""
         return self.used > self.room()
@@ -60,11 +61,13 @@ class Budget:
         return self.used <= self.room() - self.room() // _SPARE
 
     @cython.ccall
+    @cython.exceptval(-1)
     def room(self) -> cython.longlong:
         """Return the bytes that handshakes may take."""
         return max(self.total_bytes // 8 * 3, self.total_bytes - self.flow_bytes)
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_too_large(self, table: cython.longlong) -> cython.bint:
         """Return whether a flow table with so many bytes has to evict flows, so that all of them have room."""
         return self.flow_bytes > self.table_bytes and 3 * table >= self.flow_bytes

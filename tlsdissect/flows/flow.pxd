@@ -48,7 +48,7 @@ cdef class TcpSide:
     cdef readonly tuple answers
     cdef readonly long long other_answer
     cpdef object begin(self, long long sequence)
-    cpdef long long offset(self, long long sequence)
+    cpdef long long offset(self, long long sequence) except? -1
     cpdef object reach(self, long long sequence)
     cpdef long long distance(self, long long sequence)
     cpdef long long open_window(self, TcpSide peer)
@@ -90,7 +90,7 @@ cdef class Flow(Totals):
     cdef public str counted
     cdef public object follower
     cpdef TcpSide side(self, long long number)
-    cpdef long long closed(self)
+    cpdef long long closed(self) except? -1
     cpdef bint is_established(self)
     cpdef object contest(self, Flow rival)
     cpdef long long unanswered(self)
@@ -99,7 +99,7 @@ cdef class Flow(Totals):
     cpdef long long distance(self, Packet packet)
     cpdef bint has_both_numbers(self, Packet packet)
     cpdef bint has_both_fins(self)
-    cpdef bint count(self, Packet packet, long long clock, long long sender)
+    cpdef bint count(self, Packet packet, long long clock, long long sender) except? -1
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef object _stamp(self, TcpSide me, TcpSide peer, Packet packet)
     cdef object _end(self, TcpSide me, object fin, long long clock)
@@ -119,4 +119,4 @@ cdef class Flow(Totals):
     cdef long long _effect(self, TcpSide me, TcpSide peer, Packet packet, long long sender)
 
 
-cdef bint _is_of_earlier_connection(TcpSide me, TcpSide peer, Packet packet)
+cdef bint _is_of_earlier_connection(TcpSide me, TcpSide peer, Packet packet) except? -1

@@ -154,6 +154,7 @@ class TcpSide:
             self.fin = self.far_fin = self.rst = self.challenged = None
 
     @cython.ccall
+    @cython.exceptval(-1)
     def offset(self, sequence: cython.longlong) -> cython.longlong:
         """Return the octets from `first`, which must be known, to a sequence number; negative before it."""
         return self.sent + difference(sequence, self.next)
@@ -353,6 +354,7 @@ class Flow(Totals):
         return self.other if number else self.one
 
     @cython.ccall
+    @cython.exceptval(-1)
     def closed(self) -> cython.longlong:
         """Return the clock at which both sides had sent a FIN, or one a RST; NEVER while the flow is open."""
         fins: cython.longlong = max(self.one.fin_clock, self.other.fin_clock)
@@ -428,6 +430,7 @@ class Flow(Totals):
         return self.one.fin_clock != _NEVER and self.other.fin_clock != _NEVER
 
     @cython.ccall
+    @cython.exceptval(-1)
     def count(self, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.bint:
         """Add a packet to the totals and the state of its side; return False if TCP drops it."""
         me: TcpSide = self.other if sender else self.one
@@ -716,6 +719,7 @@ class Flow(Totals):
 
 
 @cython.cfunc
+@cython.exceptval(-1)
 def _is_of_earlier_connection(me: TcpSide, peer: TcpSide, packet: Packet) -> cython.bint:
     """Return whether a segment belongs to an earlier connection (RFC 9293 sections 3.4.3, 3.10.7.3 and 3.10.7.4).
 

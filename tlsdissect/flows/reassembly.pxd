@@ -20,9 +20,9 @@ cdef class Assembler:
     cpdef bint is_holding(self)
     cpdef object start(self, long long sequence)
     cpdef long long offset(self, long long sequence)
-    cpdef long long sequence(self, long long offset)
+    cpdef long long sequence(self, long long offset) except? -1
     cpdef bint expects(self, long long sequence)
-    cpdef bint advance(self, long long sequence, long long size)
+    cpdef bint advance(self, long long sequence, long long size) except? -1
     cpdef tuple[Arrival, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
     cpdef object merge(self)
     cpdef object skip(self, long long octets)

@@ -122,6 +122,7 @@ class Assembler:
         return self.position + difference(sequence, self._base + self.position)
 
     @cython.ccall
+    @cython.exceptval(-1)
     def sequence(self, offset: cython.longlong) -> cython.longlong:
         """Return the sequence number of a stream offset."""
         return add(self._base, offset)
@@ -132,6 +133,7 @@ class Assembler:
         return self.started and difference(sequence, self._base + self.position) == 0
 
     @cython.ccall
+    @cython.exceptval(-1)
     def advance(self, sequence: cython.longlong, size: cython.longlong) -> cython.bint:
         """Deliver a segment without copying it if it is in order and none is held; return whether that is so."""
         if not self.started or self._held or difference(sequence, self._base + self.position) != 0:

@@ -11,12 +11,14 @@ _MASK = 0xFFFF_FFFF
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def add(sequence: cython.longlong, octets: cython.longlong) -> cython.longlong:
     """Return the sequence number that is so many octets further on."""
     return (sequence + octets) & _MASK
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def difference(one: cython.longlong, other: cython.longlong) -> cython.longlong:
     """Return how many octets `one` is ahead of `other`, from -2**31 (behind it) to 2**31 - 1."""
     return ((one - other + _HALF) & _MASK) - _HALF

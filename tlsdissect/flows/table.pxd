@@ -40,8 +40,8 @@ cdef class FlowTable:
     cpdef object pass_time(self, long long time)
     cpdef Flow find(self, Packet packet)
     cpdef bint has(self, Flow flow)
-    cpdef bint is_any_over(self)
-    cdef bint _is_full(self)
+    cpdef bint is_any_over(self) except? -1
+    cdef bint _is_full(self) except? -1
     cdef object _add_known(self, long long number)
     cdef Flow _reverse(self, bytes endpoints)
     cdef Flow _add(self, Packet packet)

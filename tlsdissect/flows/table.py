@@ -228,11 +228,13 @@ class FlowTable:
         return flow.stream % self._of == self._number
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_any_over(self) -> cython.bint:
         """Return whether `over` has flows to return."""
         return self._expires < self.clock or self._is_full()
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _is_full(self) -> cython.bint:
         """Return whether there are more flows than the table may have."""
         return self.known > self._limit or self._budget.is_too_large(self.known * _FLOW_BYTES)

@@ -34,7 +34,7 @@ cdef class UdpTable:
     cpdef bint count(self, Packet packet, long long clock)
     cpdef bint has(self, UdpFlow flow)
     cpdef object follow(self, UdpFlow flow, object follower)
-    cpdef bint is_any_over(self, long long clock)
-    cdef bint _is_full(self)
+    cpdef bint is_any_over(self, long long clock) except? -1
+    cdef bint _is_full(self) except? -1
     cdef object _add_known(self, long long number)
     cdef object _queue(self, UdpFlow flow)

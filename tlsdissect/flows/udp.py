@@ -155,11 +155,13 @@ class UdpTable:
         self._queue(flow)
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_any_over(self, clock: cython.longlong) -> cython.bint:
         """Return whether `over` has flows to return."""
         return self._expires < clock or self._is_full()
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _is_full(self) -> cython.bint:
         """Return whether there are more flows than the table may have."""
         return self._known > self._limit or self._budget.is_too_large(self._known * _UDP_FLOW_BYTES)

@@ -53,9 +53,9 @@ cdef class Connections:
     cdef object _observer
     cpdef bint advance(self, PacketReader reader, long long most)
     cdef bint _observe(self, object observer, Packet packet, PacketReader reader)
-    cdef bint _dispatch(self, Flow flow, Packet packet, long long sender)
+    cdef bint _dispatch(self, Flow flow, Packet packet, long long sender) except? -1
     cdef bint _give_up_oldest(self)
-    cdef bint _feed(self, Tracker tracker, Packet packet, long long sender)
+    cdef bint _feed(self, Tracker tracker, Packet packet, long long sender) except? -1
     cdef bint _forget(self, Flow flow)
     cdef LoggedHandshake _conclude(self, Tracker tracker, long long clock, object seen=*)
     cdef list _results(self, long long due, long long frame, object found)

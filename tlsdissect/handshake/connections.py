@@ -299,6 +299,7 @@ class Connections:
             self.not_tls[flow.counted] += 1
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _dispatch(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Pass a packet to the tracker of its flow unless it cannot matter; return whether it was passed."""
         known: Tracker | None
@@ -350,6 +351,7 @@ class Connections:
         return True
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _feed(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Let a tracker read a packet, and act on the result."""
         flow: Flow = tracker.flow

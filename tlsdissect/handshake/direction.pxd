@@ -82,8 +82,8 @@ cdef class Direction:
     cdef list[Piece] _reassemble(self, Segment segment)
     cdef object _numbered(self, object signal)
     cpdef bint has_passed(self, long long sequence)
-    cpdef bint expect(self, bint decided, long long alert_size)
-    cpdef bint catch_up(self)
+    cpdef bint expect(self, bint decided, long long alert_size) except? -1
+    cpdef bint catch_up(self) except? -1
     cpdef DirectionSummary summary(self)
     cdef bint _is_awaited(self, long long sequence)
     cdef long long _first(self, long long sequence)

@@ -526,6 +526,7 @@ class Direction:
         return self.assembler.started and self.assembler.offset(sequence) < self.assembler.position
 
     @cython.ccall
+    @cython.exceptval(-1)
     def expect(self, decided: cython.bint, alert_size: cython.longlong) -> cython.bint:
         """Set the cursor to the next record; see `RecordCursor.notable` for which application data matters.
 
@@ -549,6 +550,7 @@ class Direction:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def catch_up(self) -> cython.bint:
         """Skip the bytes of the packets that the cursor passed."""
         assembler: Assembler = self.assembler

@@ -31,11 +31,12 @@ class Trace(NamedTuple):
     failed: bool
 
     @classmethod
-    def of(cls, connection: Connection) -> Trace:
-        """Return the trace of a connection."""
+    def of(cls, connection: Connection, sessions: Named | None = None) -> Trace:
+        """Return the trace of a connection; `sessions` are those that it refers to, if they were found before."""
+        sessions = named(connection) if sessions is None else sessions
         hello = connection.client_hello
         frame = connection.first_frame if hello is None else hello.frame
-        return cls(frame, connection.transport, named(connection), peers(connection), failed(connection))
+        return cls(frame, connection.transport, sessions, peers(connection), failed(connection))
 
 
 class Links(NamedTuple):
@@ -86,9 +87,10 @@ class Linker:
 
     def link(self, capture: int, connection: Connection) -> Connection:
         """Return a copy of the connection that names the connections it is linked to."""
-        if connection.complete and self._retries.is_empty and named(connection) is NOTHING:
+        sessions = named(connection)
+        if sessions is NOTHING and connection.complete and self._retries.is_empty:
             return connection
-        return linked(connection, self.links(capture, Trace.of(connection), lambda: connection))
+        return linked(connection, self.links(capture, Trace.of(connection, sessions), lambda: connection))
 
     def links(self, capture: int, trace: Trace, facts: Callable[[], Connection]) -> Links:
         """Return the links of a connection; `facts` is called only if a failed connection may be involved."""

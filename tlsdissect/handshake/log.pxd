@@ -59,15 +59,15 @@ cdef class HandshakeLog:
     cdef EncryptedFlight _flight(self)
     cpdef bint is_long(self)
     cpdef bint decide(self)
-    cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
+    cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement) except? -1
     cdef bint _count_sealed(self, long long sender, Direction direction, Record record, long long frame, long long time)
     cdef bint _seal(self, long long sender, long long epoch, long long number, long long kind, long long version, KeptBody body)
     cpdef bint add_sealed(self, SealedRecord record)
     cdef bint _chains(self)
-    cpdef bint take_bodies(self, long long sender, Direction direction)
-    cdef bint _add_record(self, long long sender, Record record, long long frame, long long time, bint encrypted)
-    cdef bint _keep(self, HandshakeEvent event)
-    cpdef bint count_passed(self, long long sender, long long records)
+    cpdef bint take_bodies(self, long long sender, Direction direction) except? -1
+    cdef bint _add_record(self, long long sender, Record record, long long frame, long long time, bint encrypted) except? -1
+    cdef bint _keep(self, HandshakeEvent event) except? -1
+    cpdef bint count_passed(self, long long sender, long long records) except? -1
     cpdef bint account(self, long long size)
     cdef bint _application_data(self, long long sender, Record record, long long frame, long long time)
     cdef bint _alerts(self, long long sender, Direction direction, Record record, long long frame, long long time)

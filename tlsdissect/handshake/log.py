@@ -293,6 +293,7 @@ class HandshakeLog:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def add_records(
         self, sender: cython.longlong, direction: Direction, piece: Piece, acknowledgement: cython.longlong
     ) -> cython.bint:
@@ -377,6 +378,7 @@ class HandshakeLog:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def take_bodies(self, sender: cython.longlong, direction: Direction) -> cython.bint:
         """Keep the bodies of application data that are complete."""
         body: KeptBody
@@ -436,6 +438,7 @@ class HandshakeLog:
         return not self.tls13 and UNKNOWN < self.version < FIRST_WITH_IV
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _add_record(
         self,
         sender: cython.longlong,
@@ -452,6 +455,7 @@ class HandshakeLog:
         return self._keep(new_event(sender, kind, None, size, b"", frame, time, start, end, encrypted))
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _keep(self, event: HandshakeEvent) -> cython.bint:
         """Add an event if the limits allow; return whether they do."""
         budget: Budget = self.budget
@@ -470,6 +474,7 @@ class HandshakeLog:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def count_passed(self, sender: cython.longlong, records: cython.longlong) -> cython.bint:
         """Count records of application data that were skipped without being read."""
         if self.opens:

@@ -17,8 +17,8 @@ cdef class RecordCursor:
     cdef readonly long long keeps
     cdef readonly long long passed
     cdef readonly long long records
-    cpdef bint set(self, long long position, long long ahead, long long notable, long long keeps=*)
+    cpdef bint set(self, long long position, long long ahead, long long notable, long long keeps=*) except? -1
     cpdef bint stop(self)
     cpdef bint passes(self, Packet packet)
-    cpdef long long take_passed(self)
-    cpdef long long take_records(self)
+    cpdef long long take_passed(self) except? -1
+    cpdef long long take_records(self) except? -1

@@ -66,6 +66,7 @@ class RecordCursor:
         self.records = 0
 
     @cython.ccall
+    @cython.exceptval(-1)
     def set(
         self,
         position: cython.longlong,
@@ -123,6 +124,7 @@ class RecordCursor:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def take_passed(self) -> cython.longlong:
         """Return the bytes that were stepped over since the last call."""
         passed: cython.longlong = self.passed
@@ -130,6 +132,7 @@ class RecordCursor:
         return passed
 
     @cython.ccall
+    @cython.exceptval(-1)
     def take_records(self) -> cython.longlong:
         """Return the records that began in packets that were stepped over since the last call."""
         records: cython.longlong = self.records

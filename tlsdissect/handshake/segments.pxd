@@ -60,7 +60,7 @@ cdef class Segments:
     cdef long long _resumed
     cpdef bint has_data(self)
     cpdef bint is_unordered(self)
-    cpdef bint add(self, Segment one)
+    cpdef bint add(self, Segment one) except? -1
     cpdef bint pass_over(self, Segment one)
     cpdef bint drop(self)
     cdef bint _is_again(self, Segment one, SentSegments sent)

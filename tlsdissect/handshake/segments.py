@@ -258,6 +258,7 @@ class Segments:
         return self._surprises > 0 and (self._back or not self._times)
 
     @cython.ccall
+    @cython.exceptval(-1)
     def add(self, one: Segment) -> cython.bint:
         """Keep a segment of the handshake; return whether it was compared with all earlier ones."""
         size: cython.longlong = len(one.payload) + _SEGMENT_BYTES

@@ -44,20 +44,20 @@ cdef class Tracker:
     cdef Segments _segments
     cdef tuple _fragments
     cdef object _left_out
-    cpdef bint is_silent(self)
-    cpdef long long feed(self, Packet packet, long long sender)
-    cdef bint _has_no_data(self)
+    cpdef bint is_silent(self) except? -1
+    cpdef long long feed(self, Packet packet, long long sender) except? -1
+    cdef bint _has_no_data(self) except? -1
     cdef bint _begin_anew(self)
-    cdef bint _read(self, Segment segment)
+    cdef bint _read(self, Segment segment) except? -1
     cdef bint _start(self)
-    cdef bint _process(self, Segment segment)
+    cdef bint _process(self, Segment segment) except? -1
     cdef bint _review(self)
     cdef bint _search(self, Segment segment)
-    cdef bint _add_records(self, long long sender, list[Piece] pieces, long long acknowledgement)
+    cdef bint _add_records(self, long long sender, list[Piece] pieces, long long acknowledgement) except? -1
     cdef bint _keep_bodies(self)
-    cpdef bint passes(self, Packet packet, long long sender)
+    cpdef bint passes(self, Packet packet, long long sender) except? -1
     cpdef bint expect(self)
-    cpdef bint catch_up(self)
+    cpdef bint catch_up(self) except? -1
     cdef bint _decide(self, long long frame)
     cdef bint _is_too_long(self)
     cdef bint _mark_as_tls(self, long long frame)

@@ -138,6 +138,7 @@ class Tracker:
         self._start()
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_silent(self) -> cython.bint:
         """Return whether the tracker has nothing to keep, so that the flow needs none.
 
@@ -148,6 +149,7 @@ class Tracker:
         return self.state == _HELLOS or (self.recorder is None and self._has_no_data())
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _has_no_data(self) -> cython.bint:
         """Return whether there was no payload but keep-alives."""
         mine: Direction = self.directions[0]
@@ -157,6 +159,7 @@ class Tracker:
         return not self._segments.has_data()
 
     @cython.ccall
+    @cython.exceptval(-1)
     def feed(self, packet: Packet, sender: cython.longlong) -> cython.longlong:
         """Read a packet that the flow has counted; return the `Interest` in further packets."""
         follows: cython.bint = self.state == _PACKETS
@@ -198,6 +201,7 @@ class Tracker:
         return self._start()
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _read(self, segment: Segment) -> cython.bint:
         """Read a segment, and the whole handshake again if the segment shows that it was read wrongly."""
         segments: Segments = self._segments
@@ -227,6 +231,7 @@ class Tracker:
         return True
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _process(self, segment: Segment) -> cython.bint:
         """Read a segment."""
         sender: cython.longlong = segment.sender
@@ -390,6 +395,7 @@ class Tracker:
         return True
 
     @cython.cfunc
+    @cython.exceptval(-1)
     def _add_records(
         self, sender: cython.longlong, pieces: list[Piece], acknowledgement: cython.longlong
     ) -> cython.bint:
@@ -562,6 +568,7 @@ class Tracker:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def passes(self, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Skip a packet without flags of interest, if it is bare or all of its application data is of no interest."""
         direction: Direction = self.directions[sender]
@@ -580,6 +587,7 @@ class Tracker:
         return True
 
     @cython.ccall
+    @cython.exceptval(-1)
     def catch_up(self) -> cython.bint:
         """Skip the bytes of the packets that the cursors passed."""
         sender: cython.longlong

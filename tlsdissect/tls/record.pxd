@@ -9,7 +9,7 @@ cdef long long _RECORD_HEADER
 cdef long long _HEADER
 cdef long long _NOTHING_KEPT
 
-cpdef bint has_header(bytes data, Py_ssize_t at)
+cpdef bint has_header(bytes data, Py_ssize_t at) except? -1
 cdef long long _message_size(bytes data, Py_ssize_t at)
 cdef bint _begins_with_messages(bytes fragment)
 
@@ -44,8 +44,8 @@ cdef class RecordReader:
     cdef bytes _buffer
     cdef long long _buffer_start
     cdef long long _version
-    cpdef bint is_between(self)
-    cpdef bint is_keeping(self)
+    cpdef bint is_between(self) except? -1
+    cpdef bint is_keeping(self) except? -1
     cdef bint _keep(self, bytes data)
     cpdef bint start(self, long long position)
     cpdef bint jump(self, long long position, long long skip)

@@ -106,6 +106,7 @@ def new_message(handshake_type: cython.longlong, body: bytes, start: cython.long
 
 
 @cython.ccall
+@cython.exceptval(-1)
 def has_header(data: bytes, at: cython.Py_ssize_t) -> cython.bint:
     """Return whether the five bytes at this index, which must exist, may be a record header.
 
@@ -181,11 +182,13 @@ class RecordReader:
         self._version = _NO_VERSION
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_between(self) -> cython.bint:
         """Return whether the next byte starts a record header."""
         return self.skip == 0 and len(self._buffer) == 0
 
     @cython.ccall
+    @cython.exceptval(-1)
     def is_keeping(self) -> cython.bint:
         """Return whether the body that is being skipped is kept."""
         return self._kept_start != _NOTHING_KEPT

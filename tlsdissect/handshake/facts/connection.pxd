@@ -21,7 +21,7 @@ cdef long long _UNTIMED
 cpdef tuple endpoints(bytes packed)
 cdef str _address(bytes packed)
 cdef str _message_type(HandshakeEvent event)
-cdef bint _is_message(Handshake handshake, HandshakeEvent event, bint protected)
+cdef bint _is_message(Handshake handshake, HandshakeEvent event, bint protected) except? -1
 cdef list[str] _guesses(Handshake handshake, object of_end, object early, object split_path)
 cdef tuple _messages(Handshake handshake)
 cdef list _malformed(Handshake handshake, object in_key_exchange, tuple in_retry)

@@ -348,6 +348,7 @@ def _messages(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cytho
 
 
 @cython.cfunc
+@cython.exceptval(-1)
 def _is_message(handshake: Handshake, event: HandshakeEvent, protected: cython.bint) -> cython.bint:
     """Return whether an event is listed; protected TLS 1.3 records are until the client's flight has ended."""
     if event.encrypted and handshake.encrypted_flight is not None and handshake.log.transport == "udp":

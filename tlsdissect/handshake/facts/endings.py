@@ -19,8 +19,6 @@ from tlsdissect.tls.dtls import MEDIA
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
@@ -305,18 +303,19 @@ def alerts(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython t
     return named_alerts(handshake, handshake.log.events)
 
 
-def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tuple[Alert, ...]:
+@cython.ccall
+def named_alerts(handshake: Handshake, events: list[HandshakeEvent]) -> tuple:  # type: ignore[type-arg]
     """Return the alerts among these events."""
-    return tuple([
-        Alert(
-            handshake.side(event.sender),
-            None if event.encrypted else _LEVEL_NAMES[event.body[0]],
-            None if event.encrypted else _ALERT_NAMES[event.body[1]],
-            event.frame,
-        )
-        for event in events
-        if event.content_type == _ALERT
-    ])  # fmt: skip
+    event: HandshakeEvent
+    found = []
+    for event in events:
+        if event.content_type != _ALERT:
+            continue
+        level = description = None
+        if not event.encrypted:
+            level, description = _LEVEL_NAMES[event.body[0]], _ALERT_NAMES[event.body[1]]
+        found.append(Alert(handshake.side(event.sender), level, description, event.frame))
+    return tuple(found)
 
 
 @cython.ccall
