@@ -201,9 +201,6 @@ class Summary:
         self._include_connections(other)
         self.captures += other.captures
         self.frames += other.frames
-        self.quic += other.quic
-        self.dtls += other.dtls
-        self.eap += other.eap
         self.skipped += other.skipped
         self.damage += other.damage
         self.spans += other.spans
@@ -225,6 +222,9 @@ class Summary:
     def _include_connections(self, other: Summary) -> None:
         self.connections += other.connections
         self.versions += other.versions
+        self.quic += other.quic
+        self.dtls += other.dtls
+        self.eap += other.eap
         self.not_tls += other.not_tls
         self.late += other.late
         self.given_up += other.given_up
