@@ -150,7 +150,9 @@ class Summary:
         self.versions: Counter[str | None] = Counter()
         """Connections by version."""
         self.quic = 0
-        """QUIC flows."""
+        """QUIC flows, also those of Google QUIC."""
+        self.google_quic: Counter[str] = Counter()
+        """Those of Google QUIC from before TLS, by version: "Q043", ..."""
         self.dtls = 0
         """DTLS flows."""
         self.eap: Counter[tuple[str, str]] = Counter()
@@ -223,6 +225,7 @@ class Summary:
         self.connections += other.connections
         self.versions += other.versions
         self.quic += other.quic
+        self.google_quic += other.google_quic
         self.dtls += other.dtls
         self.eap += other.eap
         self.not_tls += other.not_tls
@@ -240,6 +243,7 @@ class Summary:
         self.skipped += capture.skipped
         self.damage += [(hurt.capture or names.of(hurt.frame), hurt) for hurt in capture.damage]
         self.quic += datagrams.counted.quic
+        self.google_quic += datagrams.counted.google_quic
         self.dtls += datagrams.counted.dtls
         self.eap += datagrams.eap_not_decoded
         self.given_up += datagrams.given_up

@@ -175,6 +175,8 @@ class _SavedSummary(Struct, frozen=True):
     returned_early: int
     evicted_connections: int
     evicted_sessions: int
+    google_quic: dict[str, int] = {}
+    """Datasets have it that were written since it is counted."""
 
 
 _summaries: json.Decoder[_SavedSummary] = json.Decoder(_SavedSummary)
@@ -189,6 +191,7 @@ def summary_to_json(summary: Summary) -> Raw:
         **{name: getattr(summary, name) for name in _PLAIN},
         versions=list(summary.versions.items()),
         eap=[(*kind, many) for kind, many in summary.eap.items()],
+        google_quic=dict(summary.google_quic),
         not_tls=dict(summary.not_tls),
         skipped=dict(summary.skipped),
         damage=[(without_surrogates(source), one) for source, one in summary.damage],
@@ -207,6 +210,7 @@ def summary_from_json(given: Raw) -> Summary:
         setattr(summary, name, getattr(saved, name))
     summary.versions.update(dict(saved.versions))
     summary.eap.update({(method, carrier): many for method, carrier, many in saved.eap})
+    summary.google_quic.update(saved.google_quic)
     summary.not_tls.update(saved.not_tls)
     summary.skipped.update(saved.skipped)
     summary.damage += saved.damage

@@ -26,7 +26,8 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
     """Yield what was seen but not decoded, and what could not be read; without `flows`, nothing of TCP flows."""
     if flows:
         yield from _not_tls(summary)
-    counted = (("QUIC", summary.quic), ("DTLS", summary.dtls))
+    google = ", ".join(f"{many:,} Google {version}" for version, many in sorted(summary.google_quic.items()))
+    counted = ((f"QUIC ({google})" if google else "QUIC", summary.quic), ("DTLS", summary.dtls))
     others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in counted if many]
     if others:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tlsdissect.flows.flow import opposite
@@ -10,7 +11,7 @@ from tlsdissect.flows.flow import opposite
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
-DTLS, DTLS_DATA, QUIC, RADIUS = "dtls", "dtls_data", "quic", "radius"
+DTLS, DTLS_DATA, QUIC, GOOGLE_QUIC, RADIUS = "dtls", "dtls_data", "quic", "google_quic", "radius"
 MAX_COUNTED = 1 << 18
 """Maximum number of flows counted of one kind; then the summary says "at least". Each takes about 80 bytes."""
 _LEAST = 13
@@ -25,6 +26,8 @@ _DTLS = _CARRIER + rb"[\x15\x16]%b\x00\x00" % _DTLS_VERSION
 """A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1)."""
 _DTLS_DATA = _CARRIER + rb"[\x14-\x1a]%b\x00[\x01-\x0f]" % _DTLS_VERSION
 """A record of one of the first epochs after the handshake."""
+_LONG_HEADER = 0x80
+"""The bit in the first byte of a long header (RFC 8999 section 5.1)."""
 _UNIFIED_FIRST, _UNIFIED_BITS, _TWO_BYTES = 0x24, 0xF4, 0x08
 """The bits that a unified header has, the mask that selects them, and the bit for a sequence number of two bytes."""
 _LEAST_CIPHERTEXT = 16
@@ -34,20 +37,39 @@ _UNIFIED = rb"[\x24-\x27\x2c-\x2f]"
 _VERSIONS = (
     rb"(?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
-    rb"|Q0[0-i].|T05[0-?]|[\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\xda\xea\xfa]{4})"
+    rb"|Q0[0-9]{2}|T05[0-?]|[\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\xda\xea\xfa]{4})"
 )
 """The versions of QUIC in use: RFC 9000, RFC 9369 and its draft, drafts of RFC 9000, mvfst (quicwg's list of versions),
 Google QUIC, and versions that every server refuses (RFC 9000 section 15)."""
 _ID = b"(?:%b)" % b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(21))
 """A connection ID with its length (RFC 9000 section 17.2)."""
-_QUIC = rb"[\xc0-\xff]%b|[\x80-\xff]\x00{4}%b%b%b" % (_VERSIONS, _ID, _ID, _VERSIONS)
+_QUIC = rb"[\xc0-\xff](?!Q)%b|[\x80-\xff]\x00{4}%b%b%b" % (_VERSIONS, _ID, _ID, _VERSIONS)
 """A long header with the fixed bit and such a version (RFC 8999 section 5.1, RFC 9000 section 17.2), or a Version
 Negotiation that lists such a version first (RFC 8999 section 6)."""
+_NIBBLES = b"(?:%b)" % b"|".join(
+    re.escape(bytes([both])) + b".{%d}" % sum([code and code + 3 for code in divmod(both, 16)])
+    for both in range(1, 256)
+)
+"""Both connection IDs, at least one of them not empty, after a byte with a code for the length of each: 0 for none,
+else the length less 3 (draft-ietf-quic-invariants-05 section 4.1)."""
+_GOOGLE_QUIC = (
+    rb"[\x09\x0d\x19\x1d\x29\x2d\x39\x3d].{8}(?P<public>Q0(?:[0-3][0-9]|4[0-3]))"
+    rb"|[\xc0-\xff](?:(?P<nibbles>Q04[4-8])%b|(?P<lengths>Q0(?:49|[5-9][0-9]))%b%b)" % (_NIBBLES, _ID, _ID)
+)
+"""A packet of Google QUIC from before TLS that states its version: up to Q043, in a public header whose flags announce
+the version and a connection ID of 8 bytes (draft-hamilton-early-deployment-quic-00 section 6); later, a long header."""
+_GOOGLE = re.compile(_GOOGLE_QUIC, re.DOTALL)
+_PUBLIC_ID = 9
+"""Bytes of the flags and the connection ID of a public header."""
+_LEAST_PUBLIC = 27
+"""Bytes of the shortest packet with a public header and a version, which a packet number, a hash and a frame follow."""
+_LISTED = re.compile(rb"(?:%b){2,}" % _VERSIONS, re.DOTALL)
+"""What follows the connection ID in a Version Negotiation of Google QUIC."""
 _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(
-    rb"(?P<dtls>%b)|(?P<dtls_data>%b)|(?P<unified>%b)|(?P<quic>%b)|(?P<radius>%b)"
-    % (_DTLS, _DTLS_DATA, _UNIFIED, _QUIC, _RADIUS),
+    rb"(?P<dtls>%b)|(?P<dtls_data>%b)|(?P<google>%b)|(?P<unified>%b)|(?P<quic>%b)|(?P<radius>%b)"
+    % (_DTLS, _DTLS_DATA, _GOOGLE_QUIC, _UNIFIED, _QUIC, _RADIUS),
     re.DOTALL,
 )
 """One expression, so that a datagram of another protocol costs one match."""
@@ -58,9 +80,31 @@ def recognise(packet: Packet) -> str | None:
     found = _KNOWN.match(packet.data, packet.payload) if packet.captured >= _LEAST else None
     if found is None:
         return None
+    if found.lastgroup == "google":
+        if google_version(packet) is None:
+            return None
+        # An endpoint that refuses a long header may go on with a version that can be decoded.
+        return QUIC if packet.data[packet.payload] & _LONG_HEADER else GOOGLE_QUIC
     if found.lastgroup == "unified":
         return DTLS_DATA if _has_unified_records(packet.captured_payload(), packet.length) else None
     return found.lastgroup
+
+
+def google_version(packet: Packet) -> str | None:
+    """Return the version that a packet of Google QUIC from before TLS states ("Q043"), or None if this is not one.
+
+    A server that refuses a version lists others in the place of this one: then none of them is in use.
+    """
+    found = _GOOGLE.match(packet.data, packet.payload, packet.payload + packet.captured)
+    if found is None:
+        return None
+    if found["public"] is not None:
+        listed = packet.captured_payload()[_PUBLIC_ID:]
+        is_negotiation = _LISTED.fullmatch(listed, 0, len(listed) // 4 * 4) is not None
+        if packet.length < _LEAST_PUBLIC or is_negotiation:
+            return None
+    version: bytes = found["public"] or found["nibbles"] or found["lengths"]
+    return version.decode()
 
 
 def _has_unified_records(data: bytes, end: int) -> bool:
@@ -83,30 +127,40 @@ class Datagrams:
 
     def __init__(self) -> None:
         # 64-bit hashes, keyed per process, of endpoints: a million endpoints themselves would take 300 MB.
-        self._quic: set[int] = set()
+        self._quic: dict[int, str | None] = {}
+        """The version of Google QUIC of each; None for any other QUIC."""
         self._dtls: set[int] = set()
         self._decoded: set[int] = set()
 
     @property
     def quic(self) -> int:
-        """Flows with a long header of a known version of QUIC."""
+        """Flows with a long header of a known version of QUIC, and those of Google QUIC."""
         return len(self._quic)
+
+    @property
+    def google_quic(self) -> Counter[str]:
+        """Those of Google QUIC from before TLS, by version."""
+        return Counter(filter(None, self._quic.values()))
 
     @property
     def dtls(self) -> int:
         """Flows with a record of DTLS."""
         return len(self._dtls)
 
-    def add(self, protocol: str, endpoints: bytes) -> None:
-        """Count a flow by the endpoints of either direction."""
-        known = self._dtls if protocol == DTLS else self._quic
-        if len(known) < MAX_COUNTED:
-            known.add(_hash(endpoints))
+    def add_quic(self, endpoints: bytes, google: str | None) -> None:
+        """Count a flow of QUIC by the endpoints of either direction, with its version of Google QUIC if it has one."""
+        if len(self._quic) < MAX_COUNTED:
+            self._quic.setdefault(_hash(endpoints), google)
+
+    def add_dtls(self, endpoints: bytes) -> None:
+        """Count a flow of DTLS by the endpoints of either direction."""
+        if len(self._dtls) < MAX_COUNTED:
+            self._dtls.add(_hash(endpoints))
 
     def add_data(self, endpoints: bytes) -> None:
         """Count a flow with application data of DTLS, unless its handshake was decoded before."""
         if _hash(endpoints) not in self._decoded:
-            self.add(DTLS, endpoints)
+            self.add_dtls(endpoints)
 
     def decode(self, endpoints: bytes) -> None:
         """Note that a handshake of a flow of DTLS was decoded."""

@@ -14,7 +14,16 @@ import cython
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UDP
-from tlsdissect.flows.datagrams import DTLS, DTLS_DATA, QUIC, RADIUS, Datagrams, recognise
+from tlsdissect.flows.datagrams import (
+    DTLS,
+    DTLS_DATA,
+    GOOGLE_QUIC,
+    QUIC,
+    RADIUS,
+    Datagrams,
+    google_version,
+    recognise,
+)
 from tlsdissect.flows.eap import METHODS
 from tlsdissect.flows.flow import NEVER, UNKNOWN
 from tlsdissect.flows.limits import nanoseconds
@@ -220,6 +229,9 @@ class DatagramConnections:
         if protocol == DTLS_DATA:
             self.counted.add_data(flow.endpoints)
             return False
+        if protocol == GOOGLE_QUIC:
+            self.counted.add_quic(flow.endpoints, google_version(packet))
+            return False
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
         self._follow(flow, FOLLOWER_BYTES)
         return True
@@ -348,10 +360,13 @@ class DatagramConnections:
         for found in self._connections(follower.finish(until, self._damage), clock, NEVER, is_open=is_open):
             decoded = True
             yield found
-        if not decoded:
-            self.counted.add(follower.protocol, flow.endpoints)
-        elif follower.protocol == DTLS:
+        if follower.protocol == QUIC:
+            if not decoded:
+                self.counted.add_quic(flow.endpoints, follower.google_version)
+        elif decoded:
             self.counted.decode(flow.endpoints)
+        else:
+            self.counted.add_dtls(flow.endpoints)
 
     def _connections(
         self,

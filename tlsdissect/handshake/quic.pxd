@@ -86,6 +86,7 @@ cdef class QuicFollower:
     cdef public bint limited
     cdef public list changed
     cdef public bint ready
+    cdef readonly object google_version
     cdef bint _early
     cdef UdpFlow _flow
     cdef Budget _budget

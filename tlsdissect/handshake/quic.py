@@ -16,7 +16,7 @@ import cython
 
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.flows.datagrams import QUIC
+from tlsdissect.flows.datagrams import QUIC, google_version
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.logged import LoggedQuic
@@ -497,6 +497,8 @@ class QuicFollower:
     limited: cython.bint
     changed: list[tuple[int, HandshakeLog]]
     ready: cython.bint
+    google_version: str | None
+    """The version of the first packet of Google QUIC from before TLS, which is not decoded, if there is one."""
     _early: cython.bint
     _flow: UdpFlow
     _budget: Budget
@@ -532,6 +534,7 @@ class QuicFollower:
         self._unclaimed = None
         self._held = []
         self._explains = False
+        self.google_version = None
         self._refused = UNKNOWN
 
     @cython.ccall
@@ -548,6 +551,8 @@ class QuicFollower:
             found = self._read_long(datagram)
             if found is None:
                 self._hold(datagram)
+        if found is None and self.google_version is None:
+            self.google_version = google_version(packet)
         if found is not None:
             hello = found.hello()
         if hello is not None:
