@@ -16,8 +16,8 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.corpus.reading import Criteria, ReadOptions
-from tlsdissect.corpus.selection import FAILURES, Moment, Selection
-from tlsdissect.model.connection import OUTCOMES, Connection, Endpoint
+from tlsdissect.corpus.selection import Moment, Selection
+from tlsdissect.model.connection import FAILURES, OUTCOMES, Connection, Endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from recorded import ROOT
 
 import tlsdissect
+from tlsdissect.corpus.selection import Selection
+from tlsdissect.model.transcript import keyed_refusal
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import Text
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.notebook import card
 from tlsdissect.views.report.details import connection_details
+from tlsdissect.views.report.failures import Failures
+from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import Table
 from tlsdissect.views.tree import tree
 
@@ -53,6 +60,78 @@ def test_what_explanations_say() -> None:
     said = {sentence.code: sentence.text for sentence in explain(early).about("keys")}
     assert said["keys_early_data"] == "The server accepted the client's early data."
     assert said["keys_resumes"].startswith("It resumed the session of stream 0")
+
+
+def test_a_refusal_that_only_keys_show() -> None:
+    """A client closes a QUIC connection in a Handshake packet: it tells nobody else that it refused, or why."""
+    [unseen], [opened] = (read("quic/quic-unknown-ca", keys=keys) for keys in (False, True))
+    assert (opened.outcome, opened.failed_by, opened.alerts) == (unseen.outcome, None, ())
+    assert explain(unseen).verdict.result == "unknown"
+    said = explain(opened).verdict
+    assert opened.hidden is not None
+    assert opened.hidden.alerts is not None
+    assert (said.result, said.text, said.frames) == (
+        "failed",
+        "the client refused the handshake: bad_certificate, as keys show",
+        (opened.hidden.alerts[0].frame,),
+    )
+    assert "incomplete" in _row(unseen)
+    assert "alert bad_certificate* by client" in _row(opened)
+    ladders = drawn(unseen), drawn(opened)
+    assert [(one.outcome, one.failed) for one in ladders] == [
+        ("incomplete", False),
+        ("alert bad_certificate* by client", True),
+    ]
+    assert [one.labels for one in ladders[1].arrows if one.failed] == [("encrypted 67", "[alert bad_certificate]")]
+    assert not any(one.failed for one in ladders[0].arrows)
+    assert ' class="badge bad">alert bad_certificate* by client<' in card(opened)
+    selected = Selection(failed=True)
+    assert [selected.matches(one, 0) for one in (unseen, opened)] == [False, True]
+
+
+def test_a_refusal_that_only_keys_show_counts_as_failure() -> None:
+    path = ROOT / "samples" / "quic" / "quic-unknown-ca.pcap"
+    for keylog, failures, outcome in (
+        ((), [], "incomplete"),
+        (path.with_suffix(".keys"), ["alert bad_certificate* by client"], "alert"),
+    ):
+        builder = SummaryBuilder()
+        report = Failures()
+        for one in tlsdissect.read(path, keep=True, keylog=keylog):
+            builder.add(one)
+            report.add(one)
+        found = builder.summary(1, Counter(), [])
+        assert ([one.what for one in found.failures], found.outcomes) == (failures, {outcome: 1})
+        stories = [one.story for one in report.by_reason(found)]
+        assert len(stories) == len(failures)
+        for verdict, *rest in stories:
+            assert "refused the handshake: bad_certificate, as keys show" in verdict
+            assert [one for one in rest if one.startswith("The client sent bad_certificate")]
+
+
+def test_whose_alert_is_a_refusal() -> None:
+    """Alerts of either side, in connections that ended in different ways."""
+    [quic] = read("quic/quic-unknown-ca", keys=True)
+    tcp = replace(quic, quic=None, transport="tcp")
+    [eap] = read("eap/radius-tls-tls13", keys=True)
+    assert quic.hidden is not None
+    by_client = quic.hidden
+    for outcome, by, refused in (
+        ("incomplete", None, True),
+        ("established", None, False),
+        ("alert", "client", True),
+        ("alert", "server", False),
+        ("reset", "client", True),
+        ("closed", "server", False),
+    ):
+        assert (keyed_refusal(replace(tcp, outcome=outcome, failed_by=by)) is not None) == refused
+    # A server refuses a client's certificate when both have sent packets with 1-RTT keys.
+    assert keyed_refusal(replace(quic, outcome="established")) is not None
+    refused = replace(eap, outcome="closed", failed_by="server", hidden=by_client, alerts=())
+    assert explain(refused).verdict.text == "the client refused the handshake: bad_certificate, as keys show"
+    assert by_client.alerts is not None
+    closing = replace(by_client, alerts=(replace(by_client.alerts[0], description="close_notify"),))
+    assert keyed_refusal(replace(quic, hidden=closing)) is None
 
 
 def _row(connection: Connection) -> str:

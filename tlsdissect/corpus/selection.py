@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.corpus.suggestion import suggestion
-from tlsdissect.model.connection import FAILURES, OLD_VERSIONS, OUTCOMES, SEVERITIES, at_least
+from tlsdissect.model.connection import OLD_VERSIONS, OUTCOMES, SEVERITIES, at_least
+from tlsdissect.model.transcript import has_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +189,7 @@ class Selection(Struct, frozen=True, kw_only=True):
 
         If it is not `linked` yet and the expression needs links, all else decides: `where` has to be asked later.
         """
-        if self.failed and c.outcome not in FAILURES:
+        if self.failed and not has_failed(c):
             return False
         if self.outcome and c.outcome not in self.outcome:
             return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.model.connection import Connection, Side
+from tlsdissect.model.connection import FAILURES, Connection, Side
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.record import HEADER_SIZE, SSL2
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Alert
 
 
+_NO_ERRORS = (None, "close_notify", "user_canceled")
+"""The descriptions of alerts that are no errors (RFC 8446 section 6.1), and that of an encrypted one."""
 _SSL2_HEADER = 2
 """Bytes of a record header of SSL 2.0."""
 
@@ -216,6 +218,32 @@ def final_alert(connection: Connection) -> Alert | None:
     errors = [alert for alert in alerts if alert.level != "warning"]
     last = next((message.type for message in reversed(connection.messages) if message.sender == side), "alert")
     return errors[-1] if errors else alerts[-1] if last == "alert" else None
+
+
+def keyed_refusal(connection: Connection) -> Alert | None:
+    """Return the alert by which one side refused the handshake, if only keys show it.
+
+    The outcome, which anyone can see, may be another one then. Nobody refuses an established handshake, except over
+    QUIC, whose key logs open only packets of the handshake: a server may refuse after 1-RTT packets of both sides.
+    """
+    hidden, by, seen = connection.hidden, connection.failed_by, final_alert(connection)
+    refused = connection.outcome != "established" or connection.quic is not None
+    if hidden is None or not refused or (seen is not None and seen.description is not None):
+        return None
+    if connection.outcome != "alert" and connection.eap is not None:
+        # The server reports by EAP-Failure that the client refused.
+        by = None
+    for alert in hidden.alerts or ():
+        # In TLS 1.3, the level says nothing (RFC 8446 section 6).
+        warning = alert.level == "warning" and not connection.is_tls13
+        if by in (None, alert.sender) and not warning and alert.description not in _NO_ERRORS:
+            return alert
+    return None
+
+
+def has_failed(connection: Connection) -> bool:
+    """Return whether the handshake failed as anyone can see, or as keys show."""
+    return connection.outcome in FAILURES or keyed_refusal(connection) is not None
 
 
 def refusal(connection: Connection) -> WireRecord | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from markupsafe import Markup
 
-from tlsdissect.model.connection import FAILURES, SEVERITIES
+from tlsdissect.model.connection import SEVERITIES
+from tlsdissect.model.transcript import has_failed
 from tlsdissect.views import table
 from tlsdissect.views.certificates import shown_name
 from tlsdissect.views.durations import in_ms
@@ -77,7 +78,7 @@ def card(c: Connection) -> str:
     """Write the card of a connection as a part of a page; all text is escaped, and colours are the page's own."""
     (server, *_) = table.server(c)
     title = printable(server or "")
-    tones = ("", " good" if c.outcome == "established" else " bad" if c.outcome in FAILURES else "")
+    tones = ("", " bad" if has_failed(c) else " good" if c.outcome == "established" else "")
     badges = [
         Markup('<span class="badge{}">{}</span>').format(tone, printable(text))
         for tone, text in zip(tones, (c.version, table.outcome(c)[0]), strict=True)

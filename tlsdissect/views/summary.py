@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.model.connection import FAILURES, OLD_VERSIONS, as_json
+from tlsdissect.model.connection import OLD_VERSIONS, as_json
+from tlsdissect.model.transcript import has_failed, keyed_refusal
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
@@ -208,14 +209,14 @@ class SummaryBuilder:
             self._end = max(self._end or c.end, c.end)
         self.count(self._clients, c.client.host)
         self.count(self._servers, str(c.server))
-        self._outcomes[c.outcome] += 1
+        self._outcomes[c.outcome if keyed_refusal(c) is None else "alert"] += 1
         self._versions[c.version or "unknown"] += 1
         self._resumption[c.resumption or "unknown"] += 1
         self._hello_retries += bool(c.hello_retry)
         if c.early_data not in (None, "none"):
             self._early_data[c.early_data or ""] += 1
         self._problems.update({one.code for one in c.problems})
-        if c.outcome in FAILURES:
+        if has_failed(c):
             self._failures.add(table.outcome(c)[0] or c.outcome, c)
             self.count(self._failing, c.client.host)
         for what in dict.fromkeys(weaknesses(c)):

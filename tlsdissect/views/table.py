@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, json, msgpack
 
 from tlsdissect.model.connection import OLD_VERSIONS
-from tlsdissect.model.transcript import final_alert
+from tlsdissect.model.transcript import final_alert, has_failed, keyed_refusal
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
@@ -156,14 +156,14 @@ def milliseconds(c: Connection) -> Texts:
 
 def outcome(c: Connection) -> Texts:
     """How the handshake went; an alert with its name, a failure with who caused it."""
+    keyed = keyed_refusal(c)
+    if keyed is not None:
+        return (reason("alert", keyed.sender, f"{keyed.description}{KEYED}"),)
     if c.failed_by is None:
         refused = c.outcome == "established" and c.eap is not None and c.eap.result == "failure"
         return (f"{c.outcome}, EAP-Failure" if refused else c.outcome,)
     alert = final_alert(c)
-    if alert is not None and alert.description:
-        return (reason(c.outcome, c.failed_by, alert.description),)
-    said = _opened_alert(c) if c.outcome == "alert" else None
-    return (reason(c.outcome, c.failed_by, None if said is None else f"{said}{KEYED}"),)
+    return (reason(c.outcome, c.failed_by, None if alert is None else alert.description),)
 
 
 def reason(outcome: str, by: str | None, alert: str | None) -> str:
@@ -204,12 +204,6 @@ def _marked(c: Connection, name: str, text: str | None) -> str | None:
     return f"{text}{KEYED}" if text is not None and c.needs_keys(name) else text
 
 
-def _opened_alert(c: Connection) -> str | None:
-    """The alert by which a handshake failed, as keys show it."""
-    alerts = () if c.hidden is None else c.hidden.alerts or ()
-    return next((one.description for one in alerts if one.sender == c.failed_by), None)
-
-
 def source(c: Connection) -> Texts:
     """The capture, by its file name only if there is no room for its path."""
     return c.source, c.source.rpartition("/")[2] or c.source
@@ -243,7 +237,7 @@ def by_suite(c: Connection) -> str:
 
 def by_outcome(c: Connection) -> str:
     """Red where the handshake failed."""
-    return _RED if c.failed_by or c.outcome == "no_answer" else ""
+    return _RED if has_failed(c) else ""
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec.structs import replace
 
-from tlsdissect.model.connection import FAILURES
+from tlsdissect.model.transcript import has_failed, keyed_refusal
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of
 from tlsdissect.views.comparison.pairs import Pairs
@@ -123,7 +123,7 @@ class _Side:
     def add(self, c: Connection) -> tuple[str, str] | None:
         """Add a connection; return its client and server, None if there is no room for them."""
         self.connections += 1
-        self.failed += c.outcome in FAILURES
+        self.failed += has_failed(c)
         if c.start is not None:
             self._start = min(self._start or c.start, c.start)
         if c.end is not None:
@@ -156,16 +156,16 @@ class _Side:
         return kept[ends]
 
     def _count(self, c: Connection, kept: _Handshakes) -> None:
-        if c.outcome == "established":
+        if has_failed(c):
+            kept.failed += 1
+            self._add_failure(c, kept)
+        elif c.outcome == "established":
             kept.established += 1
             for entry in _values(c):
                 if entry not in kept.values and (len(kept.values) >= MAX_VALUES or not self._room.takes(entry[1])):
                     kept.cut = True
                 else:
                     kept.values[entry] += 1
-        elif c.outcome in FAILURES:
-            kept.failed += 1
-            self._add_failure(c, kept)
         else:
             kept.undecided += 1
 
@@ -179,7 +179,9 @@ class _Side:
         if len(kept.failures) >= MAX_VALUES or not self._room.takes(what, c.source, *(one.text for one in why)):
             kept.cut = True
             return
-        kept.failures[what] = Failure(what, c.failed_by, 1, without_surrogates(c.source), c.stream_name, why)
+        keyed = keyed_refusal(c)
+        by = c.failed_by if keyed is None else keyed.sender
+        kept.failures[what] = Failure(what, by, 1, without_surrogates(c.source), c.stream_name, why)
 
     def _add_leaf(self, server: str, leaf: Certificate) -> None:
         leaves = self.leaves.setdefault(server, {})

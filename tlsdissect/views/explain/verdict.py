@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tlsdissect.model.transcript import final_alert
+from tlsdissect.model.transcript import final_alert, keyed_refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
@@ -30,6 +30,10 @@ _VERBS = {"reset": "reset", "closed": "closed"}
 
 def verdict(c: Connection) -> Verdict:
     """Return the verdict on a connection."""
+    keyed = keyed_refusal(c)
+    if keyed is not None:
+        text = f"the {keyed.sender} refused the handshake: {keyed.description}, as keys show"
+        return Verdict("failed", text, (keyed.frame,))
     return _VERDICTS[c.outcome](c)
 
 
@@ -56,10 +60,6 @@ def _refused(c: Connection) -> Verdict:
     if alert is not None and alert.description is not None:
         after = message_before(c, alert)
         return Verdict("failed", f"{text}: {alert.description}{_after(after, c.transport)}", (alert.frame,))
-    opened = () if c.hidden is None else c.hidden.alerts or ()
-    for one in opened:
-        if one.sender == c.failed_by and one.description is not None:
-            return Verdict("failed", f"{text}: {one.description}, as keys show", (one.frame,))
     return Verdict("failed", f"{text}: an encrypted alert", refused_in(c), guess=True)
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.connection import Message, Timing
-from tlsdissect.model.transcript import final_alert, kept, refusal
+from tlsdissect.model.transcript import final_alert, has_failed, kept, keyed_refusal, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
 from tlsdissect.views import table
@@ -168,7 +168,7 @@ def with_arrows(connection: Connection, arrows: Iterable[Arrow]) -> Ladder:
         connection.version,
         connection.cipher_suite,
         table.outcome(connection)[0] or connection.outcome,
-        connection.failed_by is not None or connection.outcome == "no_answer",
+        has_failed(connection),
         connection.round_trips,
         connection.timing,
         tuple(arrows),
@@ -177,12 +177,13 @@ def with_arrows(connection: Connection, arrows: Iterable[Arrow]) -> Ladder:
 
 def _culprit(c: Connection, arrows: Sequence[Arrow]) -> Arrow | None:
     """Return the arrow by which the handshake failed: an alert, or the end of TCP or of QUIC."""
-    alert = final_alert(c)
-    mine = [arrow for arrow in arrows if arrow.sender == c.failed_by]
+    keyed = keyed_refusal(c)
+    alert, by = (final_alert(c), c.failed_by) if keyed is None else (keyed, keyed.sender)
+    mine = [arrow for arrow in arrows if arrow.sender == by]
     said = [arrow for arrow in mine if arrow.kind in ("clear", "encrypted")]
     if alert is not None:
         said = [arrow for arrow in said if arrow.frames[0] <= alert.frame <= arrow.frames[-1]]
-    if c.outcome == "alert":
+    if c.outcome == "alert" or keyed is not None:
         return said[-1] if said else None
     label = {"reset": "RST", "closed": "CONNECTION_CLOSE" if c.transport == "quic" else "FIN"}.get(c.outcome)
     return next((arrow for arrow in mine if label is not None and arrow.labels[0].startswith(label)), None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.model.connection import FAILURES
+from tlsdissect.model.transcript import has_failed, keyed_refusal
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.printable import printable, shortened
@@ -59,11 +59,13 @@ class Failures:
     def add(self, c: Connection) -> None:
         """Add a connection that was read with its transcript."""
         reason = table.outcome(c)[0] or c.outcome
-        if c.outcome in FAILURES and reason not in self._first:
+        if has_failed(c) and reason not in self._first:
             said = explain(c)
-            ended, story = said.about("end"), [said.verdict.line]
+            ended, story = list(said.about("end")), [said.verdict.line]
             # The first sentence says who ended it, as the reason does.
             cause = " ".join(one.without_frames for one in ended[1:])
+            if keyed_refusal(c) is not None:
+                ended += [one for one in said.about("keys") if one.code == "keys_alert"]
             story += [one.with_evidence for one in ended]
             self._first[reason] = story, shortened(cause, _CAUSE), self._rows
         self._rows += 1
