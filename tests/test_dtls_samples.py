@@ -69,6 +69,19 @@ STORIES: dict[str, list[dict[str, object]]] = {
         | {"closure": ("inferred_alert", None), "group": "secp256r1"}
     ],
 }
+STORIES["dtls12-suites"] = [
+    FULL | {"cipher_suite": f"TLS_{suite}", "fragments": (0, parts)} | more
+    for suite, parts, more in (
+        ("ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", 14, {}),
+        ("DHE_RSA_WITH_AES_128_CCM", 18, {"group": None, "dh_bits": 2048}),
+        ("DHE_RSA_WITH_AES_256_CCM_8", 18, {"group": None, "dh_bits": 2048}),
+        ("ECDHE_RSA_WITH_AES_128_CBC_SHA256", 14, {}),
+        ("RSA_WITH_NULL_SHA256", 12, {"group": None, "closure": ("close_notify", "close_notify")}),
+        ("ECDHE_RSA_WITH_AES_256_CBC_SHA384", 14, {}),
+        ("ECDHE_RSA_WITH_AES_128_CBC_SHA", 14, {"version": "DTLS 1.0"}),
+        ("ECDHE_RSA_WITH_AES_128_CBC_SHA", 14, {"version": "DTLS 1.0"}),
+    )
+]
 INFERRED = {"code": "inferred", "detail": "the end of the handshake is inferred from the epochs of records"}
 INFERRED |= {"frame": None, "offset": None, "from": None, "copies": None}
 STORIES["dtls13-full"] = [

@@ -162,7 +162,18 @@ def hidden_of(name: str) -> list[dict[str, Any]]:
     return [one["hidden"] for one in with_keys(sample(name))]
 
 
-@pytest.mark.parametrize("name", ["tls12-suites", "older-suites", "tls13-suites", "gnutls-tls12", "gnutls-tls13"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tls12-suites",
+        "older-suites",
+        "tls13-suites",
+        "gnutls-tls12",
+        "gnutls-tls13",
+        "gnutls-older-suites",
+        "dtls12-suites",
+    ],
+)
 def test_every_kind_of_cipher(name: str) -> None:
     """Both Finished and every closing alert open, however many records of data come between them."""
     encrypted = [one for one in with_keys(sample(name)) if "_NULL_" not in one["cipher_suite"]]
@@ -396,11 +407,14 @@ def test_messages_in_handshake_packets_are_those_that_tshark_decrypts(path: Path
 def test_messages_of_dtls_are_those_that_tshark_decrypts(path: Path, tshark: str) -> None:
     connections = with_keys(path)
     readable = {(one["stream"], alert["frame"]) for one in connections for alert in one["alerts"] if alert["level"]}
+    readable |= {(one["stream"], m["frame"]) for one in connections for m in one["messages"] if m["type"] == "finished"}
     every = decrypted(tshark, path, "udp", "dtls")
     expected = [one for one in every if one[2] in {"finished", "alert"} and one[:2] not in readable]
     shown = [(one["stream"], m["frame"], m["type"], m["bytes"]) for one in connections for m in messages_of(one)]
     missing, more = Counter(expected) - Counter(shown), Counter(shown) - Counter(expected)
-    assert more == {}
+    # Version 4.0 of tshark does not open records of DTLS with ChaCha20-Poly1305.
+    unread = {one["stream"] for one in connections if "CHACHA20" in (one["cipher_suite"] or "")}
+    assert {one[0] for one in more} == unread
     # The relay lost a flight, so that its Finished was sent again: each message is listed once.
     assert [kind for _, _, kind, _ in missing] == (["finished"] if path.stem == "dtls12-loss" else [])
     assert all(one["hidden"]["problems"] == [] for one in connections if one["hidden"])
