@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fuzz import blind, kernels, mutator, oracle, seeds
 from fuzz.choices import Choices, joined, parts
+from fuzz.key_damage import damaged_log
 from fuzz.smaller import smaller
 from fuzz.targets import TARGETS, Target
 from recorded import ROOT, SAMPLES
@@ -43,10 +44,32 @@ def test_targets_are_fuzzed_for_a_second(tmp_path: Path) -> None:
         assert executions > 1 or found, row
 
 
-def test_mutated_captures_are_read_by_both_kernels(tmp_path: Path) -> None:
+def test_mutated_inputs_of_each_kind_are_read_by_both_kernels(tmp_path: Path) -> None:
     done = run("--mutated", 30, "--to", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "\n0 of 30 captures failed" in done.stdout
+    kernels_, _, *rows = done.stdout.splitlines()
+    assert kernels_ == "compiled, pure Python"
+    kinds = ("pipeline", "handshakes", "quic", "dtls", "eap", "keylogs")
+    assert [row.split() for row in rows] == [[kind, "5", "0", "0"] for kind in kinds]
+
+
+def test_only_what_is_asked_for_is_mutated(tmp_path: Path) -> None:
+    done = run("--compiled", "--mutated", 8, "--to", tmp_path, "keylogs", "eap")
+    assert [row.split()[:2] for row in done.stdout.splitlines()[2:]] == [["keylogs", "4"], ["eap", "4"]]
+    wrong = run("--mutated", 8, "--to", tmp_path, "records")
+    assert wrong.returncode == 2
+    assert "mutated at random are" in wrong.stderr
+
+
+def test_mutated_key_logs_have_every_kind_of_damage() -> None:
+    """Some open nothing, some are longer than a line may be, some end in other ways."""
+    chance, (log, *_) = Random(4), [log for *_, log in seeds.with_keys() if log.count(b"\n") > 4]  # noqa: S311
+    made = [damaged_log(log, chance) for _ in range(2000)]
+    assert any(b"\r\n" in one for one in made)
+    assert any(b"\0\n" in one for one in made)
+    assert any(max(map(len, one.splitlines())) > 100_000 for one in made)
+    assert any(len(one.splitlines()) > len(log.splitlines()) for one in made)
+    assert log in made
 
 
 def test_an_input_that_fails_is_made_small() -> None:

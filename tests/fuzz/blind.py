@@ -1,7 +1,8 @@
-"""Inputs of the whole pipeline that are made at random, guided by nothing.
+"""Inputs that are made at random, guided by nothing, of several kinds, each named by a target.
 
-They are random conversations, samples with damage to their TCP segments, to their frames and to the bytes of the file,
-and random programs of mutations.
+`pipeline` are random conversations, and samples with damage to their TCP segments, to their frames and to the bytes of
+the file; `handshakes` are random programs of mutations. `quic`, `dtls` and `eap` are samples of these with damage to
+their datagrams, and what the targets of these names take; `keylogs` are samples with a key log, with damage to either.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from typing import TYPE_CHECKING
 
 from damaging import NUMBERS, damage
 from fuzz import seeds
+from fuzz.choices import joined, parts
+from fuzz.key_damage import damaged_capture, damaged_log
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from mangle import WAYS, segments
 from random_captures import PAUSES, PLAIN_TEXT, captures
-from recorded import HEADER, SAMPLES, packets
+from recorded import HEADER, ROOT, SAMPLES, packets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from random import Random
 
     from mangle import Segments
+
+    Parts = list[tuple[int, bytes]]
 
 ROUND = 20
 """Captures that are generated in one way before the next way has its turn."""
@@ -29,14 +34,25 @@ HEADERS = 120
 """Bytes of a frame within which headers lie."""
 RECORD_HEADERS = 12
 """Bytes of a payload that are the headers of a record and of a message, and what follows."""
+SMALL = 12_000
+"""Bytes of a sample of datagrams that is damaged."""
+LONGEST = 65_535
+"""Bytes of a part of what was sent."""
 LATEST = (2**32 - 1) * 10**6
 """The latest time, in microseconds, of a classic capture."""
 LATEST_NANOSECOND = (2**63 - 1) // 1000
 """The latest time, in microseconds, that takes 64 bits in nanoseconds."""
 
 
-def inputs(chance: Random) -> Iterator[tuple[str, bytes]]:
-    """Inputs without end, each with its target."""
+def inputs(chance: Random, names: Sequence[str] = ()) -> Iterator[tuple[str, str, bytes]]:
+    """Inputs without end, of each of these kinds in turn or of all; each with its kind and its target."""
+    made = {name: KINDS[name](chance) for name in names or KINDS}
+    while True:
+        for name, each in made.items():
+            yield name, *next(each)
+
+
+def pipeline(chance: Random) -> Iterator[tuple[str, bytes]]:
     recorded = [found for sample in SAMPLES if len(found := segments(sample)) < 100]
     bases = list(seeds.captures(seeds.SAMPLES))
     while True:
@@ -45,7 +61,68 @@ def inputs(chance: Random) -> Iterator[tuple[str, bytes]]:
         made += [snapped(chance, chance.choice(SAMPLES)) for _ in range(ROUND)]
         made += [rewritten(chance, chance.choice(recorded), chance.choice(recorded)) for _ in range(2 * ROUND)]
         yield from (("pipeline", data) for data in made)
-        yield from (("handshakes", program(chance)) for _ in range(5 * ROUND))
+
+
+def handshakes(chance: Random) -> Iterator[tuple[str, bytes]]:
+    while True:
+        yield "handshakes", program(chance)
+
+
+def packets_of(
+    target: str, folder: str, made: Callable[[seeds.Captures], Iterator[bytes]]
+) -> Callable[[Random], Iterator[tuple[str, bytes]]]:
+    """A kind of which there is a target for packets, and a folder of samples."""
+
+    def inputs(chance: Random) -> Iterator[tuple[str, bytes]]:
+        samples = seeds.find([ROOT / "samples" / folder])
+        captures = [(path.read_bytes()[:24], packets(path)) for path in samples.paths if path.stat().st_size < SMALL]
+        spoken = [list(parts(data)) for data in made(samples)]
+        while True:
+            yield target, joined(*exchanged(chance, chance.choice(spoken), chance.choice(spoken)))
+            yield "pipeline", damaged_capture(*chance.choice(captures), chance)
+
+    return inputs
+
+
+def exchanged(chance: Random, sent: Parts, others: Parts) -> Parts:
+    """What was sent with damage to some of it, and to its order."""
+    found = list(sent)
+    for _ in range(chance.randint(1, 8)):
+        at = chance.randrange(len(found) + 1)
+        kind, part = found[at] if at < len(found) else chance.choice(others)
+        match chance.choice(("bytes", "bytes", "bytes", "head", "kind", "order", "more")):
+            case "bytes" | "head" as where:
+                data = bytearray(part)
+                damage(chance, data, RECORD_HEADERS if where == "head" else None)
+                found[at : at + 1] = [(kind, bytes(data[:LONGEST]))]
+            case "kind":
+                found[at : at + 1] = [(chance.randrange(256), part)]
+            case "order":
+                found[at : at + 1] = []
+                place = chance.randint(0, len(found))
+                found[place:place] = [(kind, part)] * chance.choice((0, 1, 1, 2, 20))
+            case "more":
+                found.insert(at, chance.choice(others))
+    return found
+
+
+def keylogs(chance: Random) -> Iterator[tuple[str, bytes]]:
+    every = seeds.with_keys()
+    while True:
+        number = chance.randrange(min(256, len(every)))
+        log = damaged_log(every[number][2], chance)
+        damage_of_capture = chance.choice((0, chance.getrandbits(16)))
+        yield "keylogs", bytes([number]) + damage_of_capture.to_bytes(2, "big") + log
+
+
+KINDS: dict[str, Callable[[Random], Iterator[tuple[str, bytes]]]] = {
+    "pipeline": pipeline,
+    "handshakes": handshakes,
+    "quic": packets_of("quic", "quic", seeds.quic),
+    "dtls": packets_of("dtls", "dtls", seeds.datagrams),
+    "eap": packets_of("eap", "eap", seeds.eap),
+    "keylogs": keylogs,
+}
 
 
 def program(chance: Random) -> bytes:

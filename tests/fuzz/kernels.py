@@ -17,6 +17,8 @@ SECONDS = 60
 """Of processor time for one input."""
 RAISED = "Traceback"
 """How the text of an exception begins."""
+DIED = f"{RAISED}: the process ended"
+"""How that begins which stands for a process that crashed, or took too much time."""
 CONTEXT = 100
 """Characters that are shown before and after a difference."""
 
@@ -63,7 +65,7 @@ class Kernel:
             return str(json.loads(answer))
         status = self.stop()
         self._start()
-        return f"{RAISED}: the process ended with status {status}"
+        return f"{DIED} with status {status}"
 
     def stop(self) -> int:
         """End the process, which reads to the end of its input, and return its exit status."""

@@ -334,7 +334,7 @@ def keylogs(_: Captures) -> Iterator[bytes]:
 @cache
 def with_keys() -> list[tuple[bytes, list[tuple[bytes, bytes]], bytes]]:
     """The samples with a key log: the header of the file, its packets, and the log."""
-    folders = [ROOT / "samples" / name for name in ("", "keys", "quic", "dtls")]
+    folders = [ROOT / "samples" / name for name in ("", "keys", "quic", "dtls", "eap", "ech")]
     every = [path for folder in folders for path in sorted(folder.glob("*.pcap"))]
     paths = [path for path in every if path.with_suffix(".keys").exists() and path.stat().st_size < KEYED]
     return [(path.read_bytes()[:24], packets(path), path.with_suffix(".keys").read_bytes()) for path in paths]
