@@ -128,6 +128,56 @@ def test_the_commitment_message_is_no_alert() -> None:
         assert connection["timing"]["server_record_ms"] is not None
 
 
+# ---------------------------------------------------------------- with a key log
+
+SERVER13 = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
+BOTH13 = ["encrypted_extensions", "certificate_request", *SERVER13[1:]]
+"""Of a server that asks for the supplicant's certificate, as EAP-TLS does."""
+ALICE13 = ["certificate", "certificate_verify", "finished"]
+OPENED: dict[str, list[tuple[list[str], list[str]]]] = {
+    "radius-tls": [(BOTH13, ALICE13)],
+    "radius-tls-server-refused": [(BOTH13, [])],
+    "radius-tls-supplicant-refused": [(BOTH13, ALICE13)],
+    "radius-tls-resumed": [
+        ([*BOTH13, "new_session_ticket"], ALICE13),
+        (["encrypted_extensions", "finished", "new_session_ticket"], ["finished"]),
+    ],
+    "radius-peap-server-refused": [(SERVER13, [])],
+    "radius-ttls-server-refused": [(SERVER13, [])],
+    "eapol-tls": [(BOTH13, ALICE13)],
+}
+"""What keys open of TLS 1.3 in each conversation, by server and supplicant; of the others, that of a full handshake."""
+
+
+@pytest.mark.parametrize("name", [name for name in STORIES if (FOLDER / f"{name}.keys").exists()])
+def test_story_with_keys(name: str) -> None:
+    """The tunnel is opened to its Finished; of what PEAP and EAP-TTLS say in it, nothing is."""
+    path, about = FOLDER / f"{name}.pcap", name.rpartition("-")[0]
+    connections = facts(path, keylog=path.with_suffix(".keys"))
+    refused_early = name.endswith("tls12") and "refused" in name
+    expected = OPENED.get(about, [(SERVER13, ["finished"])])
+    for connection, clear, (server, client) in zip(connections, read(name), expected, strict=True):
+        assert connection | {"hidden": None, "keys": None} == clear
+        if refused_early:
+            assert connection["hidden"] is connection["keys"] is None
+            continue
+        hidden = connection["hidden"]
+        sent = {side: [m["type"] for m in hidden["messages"] if m["from"] == side] for side in ("server", "client")}
+        of_tls12 = {"server": ["finished"], "client": ["finished"]}
+        assert sent == (of_tls12 if name.endswith("tls12") else {"server": server, "client": client})
+        assert hidden["problems"] == []
+        assert not hidden["alerts"]
+        if name.endswith("tls12"):
+            assert hidden["certificates"] is hidden["client_certificate_requested"] is None
+            continue
+        names = [one["subject"].split("CN=")[1].split(",")[0] for one in hidden["certificates"] or []]
+        assert names == (["localhost", "smplca"] if "certificate" in server else [])
+        assert hidden["client_certificate_requested"] is ("certificate_request" in server)
+        shown = [one["subject"] for one in hidden["client_certificates"] or []][:1]
+        whose = "Mallory" if about == "radius-tls-supplicant-refused" else "Alice"
+        assert shown == [f"CN={whose},O=Sample captures"] * ("certificate" in client)
+
+
 @pytest.mark.parametrize("name", ["radius-tls", "eapol-tls"])
 def test_with_keys_tls_1_3_shows_what_tls_1_2_shows(name: str) -> None:
     [clear] = read(f"{name}-tls12")
