@@ -1,8 +1,9 @@
 /* One side of a DTLS 1.3 connection by NSS, over loopback.
  *
- *     nss_dtls server|client DATABASE OWN_PORT PEER_PORT SUITE [update]
+ *     nss_dtls server|client DATABASE OWN_PORT PEER_PORT SUITE [update|refuse]
  *
  * The client sends a line, which the server sends back. With `update`, the client then changes its keys, and asks the server to do so.
+ * With `refuse`, it says that it does not know the authority of the server's certificate.
  */
 #include <nspr.h>
 #include <nss.h>
@@ -10,12 +11,18 @@
 #include <ssl.h>
 #include <sslproto.h>
 #include <sslexp.h>
+#include <secerr.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static SECStatus accept_any(void *arg, PRFileDesc *fd, PRBool check, PRBool server) {
     return SECSuccess;
+}
+
+static SECStatus refuse(void *arg, PRFileDesc *fd, PRBool check, PRBool server) {
+    PR_SetError(SEC_ERROR_UNKNOWN_ISSUER, 0);
+    return SECFailure;
 }
 
 static void need(int ok, const char *what) {
@@ -53,7 +60,7 @@ int main(int argc, char **argv) {
         need(SSL_ConfigServerCert(fd, certificate, key, NULL, 0) == SECSuccess, "SSL_ConfigServerCert");
     } else {
         SSL_SetURL(fd, "localhost");
-        SSL_AuthCertificateHook(fd, accept_any, NULL);
+        SSL_AuthCertificateHook(fd, argc > 6 && !strcmp(argv[6], "refuse") ? refuse : accept_any, NULL);
     }
     need(SSL_ResetHandshake(fd, server) == SECSuccess, "SSL_ResetHandshake");
     need(SSL_ForceHandshakeWithTimeout(fd, PR_SecondsToInterval(5)) == SECSuccess, "handshake");
@@ -65,7 +72,7 @@ int main(int argc, char **argv) {
     } else {
         need(PR_Send(fd, "GET / hello DTLS\n", 16, 0, PR_SecondsToInterval(5)) == 16, "send");
         need(PR_Recv(fd, buffer, sizeof buffer, 0, PR_SecondsToInterval(5)) > 0, "receive");
-        if (argc > 6) {
+        if (argc > 6 && !strcmp(argv[6], "update")) {
             need(SSL_KeyUpdate(fd, PR_TRUE) == SECSuccess, "update");
             PR_Recv(fd, buffer, sizeof buffer, 0, PR_SecondsToInterval(1));
         }

@@ -462,6 +462,15 @@ def test_what_records_of_dtls13_show() -> None:
         assert sorted(one["keys"]["labels"]) == sorted(BOTH)
 
 
+def test_a_refusal_in_dtls13_is_encrypted() -> None:
+    (one,) = with_keys(sample("dtls13-unknown-ca"))
+    assert (sent(one, "server"), sent(one, "client")) == (SHOWN, ["alert"])
+    assert [(a["from"], a["level"], a["description"]) for a in one["hidden"]["alerts"]] == [
+        ("client", "fatal", "unknown_ca")
+    ]
+    assert one["hidden"]["problems"] == []
+
+
 def test_what_handshake_packets_of_quic_show() -> None:
     (full,) = with_keys(sample("quic-full"))
     hidden = full["hidden"]
