@@ -9,13 +9,18 @@ import pytest
 from commands import RESUMED, TLS12, run
 from recorded import ROOT, kept
 
+from tlsdissect.corpus import report_details
+from tlsdissect.corpus.report_details import ParallelBlocks
 from tlsdissect.corpus.report_figures import ParallelFigures
 from tlsdissect.corpus.workers import WorkerError, WorkerLostError
+from tlsdissect.views.report.details import Blocks
 from tlsdissect.views.report.figure_rows import FigureData, FigureRows
 from tlsdissect.views.report.figures import Figures
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tlsdissect.model.connection import Connection
 
 
 def test_a_page_is_written(tmp_path: Path) -> None:
@@ -113,3 +118,64 @@ def test_the_figures_of_several_processes_keep_their_order() -> None:
         figures.begin(data.rows)
         assert figures.finish() == alone.finish()
         assert figures.written() == alone.written() == 1
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[Connection, list[int]]]]:
+    """Return blocks of connections, each of which is enough for a process of its own."""
+    monkeypatch.setattr(report_details, "BATCH_BLOCKS", 1)
+    return [[(one, [number])] for number, one in enumerate(kept(ROOT / "samples/paths-client.pcap.gz")[:12])]
+
+
+@pytest.mark.parametrize("waiting", [1, 3, 100])
+@pytest.mark.parametrize("jobs", [2, 4])
+def test_details_are_the_same_whoever_makes_them(
+    few: list[list[tuple[Connection, list[int]]]], jobs: int, waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_details, "MAX_WAITING", waiting)
+    alone = Blocks()
+    with closing(ParallelBlocks(jobs)) as blocks:
+        for one in few:
+            alone.add(one)
+            blocks.add(one)
+        assert blocks.finish() == alone.finish()
+
+
+def test_few_bytes_of_packets_wait_for_a_process(
+    few: list[list[tuple[Connection, list[int]]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_details, "WAITING_BYTES", 1)
+    with closing(ParallelBlocks(1)) as blocks:
+        for one in few:
+            blocks.add(one)
+            assert not blocks._waiting
+
+
+def test_a_process_of_the_details_that_was_killed_ends_the_report(
+    few: list[list[tuple[Connection, list[int]]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: Blocks, __: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with closing(ParallelBlocks(2)) as blocks:
+        blocks.add(few[0])
+        with monkeypatch.context() as patched:
+            patched.setattr(Blocks, "add", killed)
+            blocks.add(few[1])
+        with pytest.raises(WorkerLostError, match="SIGKILL"):
+            blocks.finish()
+
+
+def test_an_error_in_a_process_of_the_details_is_told(
+    few: list[list[tuple[Connection, list[int]]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_: Blocks, __: object) -> None:
+        raise ValueError("wrong")
+
+    with closing(ParallelBlocks(2)) as blocks:
+        blocks.add(few[0])
+        with monkeypatch.context() as patched:
+            patched.setattr(Blocks, "add", wrong)
+            blocks.add(few[1])
+        with pytest.raises(WorkerError, match="ValueError: wrong"):
+            blocks.finish()

@@ -60,7 +60,8 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
     archived. Trust is checked against the authorities given with --ca-file, --ca-path or --system-ca, as of the time of
     the capture; without any of these, it is not checked.
     """
-    from tlsdissect.corpus.report_figures import ParallelFigures  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.corpus.report_details import ParallelBlocks  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.corpus.report_figures import ParallelFigures  # noqa: PLC0415
     from tlsdissect.views.report.page import Report  # noqa: PLC0415
 
     options.check_source_date_epoch()
@@ -72,7 +73,8 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
     with ExitStack() as others:
         # First, so that it imports what draws the figures while the rest goes on.
         artist = None if many == 1 else others.enter_context(closing(ParallelFigures(many)))
-        report = Report(captures, judge, evidence, detailed, artist)
+        blocks = None if many == 1 else others.enter_context(closing(ParallelBlocks(many)))
+        report = Report(captures, judge, evidence, detailed, artist, blocks)
         view = Collector(report.add)
         query = options.query(captures, given, view, judge=judge, evidence=evidence, prefers_transcripts=True)
         return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))

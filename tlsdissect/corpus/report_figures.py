@@ -6,28 +6,18 @@ starts as many processes as may run, each of which draws a part of the figures.
 
 from __future__ import annotations
 
-import errno
-import os
 import pickle
 from contextlib import suppress
 from functools import partial
 from mmap import mmap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked, unpickled
+from tlsdissect.corpus.workers import forked, send_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from multiprocessing.connection import Connection as Pipe
 
     from tlsdissect.views.report.figure_rows import Drawn, FigureRows
-
-
-class _Figures(NamedTuple):
-    """What a process sends: its figures, or why there are none."""
-
-    drawn: list[Drawn | None]
-    error: str | None = None
 
 
 class ParallelFigures:
@@ -50,7 +40,7 @@ class ParallelFigures:
 
     def finish(self) -> list[Drawn]:
         """Return every figure that has data."""
-        return [one for one in _received(self._worker) if one is not None]
+        return [one for one in self._worker.result() if one is not None]
 
     def close(self) -> None:
         """Kill the processes."""
@@ -68,35 +58,16 @@ def _draw_shares(counts: memoryview[int], theirs: Pipe, pipe: Pipe) -> None:
         rows = pickle.loads(pipe.recv_bytes())  # noqa: S301  # from our own process
         shares = range(len(counts) - 1)
         others = [forked(partial(_send_share, rows, one, counts), duplex=False) for one in shares[1:]]
-        parts = [_share(rows, 0, counts), *map(_received, others)]
+        parts = [_share(rows, 0, counts), *[one.result() for one in others]]
         return [parts[at % len(parts)][at // len(parts)] for at in range(counts[0])]
 
-    _send(pipe, drawn)
+    send_result(pipe, drawn)
 
 
 def _send_share(rows: FigureRows, share: int, counts: memoryview[int], theirs: Pipe, pipe: Pipe) -> None:
     """Draw a part of the figures, in a process of its own."""
     theirs.close()
-    _send(pipe, lambda: _share(rows, share, counts))
-
-
-def _send(pipe: Pipe, draw: Callable[[], list[Drawn | None]]) -> None:
-    """Send figures; without memory or without a parent, the exit status is all that is left."""
-    try:
-        pipe.send_bytes(pickle.dumps(_figures(draw), pickle.HIGHEST_PROTOCOL))
-    except MemoryError:
-        os._exit(errno.ENOMEM)
-    except (EOFError, OSError):
-        os._exit(1)
-
-
-def _figures(draw: Callable[[], list[Drawn | None]]) -> _Figures:
-    try:
-        return _Figures(draw())
-    except (MemoryError, EOFError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001  # the parent raises it
-        return _Figures([], f"{type(error).__name__}: {error}")
+    send_result(pipe, lambda: _share(rows, share, counts))
 
 
 def _share(rows: FigureRows, share: int, counts: memoryview[int]) -> list[Drawn | None]:
@@ -108,13 +79,3 @@ def _share(rows: FigureRows, share: int, counts: memoryview[int]) -> list[Drawn 
         drawn.append(one)
         counts[1 + share] += 1
     return drawn
-
-
-def _received(worker: Worker) -> list[Drawn | None]:
-    try:
-        received: _Figures = unpickled(worker.pipe.recv_bytes())
-    except (EOFError, OSError):
-        raise WorkerLostError(f"a process of this command {worker.cause_of_death()}") from None
-    if received.error is not None:
-        raise WorkerError(received.error)
-    return received.drawn

@@ -311,6 +311,32 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"a worker sent {module}.{name}, which is not plain data")
 
 
+class _Answer(NamedTuple):
+    """What a process made that was started for one thing, or why it did not."""
+
+    result: Any
+    error: str | None = None
+
+
+def send_result(pipe: Pipe, make: Callable[[], object]) -> None:
+    """Send what `make` returns; without memory or without a parent, the exit status is all that is left."""
+    try:
+        pipe.send_bytes(pickle.dumps(_answer(make), pickle.HIGHEST_PROTOCOL))
+    except MemoryError:
+        os._exit(errno.ENOMEM)
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _answer(make: Callable[[], object]) -> _Answer:
+    try:
+        return _Answer(make())
+    except (MemoryError, EOFError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001  # the parent raises it
+        return _Answer(None, f"{type(error).__name__}: {error}")
+
+
 class Worker(NamedTuple):
     """A worker process, and the pipe to it."""
 
@@ -322,6 +348,16 @@ class Worker(NamedTuple):
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+    def result(self) -> Any:
+        """Wait for what the process sends by `send_result`."""
+        try:
+            answer: _Answer = unpickled(self.pipe.recv_bytes())
+        except (EOFError, OSError):
+            raise WorkerLostError(f"a process of this command {self.cause_of_death()}") from None
+        if answer.error is not None:
+            raise WorkerError(answer.error)
+        return answer.result
 
     def cause_of_death(self) -> str:
         """Describe how the process ended."""

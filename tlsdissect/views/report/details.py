@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec import Raw
 from msgspec.json import encode
@@ -47,8 +47,28 @@ CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by"
 """Columns that are shown until others are chosen, and on paper."""
 
 
-class Blocks:
+class DetailMaker(Protocol):
     """Makes the details of connections for the page."""
+
+    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
+        """Add a block: connections, each with the numbers of its certificates."""
+        ...
+
+    def finish(self) -> tuple[list[str], list[str]]:
+        """Return all blocks as text for the page, and those of DER values."""
+        ...
+
+
+class Made(NamedTuple):
+    """Details of some blocks of connections."""
+
+    blocks: list[str]
+    values: dict[str, DerBytes]
+    """DER values in them, by digest."""
+
+
+class Blocks:
+    """Makes the details in this process."""
 
     def __init__(self) -> None:
         self._patterns, self._ladders = Patterns(), LadderPatterns()
@@ -56,7 +76,13 @@ class Blocks:
 
     def finish(self) -> tuple[list[str], list[str]]:
         """Return all blocks as text for the page, and those of DER values."""
-        return self._packed, list(map(_packed_values, _value_blocks(self._patterns.values.take())))
+        made = self.take()
+        return made.blocks, value_blocks(made.values)
+
+    def take(self) -> Made:
+        """Return what was made since the previous call."""
+        packed, self._packed = self._packed, []
+        return Made(packed, self._patterns.values.take())
 
     def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
         """Add a block: connections, each with the numbers of its certificates."""
@@ -158,7 +184,12 @@ def milliseconds(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _value_blocks(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
+def value_blocks(values: Mapping[str, DerBytes]) -> list[str]:
+    """Return the blocks of DER values as text for the page."""
+    return list(map(_packed_values, _divided(values)))
+
+
+def _divided(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
     """Divide DER values into blocks: the number of a value's block is its digest modulo the number of blocks."""
     many = -(-len(values) // TOGETHER)
     blocks: list[dict[str, DerBytes]] = [{} for _ in range(many)]

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Side
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.report.details import DetailMaker
     from tlsdissect.views.report.figures import Artist
     from tlsdissect.views.report.summary import Found
 
@@ -227,17 +228,18 @@ class Report:
         evidence: Evidence,
         detailed: int = DETAILED,
         artist: Artist | None = None,
+        blocks: DetailMaker | None = None,
     ) -> None:
         """`judge` and `evidence` belong to the reading that yields the connections.
 
-        `artist` draws the figures; without it, that is done here.
+        `artist` draws the figures, and `blocks` makes the details; without them, that is done here.
         """
         self._captures = captures
         self._judge = judge
         self._detailed = detailed
         self._waiting: list[Connection] = []
         self._rows: list[list[str]] = []
-        self._blocks = Blocks()
+        self._blocks = blocks or Blocks()
         self._artist = artist or _artist()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), FigureData()
         self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
@@ -282,6 +284,8 @@ class Report:
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._collect()
         self._artist.begin(self._figures.rows)
+        # Before anything waits for the figures, which other processes may draw.
+        blocks, values = self._blocks.finish()
         _without_folders(self._rows, [column.title for column in _COLUMNS].index("source"))
         summaries = list(self._inventory)
         shown = [certificate_row(one) for one in summaries[: self._detailed]]
@@ -290,7 +294,6 @@ class Report:
         yield _data("connections-rows", packed(self._rows))
         yield _data("certificates-rows", packed(shown))
         yield f"<script>{_script()}</script>\n"
-        blocks, values = self._blocks.finish()
         for number, block in enumerate(values):
             yield _data(f"values-{number}", block)
         for number, block in enumerate(blocks):
