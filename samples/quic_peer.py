@@ -3,6 +3,7 @@
 
 quic_peer.py server --certificate CHAIN --key KEY [--retry] [--versions 2,1] [--alpn NAME]
 quic_peer.py client --authority CERTIFICATE --keys FILE [--versions 1,2] [--first 1] [--session FILE] [--large]
+                    [--moves during|after]
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import argparse
 import asyncio
 import contextlib
 import pickle
+import socket
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -47,10 +50,48 @@ class Server(QuicConnectionProtocol):
             self.transmit()
 
 
+class Socket:
+    """Another UDP socket of a client, as the port that a NAT gives it from now on."""
+
+    def __init__(self, client: QuicConnectionProtocol) -> None:
+        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self._socket.bind(("::", 0))
+        self._client = client
+        asyncio.get_event_loop().add_reader(self._socket, self._receive)
+
+    def _receive(self) -> None:
+        self._client.datagram_received(*self._socket.recvfrom(1 << 16))
+
+    def sendto(self, data: bytes, address: object) -> None:
+        self._socket.sendto(data, address)
+
+    def close(self) -> None:
+        asyncio.get_event_loop().remove_reader(self._socket)
+        self._socket.close()
+
+
 class Client(QuicConnectionProtocol):
-    def __init__(self, *arguments: object, **options: object) -> None:
+    def __init__(self, *arguments: object, moves: str | None = None, **options: object) -> None:
         super().__init__(*arguments, **options)
+        self.moves = moves
+        self.expect()
+
+    def expect(self) -> None:
         self.page = asyncio.get_event_loop().create_future()
+
+    def ask(self) -> None:
+        stream = self._quic.get_next_available_stream_id()  # as in aioquic's own examples
+        self._quic.send_stream_data(stream, b"GET /\r\n", end_stream=True)
+        self.transmit()
+
+    def move(self) -> None:
+        self._transport = Socket(self)
+
+    def datagram_received(self, data: bytes, address: object) -> None:
+        if self.moves == "during":
+            self.moves = None
+            self.move()
+        super().datagram_received(data, address)
 
     def quic_event_received(self, event: QuicEvent) -> None:
         if isinstance(event, StreamDataReceived) and event.end_stream and not self.page.done():
@@ -102,14 +143,17 @@ async def be_client(asked: argparse.Namespace, keys: TextIO) -> None:
         asked.host,
         asked.port,
         configuration=settings,
-        create_protocol=Client,
+        create_protocol=partial(Client, moves=asked.moves),
         session_ticket_handler=keep,
         wait_connected=settings.session_ticket is None,
     ) as client:
-        stream = client._quic.get_next_available_stream_id()  # noqa: SLF001  # as in aioquic's own examples
-        client._quic.send_stream_data(stream, b"GET /\r\n", end_stream=True)  # noqa: SLF001
-        client.transmit()
+        client.ask()
         await asyncio.wait_for(client.page, timeout=10)
+        if asked.moves == "after":
+            client.move()
+            client.expect()
+            client.ask()
+            await asyncio.wait_for(client.page, timeout=10)
         await asyncio.sleep(0.2)
 
 
@@ -128,6 +172,7 @@ def main() -> None:
     parser.add_argument("--first")
     parser.add_argument("--session")
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--moves", choices=["during", "after"])
     asked = parser.parse_args()
     if asked.role == "server":
         asyncio.run(be_server(asked))

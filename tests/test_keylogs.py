@@ -421,6 +421,10 @@ def test_messages_in_handshake_packets_are_those_that_tshark_decrypts(path: Path
     # Tickets are in 1-RTT packets, which are not opened.
     seen = {"client_hello", "server_hello", "new_session_ticket"}
     shown = [(one["stream"], m["frame"], m["type"], m["bytes"]) for one in with_keys(path) for m in messages_of(one)]
+    # tshark 4.0 opens no Handshake packet at the address to which a client moved.
+    elsewhere = {7} if path.stem == "quic-moved" else set()
+    assert [kind for _, frame, kind, _ in shown if frame in elsewhere] == ["finished"] * len(elsewhere)
+    shown = [one for one in shown if one[1] not in elsewhere]
     if path.stem not in {"quic-version-negotiation", "quic-retry"}:
         # tshark asks for the secrets of the first ClientHello, which the server did not answer.
         assert [one for one in shown if one[2] != "alert"] == [one for one in every if one[2] not in seen]

@@ -230,13 +230,6 @@ def test_without_the_clients_initials_nothing_is_a_connection(path: Path) -> Non
     assert read(path, course()[2:]) == []
 
 
-def test_another_client_with_the_same_packets_is_no_connection_of_this_one(path: Path) -> None:
-    """A client whose address changed: its later packets are another flow, without a hello."""
-    moved = [Sent(each.data, each.by_client, 41_000) for each in course()[5:]]
-    told = read(path, [*course()[:5], *moved])
-    assert [(one["stream"], one["outcome"]) for one in told] == [(0, "incomplete")]
-
-
 KEYS = (
     "sni",
     "ja3",

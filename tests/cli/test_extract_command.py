@@ -36,6 +36,13 @@ def test_the_failing_connections_are_written(tmp_path: Path) -> None:
     assert gzip.decompress((tmp_path / "failed.pcapng.gz").read_bytes()) == piped.stdout
 
 
+def test_the_packets_of_a_client_that_moved_are_written(tmp_path: Path) -> None:
+    """Those of the UDP flow in which its connection of QUIC began, and those of the other one."""
+    run("extract", "--stream", "udp:0", ROOT / "samples" / "quic" / "quic-moved.pcap", "-o", tmp_path / "moved.pcapng")
+    [one] = facts(tmp_path / "moved.pcapng")
+    assert (one["packets"], one["outcome"]) == (17, "established")
+
+
 def test_nothing_selected_leaves_no_file(tmp_path: Path) -> None:
     asked = ("extract", "--sni", "nobody.example", FAILURES, "-o", tmp_path / "none.pcapng")
     done = run(*asked)

@@ -129,13 +129,15 @@ class Datagrams:
         # 64-bit hashes, keyed per process, of endpoints: a million endpoints themselves would take 300 MB.
         self._quic: dict[int, str | None] = {}
         """The version of Google QUIC of each; None for any other QUIC."""
+        self._elsewhere: set[int] = set()
+        """Those that another shard counts, though they belong to connections that this one decodes."""
         self._dtls: set[int] = set()
         self._decoded: set[int] = set()
 
     @property
     def quic(self) -> int:
         """Flows with a long header of a known version of QUIC, and those of Google QUIC."""
-        return len(self._quic)
+        return len(self._quic) - len(self._elsewhere)
 
     @property
     def google_quic(self) -> Counter[str]:
@@ -151,6 +153,11 @@ class Datagrams:
         """Count a flow of QUIC by the endpoints of either direction, with its version of Google QUIC if it has one."""
         if len(self._quic) < MAX_COUNTED:
             self._quic.setdefault(_hash(endpoints), google)
+
+    def add_elsewhere(self, endpoints: bytes) -> None:
+        """Take back that another shard counts a flow of QUIC, to which the client of a decoded connection moved."""
+        if len(self._elsewhere) < MAX_COUNTED:
+            self._elsewhere.add(_hash(endpoints))
 
     def add_dtls(self, endpoints: bytes) -> None:
         """Count a flow of DTLS by the endpoints of either direction."""

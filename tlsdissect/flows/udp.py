@@ -49,6 +49,14 @@ class UdpFlow(Totals):
     0x80, which are QUIC's packets with application data. None if it needs to see all."""
     passing: cython.longlong
     """The sides that have such datagrams: 1 for side 0, plus 2 for side 1."""
+    home: UdpFlow | None
+    """The flow in which the connection began whose client moved here (RFC 9000 section 9); None if there is none."""
+    homes_follower: Any
+    """What followed that flow then: if something else does, the connection is over."""
+    client: cython.longlong
+    """The side of this flow that is that client."""
+    turned: cython.bint
+    """Whether side 0 of this flow is side 1 of that one."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
         Totals.__init__(self, endpoints, stream)
@@ -58,6 +66,15 @@ class UdpFlow(Totals):
         self.queued = NEVER
         self.totals = None
         self.passing = 0
+        self.home = self.homes_follower = None
+        self.client = 0
+        self.turned = False
+
+    @cython.ccall
+    def has_home(self) -> cython.bint:
+        """Return whether the connection whose client moved here is still followed."""
+        home: UdpFlow | None = self.home
+        return home is not None and home.follower is not None and home.follower is self.homes_follower
 
     def conclude(self) -> None:
         """Stop following the flow; its next datagram begins new totals."""
@@ -128,20 +145,45 @@ class UdpTable:
 
     @cython.ccall
     def count(self, packet: Packet, clock: cython.longlong) -> cython.bint:
-        """Count a datagram that no follower needs to see; return whether it is one."""
+        """Count a datagram that no follower needs to see; return whether it is one.
+
+        Where a client of QUIC moved, what lacks QUIC's fixed bit (RFC 9000 section 17.3.1) may be another protocol.
+        """
         flow: UdpFlow | None = self._flows.get(packet.endpoints)
+        counting: UdpFlow
         totals: Totals
         side: cython.longlong
-        if flow is None or flow.totals is None or packet.captured == 0 or packet.quoted or self.is_any_over(clock):
+        if flow is None:
             return False
-        side = 1 if packet.endpoints == flow.endpoints else 2
-        if not flow.passing & side or packet.data[packet.payload] >= 0x80:
+        moved: cython.bint = flow.has_home()
+        home: UdpFlow | None = flow.home
+        counting = home if moved and home is not None else flow
+        if counting.totals is None or packet.captured == 0 or packet.quoted or self.is_any_over(clock):
             return False
-        totals = flow.totals
+        side = 1 if (packet.endpoints == flow.endpoints) != flow.turned else 2
+        first: cython.longlong = packet.data[packet.payload]
+        if not counting.passing & side or first >= 0x80 or (moved and first < 0x40):
+            return False
+        totals = counting.totals
         totals.add(packet)
-        flow.latest = clock
-        self.stream = flow.stream
+        flow.latest = counting.latest = clock
+        self.stream = counting.stream
         return True
+
+    @cython.ccall
+    def join(self, flow: UdpFlow, home: UdpFlow, client: cython.longlong) -> None:
+        """Let a flow belong to that in which its connection began; the side `client` there sent its latest datagram."""
+        flow.home = home
+        flow.homes_follower = home.follower
+        flow.client = self.sender
+        flow.turned = self.sender != client
+
+    @cython.ccall
+    def pass_home(self, flow: UdpFlow, home: UdpFlow, clock: cython.longlong) -> cython.longlong:
+        """Let the latest datagram of such a flow belong there, too; return the side that sent it, as it is there."""
+        home.latest = clock
+        self.stream = home.stream
+        return 1 - self.sender if flow.turned else self.sender
 
     @cython.ccall
     def has(self, flow: UdpFlow) -> cython.bint:

@@ -5,6 +5,8 @@ from tlsdissect.flows.udp cimport UdpFlow, UdpTable
 from tlsdissect.handshake.sessions cimport established, identities
 
 cdef long long _UDP
+cdef long long _LONG_HEADER
+cdef long long _FIXED_BIT
 
 
 cdef class DatagramConnections:
@@ -24,9 +26,12 @@ cdef class DatagramConnections:
     cdef object _keys
     cdef set _returned
     cdef object _followed
+    cdef object _moves
     cdef object _idle
     cdef object _undecided
     cpdef object feed(self, Packet packet, object conflict)
+    cdef bint _follow_up(self, UdpFlow flow, Packet packet, long long sender, object conflict)
+    cdef UdpFlow _home(self, UdpFlow flow, Packet packet)
     cdef bint _recognise(self, UdpFlow flow, Packet packet, object conflict)
     cpdef long long eap_expires(self)
     cpdef bint is_any_over(self)

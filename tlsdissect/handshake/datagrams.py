@@ -32,6 +32,7 @@ from tlsdissect.handshake.dtls import DtlsFollower
 from tlsdissect.handshake.eap import EapTracker
 from tlsdissect.handshake.facts.connection import connection
 from tlsdissect.handshake.quic import QuicFollower
+from tlsdissect.handshake.quic_migration import MovedClients, client_of
 from tlsdissect.handshake.recording import EapRecorder
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.model.connection import TRANSPORTS
@@ -99,6 +100,7 @@ class Follower(Protocol):
 
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
 _UDP = UDP
+_LONG_HEADER, _FIXED_BIT = 0x80, 0x40
 CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
 """Names of the carriers of EAP."""
 FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None], Follower]] = {
@@ -133,6 +135,7 @@ class DatagramConnections:
     """The followed flows with a connection that was returned when its handshake was decided."""
     _followed: OrderedDict[UdpFlow | EapConversation, int]
     """What each followed flow counts in the budget, the one that has been followed for longest first."""
+    _moves: MovedClients
     _idle: Any
     """Nanoseconds of silence that decide a handshake, if connections are returned once that is decided, or None."""
     _undecided: OrderedDict[EapConversation, None]
@@ -167,6 +170,7 @@ class DatagramConnections:
         self._keys = keys
         self._returned = set()
         self._followed = OrderedDict()
+        self._moves = MovedClients()
         self._idle = None if options.idle is None else nanoseconds(options.idle)
         self._undecided = OrderedDict()
 
@@ -186,16 +190,60 @@ class DatagramConnections:
             return
         if flow.packets == 0:
             flow.begin(packet)
-        if flow.follower is not None or self._recognise(flow, packet, conflict):
-            follower: Follower = flow.follower
-            follower.feed(packet, self.udp.sender)
-            if conflict is not None:
-                follower.add_fragments(self.udp.sender, packet.frame, conflict)
-            if follower.changed:
-                self._add_sessions(flow, follower)
-            if follower.ready:
-                self._add_decided(flow, follower, packet.frame)
+        home: UdpFlow | None = None
+        if flow.follower is None and len(self._moves) > 0:
+            home = self._home(flow, packet)
+        if home is not None:
+            self._follow_up(home, packet, self.udp.pass_home(flow, home, self._flows.clock), conflict)
+        elif flow.follower is not None or self._recognise(flow, packet, conflict):
+            self._follow_up(flow, packet, self.udp.sender, conflict)
         flow.add(packet)
+
+    @cython.cfunc
+    def _follow_up(
+        self, flow: UdpFlow, packet: Packet, sender: cython.longlong, conflict: FragmentConflict | None
+    ) -> cython.bint:
+        """Let the follower of a flow decode a datagram of one of its sides."""
+        follower: Follower = flow.follower
+        follower.feed(packet, sender)
+        if conflict is not None:
+            follower.add_fragments(sender, packet.frame, conflict)
+        if follower.changed:
+            self._add_sessions(flow, follower)
+        if follower.protocol == QUIC:
+            quic: QuicFollower = flow.follower
+            if quic.server_ids:
+                self._moves.add(flow, quic.server_ids)
+                quic.server_ids.clear()
+        if follower.ready:
+            self._add_decided(flow, follower, packet.frame)
+        return True
+
+    @cython.cfunc
+    def _home(self, flow: UdpFlow, packet: Packet) -> UdpFlow | None:
+        """Return the flow in which the QUIC connection of a datagram began, if its client had another address then.
+
+        What is no QUIC by its first byte may be another protocol between the same endpoints (RFC 9443).
+        """
+        known: UdpFlow | None = flow.home if flow.has_home() else None
+        found: UdpFlow | None
+        if packet.captured == 0 or not packet.data[packet.payload] & _FIXED_BIT:
+            return None
+        if known is not None and self.udp.sender != flow.client:
+            return known
+        found = self._moves.find(packet)
+        is_long: cython.bint = packet.data[packet.payload] >= _LONG_HEADER
+        if found is None:
+            # The client may have taken another connection ID meanwhile, which was sent encrypted.
+            return None if is_long else known
+        client: cython.longlong = client_of(found, packet.endpoints)
+        if not found.follower.goes_on(packet, client):
+            return None
+        if found is not known:
+            self.udp.join(flow, found, client)
+        if is_long and not self.udp.has(flow) and recognise(packet) == QUIC:
+            self.counted.add_elsewhere(flow.endpoints)
+        return found
 
     def _add_decided(self, flow: UdpFlow, follower: Follower, frame: cython.longlong) -> None:
         """Add the connections whose handshake a datagram decided."""
@@ -232,6 +280,7 @@ class DatagramConnections:
         if protocol == GOOGLE_QUIC:
             self.counted.add_quic(flow.endpoints, google_version(packet))
             return False
+        flow.home = None
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
         self._follow(flow, FOLLOWER_BYTES)
         return True
@@ -354,6 +403,7 @@ class DatagramConnections:
     def _end_udp(self, flow: UdpFlow, clock: cython.longlong, *, is_open: cython.bint) -> Iterator[DueResult]:
         follower = flow.follower
         flow.conclude()
+        self._moves.forget(flow)
         until = self._flows.time(min(clock, self._flows.clock))
         decoded = flow.stream in self._returned
         self._returned.discard(flow.stream)

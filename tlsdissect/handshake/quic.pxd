@@ -54,6 +54,7 @@ cdef class QuicConnection:
     cpdef bint lacks_first(self)
     cpdef HandshakeLog hello(self)
     cpdef bint report(self, long long sender, str code, str detail, long long frame)
+    cpdef bytes key_id(self)
     cpdef object open(self, LongPacket packet, bytes data, long long sender)
     cdef bint _precedes_retry(self, LongPacket packet, long long sender)
     cpdef bint begin_again(self, LongPacket packet)
@@ -87,6 +88,7 @@ cdef class QuicFollower:
     cdef public list changed
     cdef public bint ready
     cdef readonly object google_version
+    cdef readonly list server_ids
     cdef bint _early
     cdef UdpFlow _flow
     cdef Budget _budget
@@ -100,6 +102,7 @@ cdef class QuicFollower:
     cdef bint _explains
     cdef long long _refused
     cpdef object feed(self, Packet packet, long long sender)
+    cpdef bint goes_on(self, Packet packet, long long client)
     cdef bint _let_pass(self, Counts counts)
     cdef Counts _counts(self, QuicConnection connection)
     cdef QuicConnection _of_short(self, bytes data, long long sender)

@@ -207,6 +207,11 @@ class QuicConnection:
             self._handshake.report_fragments(sender, frame, conflict)
 
     @cython.ccall
+    def key_id(self) -> bytes:
+        """Return the connection ID that the client chose for the server, or that a Retry gave it."""
+        return self._key_id
+
+    @cython.ccall
     def open(self, packet: LongPacket, data: bytes, sender: cython.longlong) -> OpenedPacket | None:
         """Open an Initial packet of a side; None if it has other keys or missing bytes."""
         connection_id = self._original_id if self._precedes_retry(packet, sender) else self._key_id
@@ -499,6 +504,9 @@ class QuicFollower:
     ready: cython.bint
     google_version: str | None
     """The version of the first packet of Google QUIC from before TLS, which is not decoded, if there is one."""
+    server_ids: list[tuple[int, bytes]]
+    """Connection IDs by which servers know connections, each with the side of the server, until they are taken from
+    here."""
     _early: cython.bint
     _flow: UdpFlow
     _budget: Budget
@@ -535,6 +543,7 @@ class QuicFollower:
         self._held = []
         self._explains = False
         self.google_version = None
+        self.server_ids = []
         self._refused = UNKNOWN
 
     @cython.ccall
@@ -567,6 +576,23 @@ class QuicFollower:
         latest: QuicConnection | None = self._latest()
         if latest is not None:
             latest.report_fragments(sender, frame, conflict)
+
+    @cython.ccall
+    def goes_on(self, packet: Packet, client: cython.longlong) -> cython.bint:
+        """Return whether a datagram that a client sends from another address belongs to one of the connections.
+
+        An Initial packet does if that has not decided its handshake, and has the same keys and IDs: a server may begin
+        another connection with it otherwise.
+        """
+        datagram: Datagram = new_datagram(packet, client)
+        if not datagram.packets:
+            return datagram.data[0] & 0x80 == 0
+        first: LongPacket = datagram.packets[0]
+        found: QuicConnection | None = self._ids.get((client, first.destination_id))
+        if found is None or first.kind != _INITIAL:
+            return found is not None
+        same: cython.bint = not found.is_decided() and found.ids[client] == first.source_id
+        return same and found.open(first, datagram.data, client) is not None
 
     @cython.cfunc
     def _let_pass(self, counts: Counts) -> cython.bint:
@@ -835,6 +861,8 @@ class QuicFollower:
         """Learn the connection ID of the server from an opened packet."""
         if sender != connection.client:
             if connection.ids[sender] == packet.source_id:
+                if (connection.client, packet.source_id) not in self._ids:
+                    self.server_ids += [(sender, packet.source_id), (sender, connection.key_id())]
                 self._add_id(connection, connection.client, packet.source_id)
         elif (sender, packet.destination_id) not in self._ids:
             connection.ids[1 - sender] = packet.destination_id
