@@ -228,3 +228,14 @@ def test_without_the_servers_initial_packets_its_answer_is_not_known() -> None:
     assert (found.outcome, found.server_hello, found.early_data) == ("established", None, None)
     detail = "the capture lacks the Initial packets of this side"
     assert [(one.code, one.detail, one.frame) for one in found.problems if one.sender] == [("gap", detail, 17)]
+
+
+def test_the_bytes_of_a_handshake_end_with_its_flights() -> None:
+    """Each side of quic-go acknowledges the other's flight after its own, in Handshake packets of 23 bytes."""
+    told = facts(FOLDER / "quic-go.pcap")[1]
+    sealed: dict[str, list[int]] = {"client": [], "server": []}
+    for one in told["messages"]:
+        if one["type"] == "encrypted":
+            sealed[one["from"]].append(one["bytes"])
+    assert sealed == {"client": [57, 23], "server": [192, 23]}
+    assert told["handshake_bytes"] == {"client": 4 + 473 + 57, "server": 4 + 92 + 192}

@@ -3,6 +3,7 @@ from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.facts.handshake cimport Handshake
 from tlsdissect.handshake.facts.negotiation cimport hello_retry
 
+cdef long long _ACKNOWLEDGEMENT
 cdef long long _APPLICATION_DATA
 cdef long long _CLIENT
 cdef long long _EXACT
@@ -21,6 +22,7 @@ cdef object _data_time(object data)
 cdef object _end(Handshake handshake)
 cdef object _known(long long time)
 cdef bint _may_be_handshake(Handshake handshake, long long side)
+cdef object _quic_bytes(Handshake handshake, long long side)
 cdef object _reply(Handshake handshake)
 cdef object _round_trips12(Handshake handshake)
 cdef tuple _tcp_times(Handshake handshake)

@@ -30,6 +30,9 @@ _CLIENT_KEY_EXCHANGE = HandshakeType.CLIENT_KEY_EXCHANGE
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
 _EXACT = 1 << 53
 """From here on, a float cannot hold every integer."""
+_ACKNOWLEDGEMENT = 36
+"""Bytes of the longest QUIC Handshake packet that is taken for an acknowledgement alone: a packet number of 4, an ACK
+frame of 16 and a tag of 16. One with a Finished has at least 56 (RFC 9000 sections 19.3 and 19.6)."""
 # C integers, by the .pxd.
 _APPLICATION_DATA, _NO_TIME, _UNTIMED, _NS_PER_MS = APPLICATION_DATA, NO_TIME, UNTIMED, 1_000_000
 _CLIENT, _SERVER = CLIENT, SERVER
@@ -242,12 +245,12 @@ def _reply(handshake: Handshake) -> Any:
 def handshake_bytes(handshake: Handshake, complete: cython.bint) -> Any:
     """Return the bytes of each side's records up to the end of its handshake; None if not visible.
 
-    In QUIC: of the messages in Initial packets and of Handshake packets.
+    In QUIC: of the messages in Initial packets and of Handshake packets, without acknowledgements after the flight.
     """
     if not complete:
         return HandshakeBytes(None, None)
     if handshake.log.quic is not None:
-        return HandshakeBytes(handshake.direction(_CLIENT).position, handshake.direction(_SERVER).position)
+        return HandshakeBytes(_quic_bytes(handshake, _CLIENT), _quic_bytes(handshake, _SERVER))
     if not handshake.tls13:
         return HandshakeBytes(
             _bytes(handshake, _CLIENT, handshake.finished(_CLIENT)),
@@ -277,6 +280,21 @@ def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | N
         if reached < event.end <= last.end and (event.content_type != _APPLICATION_DATA or event.start >= first):
             total += event.end - max(event.start, reached)
             reached = event.end
+    return total
+
+
+@cython.cfunc
+def _quic_bytes(handshake: Handshake, side: cython.longlong) -> Any:
+    """Return the bytes up to a side's last Handshake packets that may have a part of a message.
+
+    Each side acknowledges the other's flight after its own, often in Handshake packets without a CRYPTO frame.
+    """
+    event: HandshakeEvent
+    total: cython.longlong = handshake.direction(side).position
+    for event in reversed(handshake.events[side]):
+        if not event.encrypted or event.size > _ACKNOWLEDGEMENT:
+            break
+        total -= event.size
     return total
 
 
