@@ -107,6 +107,27 @@ def test_inference_judges_what_is_inferred(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_the_documentation_says_how_often_inference_is_right() -> None:
+    """Of the samples in all folders, those of QUIC, DTLS, EAP and ECH among them."""
+    done = run("inference", "--only", str(ROOT / "samples"))
+    rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    documented = "".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("derivation", "connection"))
+    assert len(rows) == 2 + 7
+    assert "\n".join(rows) in documented
+    assert f"the {done.stdout.split(maxsplit=1)[0]} connections of TLS 1.3" in documented
+    checked = sum(int(cell) for row in rows[2:] for cell in row.split(" | ")[1:3])
+    assert f"all but two of {checked} such facts" in documented
+
+
+def test_inference_reads_captures_with_decryption_secrets(tmp_path: Path) -> None:
+    sample, inside = ROOT / "samples" / "tls13-full", tmp_path / "inside.pcapng"
+    need("editcap")
+    keys = f"tls,{sample.with_suffix('.keys')}"
+    command = ["editcap", "--inject-secrets", keys, str(sample.with_suffix(".pcap")), str(inside)]
+    subprocess.run(command, check=True, timeout=60)
+    assert run("inference", "--only", str(tmp_path)).stdout.startswith("1 connections of TLS 1.3 in 1 captures")
+
+
 @pytest.mark.parametrize("script", ["inference", "live", "report", "run", "soak", "stages"])
 def test_each_says_how_it_is_used(script: str) -> None:
     done = run(script, "--help")
