@@ -105,7 +105,7 @@ def test_the_lookups_of_one_connection_are_bounded(presented: PresentedChains, k
 
     def found() -> list[str]:
         if kind == "ocsp":
-            return [one.code for one in lookup_findings(judge.lookups(presented, evidence))]
+            return [one.code for one in lookup_findings(presented, judge.lookups(presented, evidence))]
         return [one.code for one in download_findings(presented, evidence)]
 
     code = "ocsp_lookup" if kind == "ocsp" else "crl_download"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from recorded import ROOT
@@ -12,16 +13,21 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.model.transcript import keyed_refusal
+from tlsdissect.trust.rules import finding
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import Text
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
+from tlsdissect.views.findings import junit, sarif
+from tlsdissect.views.findings.results import Results
 from tlsdissect.views.ladder.model import drawn
 from tlsdissect.views.notebook import card
 from tlsdissect.views.report.details import connection_details
 from tlsdissect.views.report.failures import Failures
+from tlsdissect.views.report.summary import Findings
 from tlsdissect.views.summary import SummaryBuilder
-from tlsdissect.views.table import Table
+from tlsdissect.views.table import Table, findings
+from tlsdissect.views.tables import TABLES
 from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
@@ -208,3 +214,73 @@ def test_accepted_early_data_of_quic_waits_for_no_round_trip() -> None:
     _, resumed = tlsdissect.read(path, keylog=path.with_suffix(".keys"))
     said = [one.text for one in tlsdissect.explain(resumed).sentences if one.code == "keys_early_data"]
     assert said == ["The server accepted the client's early data, which waited for no round trip."]
+
+
+TALK = ROOT / "samples" / "talk"
+
+
+def judged(name: str) -> Connection:
+    """A connection whose client shows a certificate, with its findings by keys."""
+    path = TALK / f"httpd-8889-{name}.pcap"
+    (connection,) = tlsdissect.read(path, keylog=path.with_suffix(".keys"), findings=True)
+    return connection
+
+
+def test_findings_say_that_they_rest_on_what_only_keys_show() -> None:
+    seen, opened = judged("tls12"), judged("tls13")
+    assert not any(one.with_keys for one in seen.findings or ())
+    assert {one.code for one in opened.findings or () if one.certificate} == {
+        one.code for one in opened.findings or () if one.with_keys
+    }
+    assert {one.code for one in opened.findings or () if not one.with_keys} == {"sni_in_clear"}
+    assert msgspec.to_builtins(opened)["findings"][0].keys() >= {"with_keys"}
+    columns = next(table for table in TABLES if table.name == "findings")
+    place = [column.name for column in columns.columns].index("with_keys")
+    assert {row[place] for row in columns.rows(opened)} == {True, False}
+
+
+def test_every_view_marks_findings_of_what_only_keys_show() -> None:
+    seen, opened = judged("tls12"), judged("tls13")
+    assert "*" not in (findings(seen)[0] or "")
+    cells = (findings(opened)[0] or "").split(", ")
+    assert "long_lifetime*" in cells
+    assert "sni_in_clear" in cells
+    assert "long_lifetime (with keys)" in card(opened)
+    assert "sni_in_clear (with keys)" not in card(opened)
+    details = {code: detail for _, code, detail, _ in connection_details(opened, [])["findings"]}
+    assert details["long_lifetime"].endswith(" (with keys)")
+    assert not details["sni_in_clear"].endswith(" (with keys)")
+
+
+def test_a_finding_that_anyone_sees_somewhere_needs_no_keys() -> None:
+    opened = judged("tls13")
+    shown = replace(opened, findings=tuple([replace(one, with_keys=False) for one in opened.findings or ()]))
+    for connections, told, sentence in (
+        ([opened], True, "Only keys show it."),
+        ([opened, shown], False, "Only keys show it in 1 connection."),
+        ([shown], False, ""),
+    ):
+        by_server, by_rule = Results(), Findings()
+        for connection in connections:
+            by_server.add(connection)
+            by_rule.add(connection)
+        written = b"".join(sarif.document(by_server.groups()))
+        results = {one["ruleId"]: one for one in msgspec.json.decode(written)["runs"][0]["results"]}
+        assert results["long_lifetime"]["properties"].get("with_keys", False) is told
+        assert results["long_lifetime"]["message"]["text"].endswith(" (with keys)") is told
+        assert (b"(with keys)" in b"".join(junit.document(by_server.groups(), ["high"]))) is told
+        assert "with_keys" not in results["sni_in_clear"]["properties"]
+        assert {one.rule.code: one.needs_keys for one in by_rule.by_rule([])}["long_lifetime"] == sentence
+
+
+def test_certificates_say_which_findings_only_keys_show() -> None:
+    """A certificate that anyone sees may share its serial number with one that only keys show."""
+    path = TALK / "httpd-8889-tls13.pcap"
+    for one in tlsdissect.certs(path, keylog=path.with_suffix(".keys")):
+        assert one.with_keys
+        assert all(found.with_keys for found in one.findings)
+    seen = [TALK / "httpd-8889-tls12.pcap", path]
+    for one in tlsdissect.certs(*seen, keylog=path.with_suffix(".keys")):
+        assert not one.with_keys
+        assert not any(found.with_keys for found in one.findings)
+    assert finding("early_data", "").with_keys is False

@@ -514,6 +514,8 @@ class Finding(Struct, frozen=True, gc=False):
     """The SHA-256 of the certificate that it is about."""
     rule: str
     """What it follows from, such as a section of an RFC."""
+    with_keys: bool = False
+    """Whether it rests on what only keys show."""
 
 
 class CapturePart(Struct, frozen=True, gc=False):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def conflict_findings(connection: Connection) -> Iterator[Finding]:
     """Report each place at which copies of the same bytes differ, with the copies."""
     for problem in conflicts(connection):
-        yield finding("conflicting_data", described(problem), problem.frame)
+        with_keys = problem not in connection.problems
+        yield finding("conflicting_data", described(problem), problem.frame, with_keys=with_keys)
 
 
 def conflicts(connection: Connection) -> Iterator[Problem]:

@@ -237,7 +237,10 @@ class CertificateInventory:
 
     def _add_finding(self, entry: _Entry, key: CertificateFinding, found: Finding) -> None:
         """Add a finding if the limits allow; the first of each code is always added."""
-        if key in entry.found:
+        known = entry.found.get(key)
+        if known is not None:
+            if known.with_keys and not found.with_keys:
+                entry.found[key] = found
             return
         room = len(entry.found) < MAX_FOUND and self._reserve(_FINDING_BYTES + getsizeof(key.detail))
         if room or key.code not in entry.codes:
@@ -257,7 +260,8 @@ class CertificateInventory:
         for found in judge.chain_findings(presented, chain):
             entry = self._entries.get(found.certificate or "") or leaf
             if entry is not None:
-                self._add_finding(entry, found, finding(found.code, found.detail, chain.frame, found.certificate))
+                made = finding(found.code, found.detail, chain.frame, found.certificate, with_keys=chain.with_keys)
+                self._add_finding(entry, found, made)
         if leaf is not None:
             leaf.path = _worse(leaf.path, verdict.path)
             self._add_server_verdicts(leaf, presented, chain)
@@ -267,7 +271,7 @@ class CertificateInventory:
         if not self._evidence.lookups:
             return
         lookups = self._judge.lookups(presented, self._evidence)
-        for found in (*lookup_findings(lookups), *download_findings(presented, self._evidence)):
+        for found in (*lookup_findings(presented, lookups), *download_findings(presented, self._evidence)):
             entry = self._entries.get(found.certificate or "")
             if entry is not None:
                 self._add_finding(entry, CertificateFinding(found.code, found.detail, found.certificate), found)
@@ -334,10 +338,11 @@ class CertificateInventory:
         if self._compared_of == len(self._entries):
             return
         self._compared_of = len(self._entries)
-        for entry, key in (*self._shared_primes(stop), *self._shared_serials()):
-            entry.found[key] = finding(key.code, key.detail, entry.frame, key.certificate)
+        for entry, key, with_keys in (*self._shared_primes(stop), *self._shared_serials()):
+            entry.found[key] = finding(key.code, key.detail, entry.frame, key.certificate, with_keys=with_keys)
 
-    def _shared_primes(self, stop: Callable[[], bool] | None) -> Iterator[tuple[_Entry, CertificateFinding]]:
+    def _shared_primes(self, stop: Callable[[], bool] | None) -> Iterator[tuple[_Entry, CertificateFinding, bool]]:
+        """Yield findings with whether only keys show one of the certificates that each rests on."""
         owners: dict[int, list[_Entry]] = defaultdict(list)
         self.not_compared = room = 0
         for entry in self._entries.values():
@@ -348,7 +353,7 @@ class CertificateInventory:
             if bits > MAX_MODULUS_BITS or (modulus not in owners and room + bits > MAX_COMPARED_BITS):
                 self.not_compared += 1
                 detail = f"primes shared with other keys: a modulus of {bits:,} bits"
-                yield entry, CertificateFinding("not_checked", detail, entry.link.facts.sha256)
+                yield entry, CertificateFinding("not_checked", detail, entry.link.facts.sha256), entry.with_keys
                 continue
             room += bits * (modulus not in owners)
             owners[modulus].append(entry)
@@ -364,16 +369,19 @@ class CertificateInventory:
             self.comparison_stopped = True
             detail = "primes shared with other keys: the comparison was stopped"
             for entry in (entry for those in owners.values() for entry in those):
-                yield entry, CertificateFinding("not_checked", detail, entry.link.facts.sha256)
+                yield entry, CertificateFinding("not_checked", detail, entry.link.facts.sha256), entry.with_keys
             return
-        for common, those in zip(found, owners.values(), strict=True):
-            if common > 1:
-                detail = f"shares a prime of {common.bit_length():,} bits with another key"
-                yield from (
-                    (entry, CertificateFinding("shared_prime", detail, entry.link.facts.sha256)) for entry in those
-                )
+        sharing = [(common, those) for common, those in zip(found, owners.values(), strict=True) if common > 1]
+        # With which of the others a key shares its prime is not known: one that anyone sees may be among them.
+        seen = [any(not entry.with_keys for entry in those) for _, those in sharing]
+        for place, (common, those) in enumerate(sharing):
+            detail = f"shares a prime of {common.bit_length():,} bits with another key"
+            others_seen = sum(seen) > seen[place]
+            for entry in those:
+                shared = CertificateFinding("shared_prime", detail, entry.link.facts.sha256)
+                yield entry, shared, entry.with_keys or not others_seen
 
-    def _shared_serials(self) -> Iterator[tuple[_Entry, CertificateFinding]]:
+    def _shared_serials(self) -> Iterator[tuple[_Entry, CertificateFinding, bool]]:
         owners: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
         for entry in self._entries.values():
             facts = entry.link.facts
@@ -383,7 +391,8 @@ class CertificateInventory:
             for entry, other in zip(those, those[1:] + those[:1], strict=True):
                 if entry is not other:
                     detail = f"serial {serial} is also that of {other.link.facts.sha256[:16]}…"
-                    yield entry, CertificateFinding("duplicate_serial", detail, entry.link.facts.sha256)
+                    same = CertificateFinding("duplicate_serial", detail, entry.link.facts.sha256)
+                    yield entry, same, entry.with_keys or other.with_keys
 
 
 def _list(listed: dict[str, None], one: str) -> None:

@@ -51,11 +51,11 @@ class Judge:
         found = [*protocol_findings(connection), *conflict_findings(connection), *exposure_findings(connection)]
         for chain in presented.chains:
             found += [
-                finding(code, detail, chain.frame, sha256)
+                finding(code, detail, chain.frame, sha256, with_keys=chain.with_keys)
                 for code, detail, sha256 in self.chain_findings(presented, chain)
             ]
         if evidence.lookups:
-            found += lookup_findings(self.lookups(presented, evidence))
+            found += lookup_findings(presented, self.lookups(presented, evidence))
             found += download_findings(presented, evidence)
         return tuple([one for one in found if self.reports(one)])
 

@@ -116,24 +116,26 @@ def _matched(
     return MatchedLookup(lookup, asker, about, result, (exchange.answered - exchange.asked) / 1_000_000, handshake_ms)
 
 
-def lookup_findings(found: Iterable[MatchedLookup]) -> Iterator[Finding]:
+def lookup_findings(presented: PresentedChains, found: Iterable[MatchedLookup]) -> Iterator[Finding]:
     """Report each lookup with its duration, and what follows from the response."""
+    keyed = presented.only_with_keys
     for place, one in enumerate(found):
         exchange, about = one.lookup.exchange, one.about
         sha256 = None if about is None else about.facts.sha256
+        with_keys = sha256 in keyed
         if place == MAX_MATCHED:
             detail = f"OCSP lookups after the first {MAX_MATCHED} during the handshake"
-            yield finding("not_checked", detail, exchange.asked_frame, sha256)
+            yield finding("not_checked", detail, exchange.asked_frame, sha256, with_keys=with_keys)
             return
-        yield finding("ocsp_lookup", _describe(one), exchange.asked_frame, sha256)
+        yield finding("ocsp_lookup", _describe(one), exchange.asked_frame, sha256, with_keys=with_keys)
         if one.result.revokes:
             detail = f"by OCSP ({one.lookup.url}), since {one.result.since or _since(one)}"
-            yield finding("revoked", detail, exchange.answered_frame, sha256)
+            yield finding("revoked", detail, exchange.answered_frame, sha256, with_keys=with_keys)
         urls = about.facts.ocsp_urls if about is not None else None
         if urls and canonical_url(one.lookup.url) not in map(canonical_url, urls):
             others = f" and {len(urls) - 3:,} more" if len(urls) > 3 else ""
             detail = f"{one.lookup.url} was queried; the certificate names {', '.join(urls[:3])}{others}"
-            yield finding("ocsp_elsewhere", detail, exchange.asked_frame, sha256)
+            yield finding("ocsp_elsewhere", detail, exchange.asked_frame, sha256, with_keys=with_keys)
 
 
 def download_findings(presented: PresentedChains, evidence: Evidence) -> Iterator[Finding]:
@@ -141,7 +143,7 @@ def download_findings(presented: PresentedChains, evidence: Evidence) -> Iterato
     if presented.start is None or presented.end is None:
         return
     begin, end = _nanoseconds(presented.start), _nanoseconds(presented.end) + 1000
-    links = [link for chain in presented.chains for link in chain.links]
+    links, keyed = [link for chain in presented.chains for link in chain.links], presented.only_with_keys
     certificates: dict[Key, str] = {}
     for facts in [link.facts for link in links]:
         for url in facts.crl_urls or ():
@@ -150,11 +152,11 @@ def download_findings(presented: PresentedChains, evidence: Evidence) -> Iterato
         exchange = lookup.exchange
         if place == MAX_MATCHED:
             detail = f"downloads of CRLs after the first {MAX_MATCHED} during the connection"
-            yield finding("not_checked", detail, exchange.asked_frame, sha256)
+            yield finding("not_checked", detail, exchange.asked_frame, sha256, with_keys=sha256 in keyed)
             return
         took = (exchange.answered - exchange.asked) / 1_000_000
         detail = f"{lookup.client.ip} fetched {lookup.url} in {took:.1f} ms"
-        yield finding("crl_download", detail, exchange.asked_frame, sha256)
+        yield finding("crl_download", detail, exchange.asked_frame, sha256, with_keys=sha256 in keyed)
 
 
 def _describe(one: MatchedLookup) -> str:

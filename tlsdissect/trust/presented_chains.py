@@ -75,6 +75,14 @@ class PresentedChains(Struct, frozen=True):
             times=evidence.times(connection),
         )
 
+    @property
+    def only_with_keys(self) -> frozenset[str]:
+        """The SHA-256 of each certificate that only keys show."""
+        keyed = {link.facts.sha256 for chain in self.chains if chain.with_keys for link in chain.links}
+        return frozenset(
+            keyed.difference(link.facts.sha256 for chain in self.chains if not chain.with_keys for link in chain.links)
+        )
+
     def links_of(self, side: Side) -> tuple[Link, ...] | None:
         """Return the certificates of a side; None if they may be encrypted."""
         links = next((chain.links for chain in self.chains if chain.side == side), ())

@@ -54,7 +54,8 @@ def protocol_findings(connection: Connection) -> Iterator[Finding]:
         yield finding("compression", f"{hello.compression_method} was negotiated", frame)
     opened = None if connection.hidden is None else connection.hidden.early_data
     if (opened or connection.early_data) == "accepted":
-        yield finding("early_data", "the server accepted data sent before the client's Finished", frame)
+        detail = "the server accepted data sent before the client's Finished"
+        yield finding("early_data", detail, frame, with_keys=connection.early_data != "accepted")
 
 
 def exposure_findings(connection: Connection) -> Iterator[Finding]:

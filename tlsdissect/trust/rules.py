@@ -286,7 +286,9 @@ class CertificateFinding(NamedTuple):
     """SHA-256 of the certificate."""
 
 
-def finding(code: str, detail: str, frame: int | None = None, certificate: str | None = None) -> Finding:
+def finding(
+    code: str, detail: str, frame: int | None = None, certificate: str | None = None, *, with_keys: bool = False
+) -> Finding:
     """Make a finding by its rule; `certificate` is a SHA-256."""
     rule = _BY_CODE[code]
-    return Finding(code, rule.severity, detail, frame, certificate, rule.rule)
+    return Finding(code, rule.severity, detail, frame, certificate, rule.rule, with_keys)

@@ -86,7 +86,11 @@ class CertificateTable:
             bad = any(not good for good in decided.values())
             yield ", ".join(decided), _RED if bad else _GREEN
         for severity in ("high", "medium", "low", "info"):
-            codes = dict.fromkeys(found.code for found in one.findings if found.severity == severity)
+            found = [each for each in one.findings if each.severity == severity]
+            seen = {each.code for each in found if one.with_keys or not each.with_keys}
+            codes = [
+                code if code in seen else f"{code} (with keys)" for code in dict.fromkeys(each.code for each in found)
+            ]
             if codes:
                 yield f"{severity}: {', '.join(codes)}", _STYLES[severity]
         if one.problems:

@@ -130,7 +130,9 @@ def _certificate(c: Connection) -> str | None:
 def _findings(c: Connection) -> Iterator[str]:
     """Yield the codes of each severity, the most severe first."""
     for severity in reversed(SEVERITIES):
-        codes = dict.fromkeys(one.code for one in c.findings or () if one.severity == severity)
+        found = [one for one in c.findings or () if one.severity == severity]
+        seen = {one.code for one in found if not one.with_keys}
+        codes = [code if code in seen else f"{code} (with keys)" for code in dict.fromkeys(one.code for one in found)]
         if codes:
             yield f"{severity}: {', '.join(codes)}"
 

@@ -182,8 +182,9 @@ def problems(c: Connection) -> Texts:
 
 def findings(c: Connection) -> Texts:
     """What was found, the gravest first; as many as fit, and how many more."""
-    codes = [one.code for grave in _GRAVE for one in c.findings or () if one.severity == grave]
-    codes = list(dict.fromkeys(codes))
+    found = sorted(c.findings or (), key=lambda one: _GRAVE.index(one.severity))
+    seen = {one.code for one in found if not one.with_keys}
+    codes = [code if code in seen else f"{code}{KEYED}" for code in dict.fromkeys(one.code for one in found)]
     some = [f"{', '.join(codes[:n])} +{len(codes) - n}" for n in range(len(codes) - 1, 0, -1)]
     return (", ".join(codes), *some) if codes else ()
 

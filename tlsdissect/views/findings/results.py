@@ -31,12 +31,14 @@ class Result(Struct):
     source: str
     stream: str
     details: dict[str, None]
+    with_keys: bool
+    """Whether each of its findings rests on what only keys show."""
     connections: int = 0
 
     @property
     def text(self) -> str:
         """What was found; several details if they differ between connections."""
-        return "; ".join(self.details)
+        return "; ".join(self.details) + (" (with keys)" if self.with_keys else "")
 
 
 class Results:
@@ -60,10 +62,11 @@ class Results:
             key = (one.code, one.certificate)
             result = None if of_server is None else of_server.get(key)
             if of_server is not None and result is None and self._reserve(RESULT_BYTES):
-                result = of_server[key] = Result(server, one, c.source, c.stream_name, {})
+                result = of_server[key] = Result(server, one, c.source, c.stream_name, {}, with_keys=True)
             if result is None:
                 self.left_out += 1
                 continue
+            result.with_keys &= one.with_keys
             result.connections += key not in seen
             seen.add(key)
             is_new = one.detail not in result.details and len(result.details) < MAX_DETAILS
@@ -90,7 +93,9 @@ def of_certificates(summaries: Iterable[CertificateSummary]) -> Iterable[tuple[s
         stream = stream_name(one.first_transport, one.first_stream)
         results: dict[str, Result] = {}
         for each in one.findings:
-            found = results.setdefault(each.code, Result(about, each, one.first_source, stream, {}, one.connections))
+            first = Result(about, each, one.first_source, stream, {}, with_keys=True, connections=one.connections)
+            found = results.setdefault(each.code, first)
+            found.with_keys &= each.with_keys
             if len(found.details) < MAX_DETAILS:
                 found.details[each.detail] = None
         yield about, sorted(results.values(), key=_order)

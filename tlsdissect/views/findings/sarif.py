@@ -58,7 +58,10 @@ def _result(result: Result) -> dict[str, Any]:
             "fullyQualifiedName": f"stream {result.stream}, frame {found.frame}",
         })  # fmt: skip
     place = {"physicalLocation": {"artifactLocation": {"uri": _uri(result.source)}}, "logicalLocations": logical}
-    properties = {"about": result.about, "severity": found.severity, "certificate": found.certificate}
+    properties: dict[str, Any] = {
+        "about": result.about, "severity": found.severity, "certificate": found.certificate,
+        "with_keys": result.with_keys or None,
+    }  # fmt: skip
     return {
         "ruleId": found.code,
         "ruleIndex": _INDEX[found.code],

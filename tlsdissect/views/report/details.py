@@ -266,7 +266,7 @@ def _took(c: Connection) -> str | None:
 
 def finding(one: Finding) -> list[str]:
     """Return the fields of a finding that the page shows."""
-    return [one.severity, one.code, printable(one.detail), one.rule]
+    return [one.severity, one.code, printable(one.detail) + (" (with keys)" if one.with_keys else ""), one.rule]
 
 
 def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:

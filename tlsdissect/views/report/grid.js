@@ -108,7 +108,8 @@ class Grid {
     const words = this.words.value.toLowerCase().split(/\s+/).filter(Boolean);
     this.shown = [];
     this.rows.forEach((row, number) => {
-      const fits = this.filters.every(([at, value]) => row[at] === value || this.values(at, row[at]).includes(value));
+      const fits = this.filters.every(([at, value]) => row[at] === value
+        || this.values(at, row[at]).some((one) => unmarked(one) === unmarked(value)));
       if (fits && words.every((word) => this.text(number).includes(word))) this.shown.push(number);
     });
     if (this.sorting.at >= 0) this.order();
@@ -284,6 +285,11 @@ function compare(a, b, sign) {
   if (a.kind === 2 || b.kind === 2) return a.kind === b.kind ? 0 : a.kind === 2 ? 1 : -1;
   if (a.kind !== b.kind) return sign * (a.kind - b.kind);
   return sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0);
+}
+
+// What only keys show has a star behind it, and is found together with what anyone sees.
+function unmarked(value) {
+  return value.replace(/\*$/, "");
 }
 
 function tone(title, text) {

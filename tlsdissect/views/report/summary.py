@@ -18,7 +18,7 @@ from tlsdissect.views.printable import printable, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.trust.rules import Rule
@@ -225,6 +225,18 @@ class Found(Struct, frozen=True):
     where: str
     detail: str
     """What the findings say in detail, or the first of them if they differ."""
+    keyed: tuple[int, int]
+    """The connections and the certificates that have it only by what keys show."""
+
+    @property
+    def needs_keys(self) -> str:
+        """A sentence about how many have it only by what keys show; empty if none has."""
+        connections, certificates = self.keyed
+        if self.keyed == (self.connections, self.certificates):
+            return "Only keys show it."
+        many = [counted(connections, "connection")] if connections else []
+        many += [counted(certificates, "certificate")] if certificates else []
+        return f"Only keys show it in {' and '.join(many)}." if many else ""
 
     @property
     def many(self) -> str:
@@ -267,6 +279,8 @@ class _Tally:
         self.detail: str | None = None
         """What the first of the findings says in detail."""
         self.details_differ = False
+        self.keyed = [0, 0]
+        """The connections and the certificates in which only keys show it."""
 
     def note(self, detail: str) -> None:
         """Note what a finding of this rule says in detail."""
@@ -282,19 +296,21 @@ class Findings:
 
     def add(self, connection: Connection) -> None:
         """Count the findings of a connection, each rule once."""
-        for code, detail in {one.code: one.detail for one in connection.findings or ()}.items():
-            tally = self._tallies.setdefault(code, _Tally())
+        for one in _by_rule(connection.findings or ()):
+            tally = self._tallies.setdefault(one.code, _Tally())
             tally.connections += 1
+            tally.keyed[0] += one.with_keys
             tally.servers.add(connection)
-            tally.note(detail)
+            tally.note(one.detail)
 
     def by_rule(self, summaries: Iterable[CertificateSummary]) -> list[Found]:
         """Return the findings of connections and certificates by rule, most severe first."""
         for summary in summaries:
-            for code, detail in {one.code: one.detail for one in summary.findings}.items():
-                tally = self._tallies.setdefault(code, _Tally())
+            for one in _by_rule(summary.findings):
+                tally = self._tallies.setdefault(one.code, _Tally())
                 tally.certificates += 1
-                tally.note(detail)
+                tally.keyed[1] += one.with_keys
+                tally.note(one.detail)
         found = [self._found(rule) for rule in RULES if rule.code in self._tallies]
         return sorted(found, key=lambda one: -SEVERITIES.index(one.rule.severity))
 
@@ -302,7 +318,13 @@ class Findings:
         tally = self._tallies[rule.code]
         detail = shortened(printable(tally.detail or ""), _DETAIL)
         such = "for example: " if tally.details_differ else ""
-        return Found(rule, tally.connections, tally.certificates, tally.servers.named(), f"{such}{detail}")
+        where, keyed = tally.servers.named(), (tally.keyed[0], tally.keyed[1])
+        return Found(rule, tally.connections, tally.certificates, where, f"{such}{detail}", keyed)
+
+
+def _by_rule(findings: Iterable[Finding]) -> Iterable[Finding]:
+    """Return the last finding of each rule; one that only keys show only if all are such."""
+    return {one.code: one for one in sorted(findings, key=lambda one: not one.with_keys)}.values()
 
 
 def verdict_sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
