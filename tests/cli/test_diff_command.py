@@ -53,6 +53,15 @@ def test_json_to_a_file(tmp_path: Path) -> None:
     assert run("diff", BEFORE, AFTER, "-o", ROOT / BEFORE).returncode == 2
 
 
+def test_secrets_that_opened_something_on_the_other_side_are_not_unused(tmp_path: Path) -> None:
+    captures = [f"samples/{name}.pcap" for name in ("tls13-full", "tls13-client-cert")]
+    keys = tmp_path / "both.keys"
+    keys.write_text("".join((ROOT / one).with_suffix(".keys").read_text() for one in captures))
+    for form in ("table", "json"):
+        done = run("diff", "--format", form, "--keylog", keys, *captures)
+        assert b"opened nothing" not in done.stdout + done.stderr
+
+
 def test_folders_and_pipes(tmp_path: Path) -> None:
     (tmp_path / "one.pcap").write_bytes((ROOT / BEFORE).read_bytes())
     done = run("diff", "--format", "json", "-q", tmp_path, "-", given=(ROOT / AFTER).read_bytes())

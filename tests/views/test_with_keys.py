@@ -16,6 +16,7 @@ from tlsdissect.model.transcript import keyed_refusal
 from tlsdissect.trust.rules import finding
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import Text
+from tlsdissect.views.diff.builder import DiffBuilder, Given
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.findings import junit, sarif
@@ -32,6 +33,7 @@ from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.tree.model import Node
@@ -284,3 +286,48 @@ def test_certificates_say_which_findings_only_keys_show() -> None:
         assert not one.with_keys
         assert not any(found.with_keys for found in one.findings)
     assert finding("early_data", "").with_keys is False
+
+
+def test_a_diff_marks_what_only_keys_show() -> None:
+    (opened,) = read("tls13-client-cert", keys=True)
+    assert opened.hidden is not None
+    (leaf, *rest) = opened.hidden.certificates or ()
+    other = replace(
+        opened,
+        hidden=replace(opened.hidden, alpn="h3", certificates=(replace(leaf, sha256="0" * 64), *rest)),
+    )
+    both = DiffBuilder()
+    both.add_before(opened)
+    both.add_after(other)
+    found = both.result(Given((), 1, ()), Given((), 1, ()))
+    (server,) = found.servers
+    assert [(one.fact, one.with_keys) for one in server.facts] == [("alpn", True)]
+    assert server.certificates is not None
+    assert [one.with_keys for one in (*server.certificates.gone, *server.certificates.new)] == [True, True]
+    assert server.certificates.differs == ()
+    text = " ".join(str(found).split())
+    assert "ALPN, with keys: " in text
+    assert text.count(", with keys ") >= 2
+
+
+def test_keys_of_one_side_of_a_diff_are_no_other_failure() -> None:
+    """An alert that keys name in one capture, and that is encrypted in the other, may be the same."""
+    (seen,), (opened,) = (read("tls13-client-cert-rejected", keys=keys) for keys in (False, True))
+    other = replace(opened, hidden=replace(opened.hidden, alerts=(replace(opened.hidden.alerts[0], description="x"),)))
+    for before, after, differ in ((seen, opened, False), (opened, seen, False), (opened, other, True)):
+        both = DiffBuilder()
+        both.add_before(before)
+        both.add_after(after)
+        assert bool(both.result(Given((), 1, ()), Given((), 1, ())).fails_differently) is differ
+
+
+def test_a_diff_counts_secrets_that_opened_nothing_on_either_side(tmp_path: Path) -> None:
+    names = ("tls13-full", "tls13-client-cert")
+    captures = [ROOT / "samples" / f"{name}.pcap" for name in names]
+    keys = tmp_path / "both.keys"
+    keys.write_text("".join(path.with_suffix(".keys").read_text() for path in captures))
+    found = tlsdissect.diff(*captures, keylog=keys)
+    assert (found.before.notes, found.after.notes) == ((), ())
+    keys.write_text(keys.read_text() + f"CLIENT_RANDOM {'07' * 32} {'08' * 48}\n")
+    found = tlsdissect.diff(*captures, keylog=keys)
+    assert {*found.before.notes, *found.after.notes} == {"secrets of 1 connection opened nothing"}

@@ -10,7 +10,7 @@ import click
 from tlsdissect.cli import exit_status, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.left_out import notes
+from tlsdissect.corpus.left_out import notes, unused_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,9 @@ class _Side(Run):
         given: dict[str, Any],
         end: Callable[[], Iterator[bytes]] | Callable[[], tuple[bytes, ...]] = tuple,
     ) -> None:
-        super().__init__(options.query((capture,), given, Collector(add), judge=options.judge(given)), given, end=end)
+        query = options.query((capture,), given, Collector(add), judge=options.judge(given))
+        # A key log applies to both sides: the result counts the secrets that opened nothing on either.
+        super().__init__(query, given, end=end, counts_unused_keys=False)
         self._capture = capture
 
     @property
@@ -107,7 +109,7 @@ class _Side(Run):
         from tlsdissect.views.diff.builder import Given  # noqa: PLC0415 (not needed for --help)
 
         summary = self._rows.summary
-        return Given((self._capture,), summary.connections, notes(summary))
+        return Given((self._capture,), summary.connections, notes(summary, keys=False), unused_keys(summary))
 
 
 def _writer(form: str, color: str, *, seen: bool) -> Callable[[CaptureDiff], Iterator[bytes]]:

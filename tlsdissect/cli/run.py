@@ -163,12 +163,14 @@ class Run:
         transport: RowTransport | None = None,
         arrange: Callable[[Iterable[OutputRow]], Iterable[OutputRow]] = iter,
         keeps: Callable[[OutputRow], bool] | None = None,
+        counts_unused_keys: bool = True,
     ) -> None:
         """`given` are the command's options: those of every run, and --fail-on if the command has it.
 
         `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
         capture, and its status line. With `live` or `prompt`, each row is flushed. `arrange` orders the rows and
-        returns those to print, with their final text; all count. A row that `keeps` refuses is not selected.
+        returns those to print, with their final text; all count. A row that `keeps` refuses is not selected. With
+        `counts_unused_keys`, the summary says how many connections have secrets that opened nothing.
         """
         self._view = query.view
         self._selection = query.selection
@@ -185,6 +187,7 @@ class Run:
         self._arrange = arrange
         self._keeps = keeps
         self._selects = keeps is not None or bool(query.selection)
+        self._counts_unused_keys = counts_unused_keys
         self.aborted = False
         """Whether the run ended before its result was complete."""
 
@@ -243,7 +246,7 @@ class Run:
                 exit_status.warn(f"--stream {stream}: no TLS connection has this number; tlsdissect read lists them")
         if self._quiet:
             return
-        lines = sentences(self._tally, summary, selected=self._selects)
+        lines = sentences(self._tally, summary, selected=self._selects, keys=self._counts_unused_keys)
         if self.aborted:
             # Before the first row, the counts say nothing about the captures.
             lines = ["aborted", *lines] if self._tally.printed else ["aborted"]

@@ -22,8 +22,11 @@ def refusals(summary: Summary) -> Iterator[str]:
         yield f"{'standard input' if source == '-' else source}: {why}"
 
 
-def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
-    """Yield what was seen but not decoded, and what could not be read; without `flows`, nothing of TCP flows."""
+def left_out(summary: Summary, *, flows: bool = True, keys: bool = True) -> Iterator[str]:
+    """Yield what was seen but not decoded, and what could not be read.
+
+    Without `flows`, nothing of TCP flows; without `keys`, nothing of secrets that opened nothing.
+    """
     if flows:
         yield from _not_tls(summary)
     google = ", ".join(f"{many:,} Google {version}" for version, many in sorted(summary.google_quic.items()))
@@ -37,7 +40,7 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
     if summary.skipped:
         yield f"not read: {listed_counts(summary.skipped)}"
     for many, what, sentence in (
-        (len(summary.known_keys - summary.used_keys), "connection", "secrets of {} opened nothing"),
+        (len(unused_keys(summary)) if keys else 0, "connection", "secrets of {} opened nothing"),
         (summary.given_up, "connection", "{} given up"),
         (summary.returned_early, "connection", "{} printed before their end, for lack of room to wait"),
         (summary.evicted_connections, "flow", "{} evicted before their end"),
@@ -51,9 +54,14 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
             yield sentence.format(count(many, what))
 
 
-def notes(summary: Summary) -> list[str]:
+def unused_keys(summary: Summary) -> frozenset[bytes]:
+    """Return the connections whose secrets are in a key log and opened nothing, by their client randoms."""
+    return summary.known_keys - summary.used_keys
+
+
+def notes(summary: Summary, *, keys: bool = True) -> list[str]:
     """Return what a result says of its inputs where it counts TCP flows without TLS by itself, or not at all."""
-    return [*left_out(summary, flows=False), *refusals(summary)]
+    return [*left_out(summary, flows=False, keys=keys), *refusals(summary)]
 
 
 def report_notes(summary: Summary) -> list[str]:

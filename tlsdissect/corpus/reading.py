@@ -166,15 +166,15 @@ class Settled:
 
     def pass_to(self, add: Callable[[Connection], object]) -> Given:
         """Call a function with each selected connection; return what a diff says of this side besides."""
-        from tlsdissect.corpus.left_out import notes  # noqa: PLC0415
+        from tlsdissect.corpus.left_out import notes, unused_keys  # noqa: PLC0415
         from tlsdissect.views.diff.builder import Given  # noqa: PLC0415
 
         reading = self._reading(self.options, self.judge)
         for connection in self._selected(reading):
             add(connection)
         self._raise_refused(reading)
-        captures = [os.fspath(path) for path in self.captures]
-        return Given(captures, reading.summary.connections, notes(reading.summary))
+        captures, totals = [os.fspath(path) for path in self.captures], reading.summary
+        return Given(captures, totals.connections, notes(totals, keys=False), unused_keys(totals))
 
     def query(self, statement: Statement, memory: int) -> pd.DataFrame:
         """Return the answer to an SQL statement about the selected connections."""

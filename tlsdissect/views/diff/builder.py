@@ -8,6 +8,7 @@ compared instead. Certificates belong to the server, and are compared over all o
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from sys import getsizeof
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
@@ -39,6 +40,7 @@ from tlsdissect.views.diff.model import (
     Unpaired,
 )
 from tlsdissect.views.explain.ending import ending
+from tlsdissect.views.explain.model import counted
 from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.summary import Peer
 
@@ -78,11 +80,13 @@ class _Room:
 class _Handshakes:
     """The handshakes of one client with one server."""
 
-    __slots__ = ("cut", "established", "failed", "failures", "undecided", "values")
+    __slots__ = ("cut", "established", "failed", "failures", "seen", "undecided", "values")
 
     def __init__(self) -> None:
         self.established = self.failed = self.undecided = 0
         self.values: Counter[tuple[Fact, str]] = Counter()
+        self.seen: set[tuple[Fact, str]] = set()
+        """The values that anyone sees; only keys show the others."""
         self.failures: dict[str, Failure] = {}
         self.cut = False
         """Whether there were more values than are kept."""
@@ -98,6 +102,10 @@ class _Handshakes:
         """Return the values of a fact, most frequent first."""
         counts = [(-many, value) for (name, value), many in self.values.items() if name == fact]
         return tuple(value for _, value in sorted(counts))
+
+    def needs_keys(self, fact: Fact) -> bool:
+        """Return whether only keys show one of the values of a fact."""
+        return any(entry[0] == fact and entry not in self.seen for entry in self.values)
 
 
 class _Side:
@@ -142,7 +150,7 @@ class _Side:
                 self._count(c, program)
         leaf = c.leaf("server")
         if leaf is not None:
-            self._add_leaf(ends[1], leaf)
+            self._add_leaf(ends[1], leaf, with_keys=c.needs_keys("certificates"))
         if c.ja4 is not None:
             self._add_fingerprint(c.ja4, ends[0])
         return ends
@@ -162,6 +170,9 @@ class _Side:
         elif c.outcome == "established":
             kept.established += 1
             for entry in _values(c):
+                # ALPN is the only one that keys show.
+                if entry[0] != "alpn" or not _needs_keys_for_alpn(c):
+                    kept.seen.add(entry)
                 if entry not in kept.values and (len(kept.values) >= MAX_VALUES or not self._room.takes(entry[1])):
                     kept.cut = True
                 else:
@@ -171,11 +182,13 @@ class _Side:
 
     def _add_failure(self, c: Connection, kept: _Handshakes) -> None:
         what = table.outcome(c)[0] or c.outcome
+        # With its mark, the reason may say what only keys show; the sentences say what anyone sees.
+        seen = replace(c, hidden=None)
         known = kept.failures.get(what)
         if known is not None:
             kept.failures[what] = replace(known, connections=known.connections + 1)
             return
-        why = tuple(ending(c))
+        why = tuple(ending(seen))
         if len(kept.failures) >= MAX_VALUES or not self._room.takes(what, c.source, *(one.text for one in why)):
             kept.cut = True
             return
@@ -183,16 +196,18 @@ class _Side:
         by = c.failed_by if keyed is None else keyed.sender
         kept.failures[what] = Failure(what, by, 1, without_surrogates(c.source), c.stream_name, why)
 
-    def _add_leaf(self, server: str, leaf: Certificate) -> None:
+    def _add_leaf(self, server: str, leaf: Certificate, *, with_keys: bool) -> None:
         leaves = self.leaves.setdefault(server, {})
-        if leaf.sha256 in leaves:
+        known = leaves.get(leaf.sha256)
+        if known is not None:
+            leaves[leaf.sha256] = replace(known, with_keys=known.with_keys and with_keys)
             return
         names = (*(leaf.dns_names or ()), *(leaf.ip_addresses or ()))
         if len(leaves) >= MAX_VALUES or not self._room.takes(leaf.sha256, leaf.subject, leaf.issuer, *names):
             self.certificates_cut.add(server)
             return
         leaves[leaf.sha256] = Leaf(
-            leaf.sha256, leaf.subject, leaf.issuer, leaf.not_before, leaf.not_after, key_of(leaf), names
+            leaf.sha256, leaf.subject, leaf.issuer, leaf.not_before, leaf.not_after, key_of(leaf), names, with_keys
         )
 
     def _add_fingerprint(self, ja4: str, client: str) -> None:
@@ -202,8 +217,9 @@ class _Side:
             return
         self.ja4.setdefault(ja4, Counter())[client] += 1
 
-    def read(self, given: Given) -> Read:
-        """Return what was read."""
+    def read(self, given: Given, unused: int) -> Read:
+        """Return what was read; secrets of so many connections opened nothing on either side."""
+        notes = [*given.notes, f"secrets of {counted(unused, 'connection')} opened nothing"][: None if unused else -1]
         return Read(
             captures=tuple(map(without_surrogates, given.captures)),
             connections=self.connections,
@@ -214,7 +230,7 @@ class _Side:
             clients=len({client for client, _ in self.pairs}),
             servers=len({server for _, server in self.pairs}),
             left_out=self.left_out,
-            notes=tuple(map(without_surrogates, given.notes)),
+            notes=tuple(map(without_surrogates, notes)),
         )
 
 
@@ -224,6 +240,9 @@ class Given(NamedTuple):
     captures: Sequence[str]
     connections: int
     notes: Sequence[str]
+    """Sentences about what was left out, except for secrets that opened nothing."""
+    unused_keys: frozenset[bytes] = frozenset()
+    """The client randoms of connections whose secrets opened nothing on this side."""
 
 
 class DiffBuilder:
@@ -263,11 +282,12 @@ class DiffBuilder:
             for change, kind, found in zip(moved, kinds, facts, strict=True)
             if not (kind or found) and change.before.state is not None
         )
+        unused = len(before.unused_keys & after.unused_keys)
         undecided = sum(change.before.state is None or change.after.state is None for change in moved)
         return CaptureDiff(
             by=self._by,
-            before=old.read(before),
-            after=new.read(after),
+            before=old.read(before, unused),
+            after=new.read(after, unused),
             broke=_of_kind("broke", moved, kinds),
             recovered=_of_kind("recovered", moved, kinds),
             fails_differently=_of_kind("fails_differently", moved, kinds),
@@ -327,6 +347,11 @@ def _values(c: Connection) -> Iterator[tuple[Fact, str]]:
         yield "alpn", alpn or _NONE
 
 
+def _needs_keys_for_alpn(c: Connection) -> bool:
+    """Whether only keys show what was chosen by ALPN, or that nothing was."""
+    return c.alpn is None and c.is_tls13
+
+
 def _shows_alpn(c: Connection) -> bool:
     """Whether the place of the server's choice is visible, so that its absence is."""
     if c.is_tls13:
@@ -351,8 +376,19 @@ def _kind(change: PairChange) -> Kind | None:
         return None
     if before != after:
         return "broke" if _ORDER.index(after) > _ORDER.index(before) else "recovered"
-    reasons = [{one.what for one in outcomes.failures} for outcomes in (change.before, change.after)]
-    return "fails_differently" if reasons[1] - reasons[0] else None
+    before_reasons, reasons = ([one.what for one in outcomes.failures] for outcomes in (change.before, change.after))
+    new = [one for one in reasons if not any(_may_be_same(one, other) for other in before_reasons)]
+    return "fails_differently" if new else None
+
+
+def _may_be_same(one: str, other: str) -> bool:
+    """Return whether two failures may have the same reason; one may be an alert that only keys of the other name."""
+    return one == other or _unnamed(one) == other or one == _unnamed(other)
+
+
+def _unnamed(reason: str) -> str:
+    """Return a reason without the name of an alert that only keys show."""
+    return re.sub(rf"^alert \w+{re.escape(table.KEYED)}", "encrypted alert", reason)
 
 
 def _of_kind(kind: Kind, changes: Iterable[PairChange], kinds: Iterable[Kind | None]) -> tuple[PairChange, ...]:
@@ -385,6 +421,7 @@ def _servers(old: _Side, new: _Side, changed: Iterable[_PairFact]) -> Iterator[S
                 after,
                 tuple([pair.client for pair in pairs if pair.client is not None]),
                 tuple([pair.ja4 for pair in pairs if pair.ja4 is not None]),
+                any(side.needs_keys(fact) for pair in pairs for side in (pair.old, pair.new)),
             )
             for (fact, before, after), pairs in of_server[server].items()
         ]
@@ -401,7 +438,7 @@ def _certificates(server: str, old: _Side, new: _Side) -> CertificateChange | No
         return None
     differs = None
     if len(gone) == len(come) == 1:
-        names = [name for name in Leaf.__struct_fields__ if name != "sha256"]
+        names = [name for name in Leaf.__struct_fields__ if name not in ("sha256", "with_keys")]
         differs = tuple(name for name in names if getattr(gone[0], name) != getattr(come[0], name))
     return CertificateChange(_ordered(gone), _ordered(come), differs)
 

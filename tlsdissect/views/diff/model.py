@@ -77,6 +77,8 @@ class FactChange(Struct, frozen=True):
     clients: tuple[str, ...]
     ja4: tuple[str, ...]
     """For a server without a client in both captures: the fingerprints of its clients instead."""
+    with_keys: bool
+    """Whether only keys show one of the values."""
 
 
 class Leaf(Struct, frozen=True):
@@ -91,6 +93,8 @@ class Leaf(Struct, frozen=True):
     """Its curve, or its type and bits."""
     names: tuple[str, ...]
     """DNS names and IP addresses."""
+    with_keys: bool
+    """Whether only keys show it."""
 
 
 class CertificateChange(Struct, frozen=True):

@@ -155,7 +155,8 @@ def _server(
         yield from _certificates(certificates)
     for one in facts:
         clients = _clients(one.clients, one.ja4)
-        yield 4, f"  {_FACTS[one.fact]}: {' and '.join(one.before)}, now {' and '.join(one.after)} ({clients})"
+        name = f"{_FACTS[one.fact]}, with keys" if one.with_keys else _FACTS[one.fact]
+        yield 4, f"  {name}: {' and '.join(one.before)}, now {' and '.join(one.after)} ({clients})"
 
 
 def _certificates(change: CertificateChange) -> Iterator[tuple[int, str]]:
@@ -172,7 +173,7 @@ def _leaf(leaf: Leaf) -> str:
     name = common_name(leaf.subject, leaf.names) or "no subject"
     issuer = common_name(leaf.issuer) or "an empty name"
     ends = "?" if leaf.not_after is None else leaf.not_after[:10]
-    return f"{name}, {leaf.key}, issued by {issuer}, until {ends}"
+    return f"{name}, {leaf.key}, issued by {issuer}, until {ends}{', with keys' if leaf.with_keys else ''}"
 
 
 def _fingerprints(kind: str, several: Sequence[Fingerprint]) -> _Paragraphs:
