@@ -331,3 +331,14 @@ def test_a_diff_counts_secrets_that_opened_nothing_on_either_side(tmp_path: Path
     keys.write_text(keys.read_text() + f"CLIENT_RANDOM {'07' * 32} {'08' * 48}\n")
     found = tlsdissect.diff(*captures, keylog=keys)
     assert {*found.before.notes, *found.after.notes} == {"secrets of 1 connection opened nothing"}
+
+
+def test_comparisons_say_in_short_what_keys_show() -> None:
+    for keys in (False, True):
+        text = b"".join(Text().written(compared(read("tls13-client-cert", keys=keys)))).decode()
+        assert ("seen with keys besides\n" in text) is keys
+        both = [*read("tls13-client-cert", keys=keys), *read("tls12-full", keys=False)]
+        text = " ".join(b"".join(Text().written(compared(both))).decode().split())
+        said = "certificates in the clear: 1 of 1 with TLS 1.2, 0 of 1 with TLS 1.3"
+        assert f"{said}{'; seen with keys besides: 1 with TLS 1.3' if keys else ''}" in text
+        assert ("with keys" in text) is keys

@@ -383,6 +383,13 @@ def _brief(group: Group, sides: Sequence[Side]) -> Iterator[FilledSection]:
             ("certificate bytes", lambda s: _number_of(s.exposure.bytes), None),
             ("server name", lambda s: _part(s.exposure.sni, s), None),
         ]),
+        ("seen with keys besides", [
+            ("in connections", lambda s: _part(s.keyed.connections, s), None),
+            ("certificates", lambda s: _part(s.keyed.certificates, s), None),
+            ("certificate bytes", lambda s: _number_of(s.keyed.bytes), None),
+            ("client certificates", lambda s: _part(s.keyed.client_certificates, s), None),
+            ("ALPN, agreed", lambda s: _part(s.keyed.alpn_agreed, s), None),
+        ]),
     ]  # fmt: skip
     for heading, rows in wanted:
         filled = [(label, [cell(side) for side in sides], change) for label, cell, change in rows]
@@ -433,7 +440,9 @@ def verdict(group: Group) -> Iterator[str]:
     yield f"failed: {', '.join(failed) or 'none'}"
     if old is not None and new is not None:
         shown = [f"{side.exposure.connections:,} of {side.connections:,} with {side.version}" for side in (old, new)]
-        yield f"certificates in the clear: {', '.join(shown)}"
+        keyed = [f"{side.keyed.certificates:,} with {side.version}" for side in (old, new) if side.keyed.certificates]
+        besides = f"; seen with keys besides: {', '.join(keyed)}" if keyed else ""
+        yield f"certificates in the clear: {', '.join(shown)}{besides}"
     offered = sum(side.post_quantum.offered for side in group.sides)
     if offered:
         used = sum(side.post_quantum.negotiated for side in group.sides)
