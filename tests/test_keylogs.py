@@ -490,6 +490,9 @@ def test_what_handshake_packets_of_quic_show() -> None:
     assert parameters["original_destination_connection_id"] == full["quic"]["original_destination_connection_id"]
     assert hidden["problems"] == []
     assert [one["hidden"]["early_data"] for one in with_keys(sample("quic-early-data"))] == [None, "accepted"]
+    (quinn,), (closed,) = with_keys(sample("quic-quinn")), with_keys(sample("quic-quinn-unknown-ca"))
+    assert (sent(quinn, "server"), sent(quinn, "client")) == (SHOWN, ["finished"])
+    assert (sent(closed, "server"), sent(closed, "client"), closed["hidden"]["alerts"]) == (SHOWN, [], None)
     (refused,) = hidden_of("quic-unknown-ca")
     assert [(one["from"], one["description"]) for one in refused["alerts"]] == [("client", "bad_certificate")]
 

@@ -80,6 +80,13 @@ STORIES: dict[str, list[dict[str, object]]] = {
         FULL | QUIC_GO,
         FULL | QUIC_GO | {"resumption": "psk", "certificates": []},
     ],
+    "quic-quinn": [FULL | {"group": "x25519"}],
+    "quic-quinn-unknown-ca": [
+        # quinn hides the reason from the server, too: its CONNECTION_CLOSE in a Handshake packet has APPLICATION_ERROR.
+        FULL
+        | {"group": "x25519", "complete": False, "outcome": "incomplete", "round_trips": None}
+        | {"quic.initial_packets": {"client": 1, "server": 1}}
+    ],
     "quic-no-common-protocol": [
         FULL
         | {

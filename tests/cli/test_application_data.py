@@ -22,7 +22,7 @@ import pytest
 from commands import run
 from cryptography.hazmat.primitives.ciphers import Cipher
 from pyarrow import parquet
-from recorded import ROOT, need
+from recorded import ROOT, need, packets
 from tries import Try, tries
 
 import tlsdissect
@@ -59,6 +59,7 @@ SAID = {
     "dtls/dtls13-key-update": [OF_NSS],
     "quic/quic-full": [PAGE_OVER_QUIC],
     "quic/quic-early-data": [PAGE_OVER_QUIC],
+    "quic/quic-quinn": [b"GET / by q"],
     "eap/radius-peap-tls12": [ALICE],
     "eap/radius-peap-tls13": [ALICE],
     "eap/radius-ttls-tls12": [ALICE],
@@ -281,6 +282,14 @@ def outputs(one: Try, place: Path, *given: str | Path) -> dict[str, bytes]:
     return {"1": done.stdout, "2": done.stderr} | {path.name: path.read_bytes() for path in files}
 
 
+def without_frames(content: bytes, folder: Path) -> bytes:
+    """A capture without the packets of those in a folder."""
+    for path in folder.iterdir():
+        for _, frame in packets(path):
+            content = content.replace(frame, b"")
+    return content
+
+
 TRIES = list(tries())
 
 
@@ -292,7 +301,9 @@ def test_no_output_has_application_data(one: Try, capture: Path, tmp_path: Path)
     for number, choice in enumerate(chosen):
         keys = ["--keylog", str(capture.with_suffix(".keys")), *choice]
         for name, content in outputs(one, tmp_path / str(number), *keys, capture).items():
-            assert [found[0] for found in ANY.finditer(unpacked(content))] == [], name
+            # Suites that encrypt nothing are captured as they are.
+            searched_in = without_frames(content, capture) if name.endswith(".pcapng") else unpacked(content)
+            assert [found[0] for found in ANY.finditer(searched_in)] == [], name
 
 
 @pytest.mark.parametrize("words", ["show", "show --bytes", "read --format json", "export --format parquet", "report"])
