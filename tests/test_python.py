@@ -10,6 +10,7 @@ import pytest
 from recorded import ROOT
 
 import tlsdissect
+from tlsdissect.views import certificates
 
 sys.path.append(str(ROOT / "tests" / "cli"))
 from commands import run
@@ -53,6 +54,19 @@ def test_certificates(options: tlsdissect.corpus.reading.ReadOptions, monkeypatc
     found = tlsdissect.certs(CLIENT_CERT, **options)
     assert [json.loads(msgspec.json.encode(one)) for one in found] == [json.loads(line) for line in printed]
     assert bool(found) == ("tls" not in options)
+
+
+def test_certificates_are_a_table_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tlsdissect.certs(ROOT / CLIENT_CERT)
+    page = found._repr_html_()
+    assert page.count("<tr>") == 1 + len(found) > 2
+    assert '<th style="text-align: right">days</th>' in page
+    assert "root_in_chain" in page
+    # None of them was judged, and without authorities none is trusted or not.
+    assert "verdict" not in page
+    monkeypatch.setattr(certificates, "MAX_SHOWN", 1)
+    assert found._repr_html_().endswith(f"</table><p>and {len(found) - 1} more</p>")
+    assert found._repr_html_().count("<tr>") == 2
 
 
 def test_certificates_of_inputs_that_cannot_be_read() -> None:

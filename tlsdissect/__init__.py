@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.limits import Limits
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
-    from tlsdissect.trust.inventory import CertificateSummary
+    from tlsdissect.views.certificates import Certificates
     from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.dataframes import Tables
@@ -198,9 +198,10 @@ def diff(before: Paths, after: Paths, *, by: DiffBy = "name", **options: Unpack[
 
 def certs(
     *captures: str | os.PathLike[str], ends_within: int | None = None, **options: Unpack[ReadOptions]
-) -> list[CertificateSummary]:
-    """Return each certificate of captures once, with who sent it, its validity and its findings.
+) -> Certificates:
+    """Return each certificate of captures once, with who sent it, its validity and its findings, as a list.
 
+    In a notebook it is a table.
     `options` are those of `read`, without `cluster`, and `read` says what is raised. `finding` and `min_severity`
     select certificates, and so does `ends_within`: those that expire within this many days after they were last seen,
     or had already expired.

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tlsdissect.corpus.dataset import DatasetReading
     from tlsdissect.corpus.sql import Statement
     from tlsdissect.model.connection import Connection
-    from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.certificates import Certificates
     from tlsdissect.views.diff.builder import Given
     from tlsdissect.views.summary import CaptureSummary
 
@@ -186,9 +186,10 @@ class Settled:
                 database.add(connection)
             return frame(database.answer())
 
-    def certificates(self, ends_within: int | None = None) -> list[CertificateSummary]:
+    def certificates(self, ends_within: int | None = None) -> Certificates:
         """Return the certificates of the selected connections, as `tlsdissect certs` lists them."""
         from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415
+        from tlsdissect.views.certificates import Certificates  # noqa: PLC0415
 
         # Findings select certificates here, and everything else connections.
         chosen = replace(self.selection, finding=(), min_severity=None)
@@ -201,12 +202,12 @@ class Settled:
                 inventory.add(connection)
         self._raise_refused(reading)
         inventory.compare(lambda: False)
-        return [
+        return Certificates(
             one
             for one in inventory
             if self.selection.lists([(it.code, it.severity) for it in one.findings])
             and (ends_within is None or one.ends_within(ends_within))
-        ]
+        )
 
     def extract(self) -> Iterator[bytes]:
         """Yield the packets of the selected connections as `tlsdissect extract` writes them."""

@@ -6,6 +6,8 @@ import ssl
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from tlsdissect.trust.inventory import CertificateSummary
 from tlsdissect.views.columns import columns
 from tlsdissect.views.csv import cell, line
@@ -15,7 +17,7 @@ from tlsdissect.views.printable import columns as width_of
 from tlsdissect.views.table import FAINT, HEADING, SECTION, common_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tlsdissect.model.connection import Certificate
 
@@ -29,6 +31,17 @@ _RED, _GREEN, _YELLOW = "31", "32", "33"
 _STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": FAINT}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _FIXED = (("key", 9), ("until", 10), ("days", 7))
+
+TITLES = (
+    ("certificate", False), ("issuer", False), ("key", False), ("until", False), ("days", True), ("shown by", False),
+    ("connections", True), ("verdict", False), ("findings", False), ("role", False), ("from", False),
+    ("SHA-256", False),
+)  # fmt: skip
+"""Columns of a page's table of certificates, and whether each is right-aligned."""
+SHOWN_FIRST = ("certificate", "issuer", "key", "until", "days", "shown by", "connections", "verdict", "findings")
+"""Columns that a report shows until others are chosen, and on paper; a notebook shows these."""
+MAX_SHOWN = 100
+"""Certificates in the table of a notebook; the rest are counted."""
 
 COLUMNS = tuple(columns(CertificateSummary))
 """Every column of the CSV, in the order of the JSON's keys."""
@@ -51,6 +64,28 @@ def pem(facts: Certificate, encoding: bytes) -> bytes:
     names = {"subject": facts.subject, "issuer": facts.issuer, "sha256": facts.sha256}
     lines = "".join([f"{what}: {printable(name or '?')}\n" for what, name in names.items()])
     return lines.encode() + ssl.DER_cert_to_PEM_cert(encoding).encode()
+
+
+class Certificates(list[CertificateSummary]):
+    """The certificates of captures, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        judged = any(any(verdicts(one)) for one in self)
+        shown = [title for title in SHOWN_FIRST if judged or title != "verdict"]
+        head = _html_row("th", [title for title, _ in TITLES], shown)
+        body = Markup("").join([_html_row("td", table_row(one), shown) for one in self[:MAX_SHOWN]])
+        more = f"<p>and {len(self) - MAX_SHOWN:,} more</p>" if len(self) > MAX_SHOWN else ""
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
+
+
+def _html_row(tag: str, texts: Sequence[str], shown: Collection[str]) -> Markup:
+    """Write the texts of the columns that are shown as a row of HTML."""
+    cells = [
+        Markup('<{0} style="text-align: {1}">{2}</{0}>').format(tag, "right" if right else "left", text)
+        for (title, right), text in zip(TITLES, texts, strict=True)
+        if title in shown
+    ]
+    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
 
 
 class CertificateTable:
@@ -160,3 +195,29 @@ def key_of(one: Certificate) -> str:
 def shown_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
     """Return the common name of a subject, or else its last attribute."""
     return common_name(name, others) or ("" if others else "-")
+
+
+def table_row(one: CertificateSummary) -> list[str]:
+    """Format a certificate as a row of a page's table."""
+    shown = [*one.servers, *one.clients]
+    cells = (
+        shown_name(one.subject, one.dns_names),
+        "itself" if one.self_signed else shown_name(one.issuer),
+        key_of(one),
+        (one.not_after or "")[:10],
+        "" if one.days_left is None else str(one.days_left),
+        f"{shown[0] if shown else ''}{f' and {len(shown) - 1} more' if len(shown) > 1 else ''}",
+        str(one.connections),
+        ", ".join(text for text, _ in verdicts(one)),
+        ", ".join(dict.fromkeys(found.code for found in one.findings)),
+        _role(one),
+        (one.not_before or "")[:10],
+        one.sha256,
+    )
+    return [printable(cell) for cell in cells]
+
+
+def _role(one: CertificateSummary) -> str:
+    if 0 in one.places:
+        return " and ".join(one.roles)
+    return "root" if one.self_signed else "between leaf and root"

@@ -12,7 +12,7 @@ from msgspec.json import encode
 from tlsdissect.model.connection import SEVERITIES, stream_name
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views import table
-from tlsdissect.views.certificates import key_of, shown_name, verdicts
+from tlsdissect.views.certificates import key_of
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
@@ -37,14 +37,6 @@ TOGETHER = 64
 _LEVEL = 3
 """Of compression: the usual 6 takes twice as long, and saves a sixth."""
 _TOPICS = tuple(TOPICS)
-CERTIFICATE_TITLES = (
-    ("certificate", False), ("issuer", False), ("key", False), ("until", False), ("days", True), ("shown by", False),
-    ("connections", True), ("verdict", False), ("findings", False), ("role", False), ("from", False),
-    ("SHA-256", False),
-)  # fmt: skip
-"""Columns of the table of certificates, and whether each is right-aligned."""
-CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by", "connections", "verdict", "findings")
-"""Columns that are shown until others are chosen, and on paper."""
 
 
 class DetailMaker(Protocol):
@@ -280,26 +272,6 @@ def _arrow(sender: Side, kind: Kind, labels: tuple[str, ...], sealed: tuple[bool
     return [sender, parts, flags]
 
 
-def certificate_row(one: CertificateSummary) -> list[str]:
-    """Format a certificate as a row."""
-    shown = [*one.servers, *one.clients]
-    cells = (
-        shown_name(one.subject, one.dns_names),
-        "itself" if one.self_signed else shown_name(one.issuer),
-        key_of(one),
-        (one.not_after or "")[:10],
-        "" if one.days_left is None else str(one.days_left),
-        f"{shown[0] if shown else ''}{f' and {len(shown) - 1} more' if len(shown) > 1 else ''}",
-        str(one.connections),
-        ", ".join(text for text, _ in verdicts(one)),
-        ", ".join(dict.fromkeys(found.code for found in one.findings)),
-        _role(one),
-        (one.not_before or "")[:10],
-        one.sha256,
-    )
-    return [printable(cell) for cell in cells]
-
-
 def certificate_details(one: CertificateSummary, connection: int | None) -> dict[str, Any]:
     """Return all details of a certificate; `connection` is the number of the first one with it, if known."""
     facts = [[label, printable(text)] for label, text in _certificate_facts(one) if text]
@@ -346,9 +318,3 @@ def _verdict(verdict: Verdict | None) -> str | None:
         return None
     kind = {True: "trusted", False: "not trusted", None: "not checked"}[verdict.trusted]
     return kind if verdict.trusted or verdict.reason == kind else f"{kind}: {verdict.reason}"
-
-
-def _role(one: CertificateSummary) -> str:
-    if 0 in one.places:
-        return " and ".join(one.roles)
-    return "root" if one.self_signed else "between leaf and root"

@@ -19,21 +19,13 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from tlsdissect.trust.inventory import CertificateInventory
-from tlsdissect.views.certificates import verdicts
+from tlsdissect.views.certificates import SHOWN_FIRST, TITLES, table_row, verdicts
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report.delays import Delays
-from tlsdissect.views.report.details import (
-    CERTIFICATE_PAPER,
-    CERTIFICATE_TITLES,
-    TOGETHER,
-    Blocks,
-    certificate_details,
-    certificate_row,
-    packed,
-)
+from tlsdissect.views.report.details import TOGETHER, Blocks, certificate_details, packed
 from tlsdissect.views.report.failures import Failures
 from tlsdissect.views.report.figure_rows import FigureData
 from tlsdissect.views.report.summary import Findings, Overview, period, verdict_sentences
@@ -288,7 +280,7 @@ class Report:
         blocks, values = self._blocks.finish()
         _without_folders(self._rows, [column.title for column in _COLUMNS].index("source"))
         summaries = list(self._inventory)
-        shown = [certificate_row(one) for one in summaries[: self._detailed]]
+        shown = [table_row(one) for one in summaries[: self._detailed]]
         yield self._summary(notes, summaries, shown)
         # The tables can be used while the details, which are most of the page, are still read by the browser.
         yield _data("connections-rows", packed(self._rows))
@@ -311,7 +303,7 @@ class Report:
         titles = [(column.title, column.right) for column in _COLUMNS]
         names, seen = self._captures, self._summarized.summary(len(self._rows), Counter(), ())
         judged = any(any(verdicts(one)) for one in summaries)
-        paper = [title for title in CERTIFICATE_PAPER if judged or title != "verdict"]
+        paper = [title for title in SHOWN_FIRST if judged or title != "verdict"]
         return _head(
             title=_title(names, seen.captures),
             period=period(seen.start, seen.end),
@@ -330,7 +322,7 @@ class Report:
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=self._artist.finish(),
             connections=Grid("connections", _widths(titles, self._rows, _SHOWN[seen.captures < 2 :]), len(self._rows)),
-            certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, paper), len(shown)),
+            certificates=Grid("certificates", _widths(TITLES, shown, paper), len(shown)),
             judged=judged,
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
