@@ -26,7 +26,7 @@ def test_tables_and_text() -> None:
     assert c.differences.set_index(["kind", "measure"]).loc[("full", "round_trips"), "differs"]
     assert len(c.groups) == 1 + c.tables.connections[["server_ip", "server_port"]].drop_duplicates().shape[0]
     assert list(c.summary.columns) == ["TLS 1.2", "TLS 1.3"]
-    assert "round trips: full handshakes take 0.50 round trips fewer" in str(c)
+    assert "round trips: full handshakes take 1.00 round trips fewer" in str(c)
     assert "full, round trips: TLS 1.3 takes" in c._repr_html_()
     assert c.plot("round-trips", Figure().add_subplot()).patches
 

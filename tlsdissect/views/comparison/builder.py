@@ -24,7 +24,7 @@ from tlsdissect.views.comparison.model import (
     Side,
     version_group,
 )
-from tlsdissect.views.comparison.pairs import Pairs
+from tlsdissect.views.comparison.pairs import Pairs, kind_of
 from tlsdissect.views.comparison.sampling import Budget, Names, Sample
 
 if TYPE_CHECKING:
@@ -279,13 +279,13 @@ class Tally:
     def _times(self, c: Connection) -> None:
         self._count("capture_points", client_times.capture_point(c))
         self._n["split_paths"] += bool(c.timing.split_path)
-        unit = client_times.round_trip(c)
+        unit, kind = client_times.round_trip(c), kind_of(c)
         for name, took in client_times.since_client_hello(c):
             self._values["ms", name].add(took)
             if unit and name != "tcp":
                 self._values["rt", name].add(took / unit)
-            if name == "handshake" and c.outcome == "established" and c.resumption is not None:
-                self._values["kind", "full" if c.resumption == "none" else "resumed"].add(took)
+            if name == "handshake" and c.outcome == "established" and kind is not None:
+                self._values["kind", kind].add(took)
         whole = client_times.to_first_data(c)
         if whole is not None:
             self._values["ms", "to_first_data"].add(whole)

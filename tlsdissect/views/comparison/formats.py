@@ -373,6 +373,7 @@ def _brief(group: Group, sides: Sequence[Side]) -> Iterator[FilledSection]:
             ("full handshake", _spread("handshakes", "full", *_PERCENTILES), _change(group, "full", "milliseconds")),
             ("resumed handshake", _spread("handshakes", "resumed", *_PERCENTILES),
              _change(group, "resumed", "milliseconds")),
+            ("retried handshake", _spread("handshakes", "retried", *_PERCENTILES), None),
             ("server's first data", _spread("milliseconds", "first_byte", *_PERCENTILES), None),
             ("TCP handshake", _spread("milliseconds", "tcp", *_PERCENTILES), None),
             *([("first packet to first data", _spread("milliseconds", "to_first_data", *_PERCENTILES), None)]
@@ -494,7 +495,10 @@ def caveats(group: Group) -> Iterator[str]:
     newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
     if newer is not None and newer.hello_retries:
         retried = f"{newer.hello_retries:,} of {newer.connections:,}"
-        yield f"{retried} with TLS 1.3 had a HelloRetryRequest, and so a round trip more: this counts in these numbers"
+        yield (
+            f"{retried} with TLS 1.3 had a HelloRetryRequest, and so a round trip more: they count in the mean, but "
+            "neither as full nor as resumed handshakes"
+        )
     if newer is not None and "first_record" in newer.milliseconds:
         yield "in TLS 1.3 the first server record may be a ticket: tickets and data are encrypted alike"
     if any(side.version == QUIC and "to_first_data" in side.milliseconds for side in group.sides):

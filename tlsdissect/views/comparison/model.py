@@ -158,7 +158,8 @@ class Side(Struct, frozen=True):
     `first_record` (in TLS 1.3 application data or a ticket, which look alike); `tcp` is the TCP handshake.
     `to_first_data`: from the client's SYN, or ClientHello in QUIC, to the server's first data."""
     handshakes: dict[str, Spread]
-    """Milliseconds of established handshakes by kind, `full` and `resumed`, as the client saw them."""
+    """Milliseconds of established handshakes by kind, as the client saw them: `full`, `resumed`, or `retried` after a
+    HelloRetryRequest or HelloVerifyRequest."""
     in_round_trips: dict[str, Spread]
     """The same in units of the connection's own TCP round trip."""
     layers: dict[str, Spread]
@@ -186,7 +187,7 @@ class Difference(Struct, frozen=True):
     """
 
     kind: str
-    """`full` or `resumed`. A HelloRetryRequest is part of the cost of a full handshake."""
+    """`full`, `resumed`, or `retried` after a HelloRetryRequest or HelloVerifyRequest."""
     measure: str
     """Of the handshake: `round_trips`, `milliseconds` or `in_round_trips`."""
     pairs: int

@@ -35,7 +35,7 @@ RESAMPLED = 2000
 """Bootstrap samples for an interval."""
 _SEED = 20180810
 _CONFIDENCE = (2.5, 97.5)
-_KINDS = ("full", "resumed")
+_KINDS = ("full", "resumed", "retried")
 _MEASURES = ("round_trips", "milliseconds", "in_round_trips")
 _WIDTH = 1 + len(_MEASURES)
 """Numbers kept for a connection: a code for its kind and side, and its measures."""
@@ -49,7 +49,7 @@ class _Pair(NamedTuple):
 
 
 class Pairs:
-    """Collects established handshakes of two sides by client and server, full and resumed ones separately."""
+    """Collects established handshakes of two sides by client and server, and by kind."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -59,13 +59,14 @@ class Pairs:
 
     def add(self, c: Connection, ends: str, side: int) -> None:
         """Add a connection to side 0 or 1, if its handshake was finished; `ends` names its client and server."""
-        if c.outcome != "established" or c.resumption is None:
+        kind = kind_of(c)
+        if c.outcome != "established" or kind is None:
             return
         kept = self._row(ends)
         if kept is None:
             self.left_out += 1
             return
-        kept.extend((2 * side + (c.resumption != "none"), *_values(c)))
+        kept.extend((len(_KINDS) * side + _KINDS.index(kind), *_values(c)))
 
     def _row(self, ends: str) -> array[float] | None:
         """Return the values of a client and server; None if the budget is used up."""
@@ -80,8 +81,8 @@ class Pairs:
 
     def differences(self) -> tuple[Difference, ...] | None:
         """Return side 0 minus side 1 of each measure; None if there are too few connections."""
-        both = [rows for rows in map(_rows, self._kept.values()) if len({int(code) // 2 for code in rows[:, 0]}) > 1]
-        found = [_difference(both, kind, measure) for kind, measure in product(range(2), range(3))]
+        both = [rows for rows in map(_rows, self._kept.values()) if len(set(rows[:, 0] // len(_KINDS))) > 1]
+        found = [_difference(both, *one) for one in product(range(len(_KINDS)), range(len(_MEASURES)))]
         return tuple([one for one in found if one is not None]) or None
 
     def milliseconds(self, side: int) -> dict[str, Spread]:
@@ -95,6 +96,17 @@ class Pairs:
             if spread is not None:
                 found[name] = spread
         return found
+
+
+def kind_of(c: Connection) -> str | None:
+    """Return the kind of a handshake; None if it is not known whether it resumed a session.
+
+    One with a HelloRetryRequest, or HelloVerifyRequest of DTLS, takes a round trip more, whatever else it is, so it is
+    of a kind of its own.
+    """
+    if c.resumption is None:
+        return None
+    return "retried" if c.hello_retry else "full" if c.resumption == "none" else "resumed"
 
 
 def _rows(kept: array[float]) -> Values:
@@ -118,7 +130,7 @@ def _difference(both: Iterable[Values], kind: int, measure: int) -> Difference |
 
 
 def _pair(rows: Values, kind: int, measure: int) -> _Pair:
-    old, new = (rows[rows[:, 0] == 2 * side + kind, 1 + measure] for side in range(2))
+    old, new = (rows[rows[:, 0] == len(_KINDS) * side + kind, 1 + measure] for side in range(2))
     return _Pair(old[~np.isnan(old)], new[~np.isnan(new)])
 
 
