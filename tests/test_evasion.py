@@ -163,6 +163,47 @@ def test_of_more_syns_than_are_remembered_some_are_counted_as_evicted(tmp_path: 
     assert reading.summary.evicted_connections == 8
 
 
+def answered(number: int, time: int, payload: bytes | None = None) -> list[Segment]:
+    """SYNs with other numbers, each with a SYN-ACK, and with a payload: all of them forged."""
+    sent: list[Segment] = []
+    for ahead in range(10**6, (number + 1) * 10**6, 10**6):
+        syn = replace(CLIENT, time=time, sequence=(CLIENT.sequence + ahead) % 2**32)
+        first = (syn.sequence + 1) % 2**32
+        answer = replace(SERVER, time=time, sequence=(SERVER.sequence + 3 * ahead) % 2**32, acknowledged=first)
+        sent += [syn, answer]
+        if payload:
+            more = replace(syn, flags=ACK, sequence=first, acknowledged=(answer.sequence + 1) % 2**32)
+            sent.append(replace(more, payload=payload))
+    return sent
+
+
+@pytest.mark.parametrize("at", [HELLO, HELLO + 1, 6])
+@pytest.mark.parametrize("halves", [True, False])
+@pytest.mark.parametrize("number", [MAX_FORMER, MAX_FORMER + 1, 3 * MAX_FORMER])
+def test_more_answered_syns_than_are_remembered_hide_no_hello(
+    tmp_path: Path, at: int, halves: bool, number: int
+) -> None:
+    """A connection that was given up continues as a new one, and says so."""
+    parts = [*pieces(SENT[HELLO], 100)] if halves else [SENT[HELLO]]
+    sent = [*SENT[:HELLO], *parts, *SENT[HELLO + 1 :]]
+    place = at + (halves and at > HELLO)
+    path = tmp_path / "a.pcap"
+    connection = read(path, [*sent[:place], *answered(number, SENT[at].time), *sent[place:]])
+    given_up = at == HELLO and number > MAX_FORMER
+    assert same(connection, "limit" if given_up else "dropped_segment")
+    reading = Reading([path])
+    list(reading)
+    assert reading.summary.evicted_connections == number - MAX_FORMER + given_up
+
+
+def test_a_handshake_that_is_given_up_for_more_answered_syns_than_are_remembered_says_so(tmp_path: Path) -> None:
+    sent = [*SENT[:5], *answered(MAX_FORMER + 1, SENT[6].time, b"X"), *SENT[5:]]
+    found = read_all(tmp_path / "a.pcap", sent)
+    assert [one["stream"] for one in found] == [0, MAX_FORMER + 2]
+    assert found[0]["sni"] == PLAIN["sni"]
+    assert all("limit" in {problem["code"] for problem in one["problems"]} for one in found)
+
+
 @pytest.mark.parametrize("side", [CLIENT, SERVER])
 @pytest.mark.parametrize("ahead", [0, 50, -70_000])
 def test_a_syn_ack_with_data_in_an_open_connection_says_nothing(tmp_path: Path, side: Segment, ahead: int) -> None:
@@ -303,6 +344,22 @@ def test_a_pause_after_what_closes_a_connection_hides_nothing(tmp_path: Path, fo
     assert same(connection, "dropped_segment")
 
 
+@pytest.mark.parametrize("forged", FORGED)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_pause_after_what_closes_a_connection_in_the_middle_of_a_hello_hides_nothing(
+    tmp_path: Path, forged: str, order: int
+) -> None:
+    """The rest of the hello, or its beginning, comes when the connection would be over."""
+    first, second = pieces(SENT[HELLO], 100)[::order]
+    later = [replace(one, time=one.time + 61 * 10**6) for one in [second, *SENT[HELLO + 1 :]]]
+    path = tmp_path / "a.pcap"
+    assert same(read(path, [*SENT[:HELLO], first, *FORGED[forged](HELLO), *later]), "dropped_segment")
+    assert {one["outcome"] for one in read_all(path, [*SENT[:HELLO], first, *FORGED[forged](HELLO)])} <= {
+        "closed",
+        "reset",
+    }
+
+
 @pytest.mark.parametrize("times", [1, MAX_ANSWERS + 9])
 @pytest.mark.parametrize("ahead", [123_456_789, 2**31 + 5, -70_000, 50, 1])
 @pytest.mark.parametrize("first", [True, False])
@@ -439,6 +496,21 @@ def test_a_fin_or_rst_with_a_wrong_checksum_is_dropped_if_its_sender_has_right_o
     )
 
 
+@pytest.mark.parametrize("flags", [FIN, RST])
+@pytest.mark.parametrize(("syn", "dropped"), [(RIGHT, True), (WRONG, False), (STARTED, False)])
+def test_a_fin_or_rst_with_a_wrong_checksum_that_is_the_last_packet_is_dropped_if_the_syn_had_a_right_one(
+    tmp_path: Path, flags: int, syn: str, dropped: bool
+) -> None:
+    at = 6
+    sent = [*((one, syn) for one in SENT[:at]), (ending(CLIENT, at, flags), WRONG)]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap([(one.time, over_ip4(one, what)) for one, what in sent], ETHERNET))
+    [connection] = facts(path)
+    found = [problem["frame"] for problem in connection["problems"] if problem["code"] == "dropped_segment"]
+    told = None if dropped else "fin" if flags & FIN else "rst"
+    assert (found, connection["closure"]["client"]) == ([at + 1] if dropped else [], told)
+
+
 # ---------------------------------------------------------------- first bytes that come twice
 
 
@@ -469,13 +541,20 @@ def test_a_hello_in_place_of_bytes_that_are_no_tls_is_read_and_both_are_told(
     assert [(one["used"], one["bytes"][:2]) for one in problem["copies"]] == [(False, garbage[:1].hex()), (True, "16")]
 
 
-def test_bytes_that_are_no_tls_and_were_acknowledged_are_not_compared(tmp_path: Path) -> None:
-    """Where a hello follows in a stream whose numbers begin again, they are of another one."""
+@pytest.mark.parametrize("late", [True, False])
+def test_a_hello_in_place_of_acknowledged_bytes_that_are_no_tls_is_read_and_both_are_told(
+    tmp_path: Path, late: bool
+) -> None:
+    """The acknowledgement says that the receiver has the first bytes, but may be forged."""
     hello = SENT[HELLO]
     first = replace(hello, payload=b"GET / HTTP/1.1\r\n\r\n")
     taken = replace(SENT[HELLO + 1], flags=ACK, payload=b"", acknowledged=hello.sequence + 18)
-    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], first, taken, *SENT[HELLO:]])
-    assert same(connection)
+    signs = [first, taken] if late else [taken, first]
+    connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], *signs, *SENT[HELLO:]])
+    assert same(connection, "conflicting_data")
+    [problem] = connection["problems"]
+    assert [(one["used"], one["bytes"][:2]) for one in problem["copies"]] == [(False, "47"), (True, "16")]
+    assert problem["detail"].endswith(f", although frame {HELLO + 1 + (not late)} was acknowledged")
 
 
 # ---------------------------------------------------------------- data of a SYN

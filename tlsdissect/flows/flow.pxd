@@ -43,6 +43,7 @@ cdef class TcpSide:
     cdef readonly long long window
     cdef readonly long long shift
     cdef readonly long long reset_next
+    cdef readonly bint computes
     cdef readonly long long suspect
     cdef readonly long long witnesses
     cdef readonly tuple answers
@@ -80,6 +81,8 @@ cdef class Flow(Totals):
     cdef readonly long long resets
     cdef readonly long long first_reset
     cdef readonly long long reset_time
+    cdef public bint unfinished
+    cdef readonly bint gave_up
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced

@@ -50,9 +50,10 @@ MAX_WITNESSES = 16
 """Segments of a side whose checksums are verified after a FIN or RST with a wrong one, until one is right."""
 MAX_ANSWERS = 16
 """SYN-ACKs of a connection with different numbers that are remembered until one is acknowledged."""
-_NEAR = 1 << 16
+NEAR = 1 << 16
 """Octets within which both numbers of a packet are near to those of a connection. Those of a new one with the same
 endpoints are not: initial numbers advance every 4 us (RFC 9293 section 3.4.1), in Linux every 64 ns."""
+_NEAR = NEAR
 _DROPPED, _CHALLENGED, _RESETS = 0, 1, 2
 """Effects of a RST (RFC 9293 section 3.10.7.4): dropped; answered by a challenge ACK in newer stacks; reset."""
 
@@ -123,6 +124,8 @@ class TcpSide:
     """
     reset_next: cython.longlong
     """The value of `next` when the latest RST of either side was captured."""
+    computes: cython.bint
+    """Whether its SYN had a right checksum, so that no network card computes its checksums after the capture."""
     suspect: cython.longlong
     """The frame of its latest FIN or RST with a wrong checksum, until that is judged; else UNKNOWN."""
     witnesses: cython.longlong
@@ -139,7 +142,7 @@ class TcpSide:
         self.witnesses = 0
         self.answers = ()
         self.stamp = NO_TIMESTAMP
-        self.seen = False
+        self.seen = self.computes = False
         self.fin_clock = NEVER
         self.fin_frame = self.fin_place = UNKNOWN
         self.fin = self.far_fin = self.rst = self.challenged = None
@@ -291,7 +294,7 @@ class Flow(Totals):
     passed: cython.bint
     """Whether payload was captured that is not TLS."""
     doubtful: object
-    """Its latest segment if its receiver may have dropped it: until that acknowledges it. Else None."""
+    """The beginning of its latest segment when it was given up as not TLS: a hello may follow in its place."""
     one: TcpSide
     """The side that sent the first packet: side 0."""
     other: TcpSide
@@ -307,6 +310,11 @@ class Flow(Totals):
     """The frame of the first of them."""
     reset_time: cython.longlong
     """The time of the latest of them."""
+    unfinished: cython.bint
+    """Whether a ClientHello has begun and is not complete. A RST or FINs then say little: they may be forged, and what
+    comes after a pause is the rest of the hello. So the flow is not over sooner than one that is open."""
+    gave_up: cython.bint
+    """Whether it was given up because too many flows had its endpoints, or may continue one that was."""
     due: cython.longlong
     """The clock after which the flow is over; PAST once it was returned as over."""
     queued: cython.longlong
@@ -338,6 +346,7 @@ class Flow(Totals):
         self.doubted = False
         self.resets = self.first_reset = 0
         self.reset_time = NO_TIME
+        self.unfinished = self.gave_up = False
         self.due = NEVER
         self.queued = NEVER
         self.replaced = False
@@ -437,6 +446,10 @@ class Flow(Totals):
         peer: TcpSide = self.one if sender else self.other
         flags: cython.longlong = packet.flags
         self.add(packet)
+        if flags & (_FIN | _RST) and me.computes and packet.length == 0 and packet.checksum_is_wrong():
+            # RFC 9293 section 3.1.
+            self._drop(packet.frame)
+            return False
         if flags & _RST:
             return self._reset(me, peer, packet, clock, sender)
         if self.doubted:
@@ -483,6 +496,7 @@ class Flow(Totals):
                 me.begin(sequence)
             if me.first == sequence:
                 me.shift = window_shift(packet)
+                me.computes = packet.captured == packet.length and packet.checksum_is_right()
                 self._stamp(me, peer, packet)
             self.handshake.add_syn(sender, packet.flags, packet.time, sequence)
         if packet.flags & _FIN:
@@ -574,8 +588,8 @@ class Flow(Totals):
     def _suspect(self, me: TcpSide, packet: Packet) -> None:
         """Note a FIN or RST without data if its checksum is wrong: receivers drop such segments (RFC 9293 section 3.1).
 
-        It counts as dropped once another segment of its sender has a right checksum. Until then, the network card may
-        compute the checksums after the capture.
+        If the SYN of its sender was not captured, it counts as dropped once another segment of its sender has a right
+        checksum. Until then, the network card may compute the checksums after the capture.
         """
         if packet.length == 0 and packet.checksum_is_wrong():
             me.suspect = packet.frame

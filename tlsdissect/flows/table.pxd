@@ -13,6 +13,8 @@ cdef long long _UNKNOWN
 cdef long long _UNTIMED
 cdef long long _HELLOS
 cdef long long _NOTHING
+cdef long long _MAX_FORMER
+cdef long long _FAR
 
 
 cdef class FlowTable:
@@ -48,6 +50,7 @@ cdef class FlowTable:
     cdef Flow _begin_again(self, Flow flow, Packet packet)
     cdef Flow _chosen(self, Flow flow, Packet packet)
     cdef Flow _former(self, Flow flow, Packet packet)
+    cdef Flow _continue_given_up(self, Flow latest, Packet packet)
     cdef object _succeed(self, Flow flow, Flow former)
     cdef Flow _new(self, Packet packet)
     cdef object _replace(self, Flow flow)

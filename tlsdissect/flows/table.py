@@ -23,7 +23,7 @@ import cython
 
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.flow import ACK, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
+from tlsdissect.flows.flow import ACK, NEAR, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
 from tlsdissect.flows.limits import Limits, nanoseconds
 
 if TYPE_CHECKING:
@@ -46,11 +46,14 @@ FLOW_BYTES = 1000
 """Estimated bytes of a TCP flow in the table, with both keys and its entry in the heap."""
 
 _FLOW_BYTES = FLOW_BYTES
+_FAR = 2 * NEAR
 _SPARE = 8
 """Divisor of the table's limit: a full table evicts one flow in eight at a time."""
 MAX_FORMER = 64
 """Flows with the endpoints of a newer one that may still continue. Beyond it, the latest of them is given up if it was
-not answered, else the oldest, and counted as evicted."""
+not answered, else the oldest without payload, else the oldest, and counted as evicted. Payload that is far from the
+numbers of all others then begins a new flow."""
+_MAX_FORMER = MAX_FORMER
 DEFAULTS = Limits()
 
 _due = attrgetter("due")
@@ -204,10 +207,12 @@ class FlowTable:
             else:
                 self.late += flow.stream % self._of == self._number
                 return None
+        elif flow.unfinished and packet.length > 0 and clock - self._closed_after > flow.closed():
+            flow.continue_after_end()
         if packet.quoted:
             return None
         counts: cython.bint = flow.count(packet, clock, sender)
-        closed: cython.longlong = flow.closed()
+        closed: cython.longlong = _NEVER if flow.unfinished else flow.closed()
         self._schedule(flow, clock + self._silent_after if closed == _NEVER else closed + self._closed_after)
         return flow if counts else None
 
@@ -330,6 +335,8 @@ class FlowTable:
 
         A SYN has the initial number of its flow, and a SYN-ACK acknowledges that. Of flows that are near by both
         numbers the oldest one counts, unless it was closed and the latest was answered; otherwise the nearest one.
+        Where former flows were given up, payload that is far from all others may continue one of them: it begins a new
+        flow, so that a hello in it is read.
         """
         flags: cython.longlong = packet.flags & (_SYN | _ACK)
         rival: Flow | None = flow.rival
@@ -339,6 +346,7 @@ class FlowTable:
         found: Flow | None = None
         after: Flow = flow
         newer: Flow = flow
+        known: cython.longlong = 0
         fits: cython.bint = flow.has_both_numbers(packet)
         if flags == _SYN | _ACK and packet.acknowledgement == flow.one.first:
             return None
@@ -347,6 +355,7 @@ class FlowTable:
             if one.due == _PAST:
                 newer.former = one.former
                 continue
+            known += 1
             if flags & _SYN:
                 opener: cython.bint = packet.endpoints == one.endpoints
                 if opener and flags == _SYN and packet.sequence == one.one.isn:
@@ -358,6 +367,8 @@ class FlowTable:
             if both or (not fits and away <= least):
                 least, found, after, fits = away, one, newer, both
             newer = one
+        if known >= _MAX_FORMER and least > _FAR and packet.length > 0 and not flags & _SYN:
+            return self._continue_given_up(flow, packet)
         if flags == _SYN or found is None:
             return None
         if packet.length > 0:
@@ -367,22 +378,34 @@ class FlowTable:
         return found
 
     @cython.cfunc
+    def _continue_given_up(self, latest: Flow, packet: Packet) -> Flow:
+        """Begin a flow with a packet of one that was given up; it takes the endpoints of the latest one."""
+        self._replace(latest)
+        flow: Flow = self._add(packet)
+        flow.gave_up = True
+        self._succeed(flow, latest)
+        return flow
+
+    @cython.cfunc
     def _succeed(self, flow: Flow, former: Flow) -> None:
         """Remember the flow that had the endpoints before, as long as it may continue."""
         flow.former = former.former if former.due == _PAST else former
-        newer: Flow = flow
-        known: cython.longlong = 0
+        known: list[Flow] = []
         one: Flow | None = flow.former
         while one is not None:
-            known += 1
-            if known > MAX_FORMER:
-                if not former.other.seen:
-                    newer, one = flow, former
-                newer.former = one.former
-                self._schedule(one, min(one.due, self.clock))
-                self.evicted += 1
-                break
-            newer, one = one, one.former
+            known.append(one)
+            one = one.former
+        if len(known) > _MAX_FORMER:
+            leaving: Flow = known[0]
+            if leaving.other.seen:
+                idle: list[Flow] = [one for one in known if one.payload_bytes == 0]
+                leaving = idle[len(idle) - 1] if idle else known[len(known) - 1]
+            at = known.index(leaving)
+            newer: Flow = known[at - 1] if at else flow
+            newer.former = leaving.former
+            leaving.gave_up = True
+            self._schedule(leaving, min(leaving.due, self.clock))
+            self.evicted += 1
 
     @cython.cfunc
     def _new(self, packet: Packet) -> Flow:
@@ -454,7 +477,7 @@ class FlowTable:
             if flow.due > queued:
                 self._schedule(flow, flow.due)
                 continue
-            ended.append(Ended(flow.due, flow, False))
+            ended.append(Ended(flow.due, flow, flow.gave_up))
             flow.due = PAST
             self._release(flow)
         self._expires = heap[0][0] if heap else NEVER

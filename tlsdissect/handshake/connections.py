@@ -335,12 +335,12 @@ class Connections:
         return True
 
     def _settle(self, flow: Flow) -> None:
-        """Forget a doubtful segment once it is acknowledged."""
-        if isinstance(flow.doubtful, Doubtful):
+        """Note that a doubtful segment was acknowledged."""
+        if isinstance(flow.doubtful, Doubtful) and not flow.doubtful.acknowledged:
             one: Segment = flow.doubtful.segment
             acknowledged: cython.longlong = flow.side(one.sender).acknowledged
             if acknowledged != _UNKNOWN and difference(acknowledged, one.sequence) > 0:
-                flow.doubtful = None
+                flow.doubtful = flow.doubtful._replace(acknowledged=True)
 
     @cython.cfunc
     def _give_up_oldest(self) -> cython.bint:
@@ -378,6 +378,7 @@ class Connections:
             # Early emission needs to see every packet until the handshake is decided.
             state = Interest.PACKETS
         flow.interest = state
+        flow.unfinished = tracker.awaits_hello()
         if tracker.is_silent():
             tracker.release()
             self._forget(flow)

@@ -71,6 +71,7 @@ cdef class Direction:
     cpdef list[Piece] deliver(self, Segment segment)
     cpdef list[Piece] lose(self, long long size)
     cdef list[Piece] _add(self, Segment segment)
+    cpdef bint waits(self)
     cpdef list[Piece] acknowledge(self)
     cdef list[Piece] _await_place(self, Segment segment)
     cdef bint _awaits_more(self)

@@ -272,6 +272,13 @@ class Direction:
         return pieces + taken if pieces else taken
 
     @cython.ccall
+    def waits(self) -> cython.bint:
+        """Return whether bytes that may be TLS wait for others: before them, or to complete a record or a message."""
+        if self.unplaced or self.assembler.is_holding() or self.joiner.waiting > 0:
+            return True
+        return self.payload > 0 and (self.mode == _OPENING or (self.mode == _TLS and not self.reader.is_between()))
+
+    @cython.ccall
     def acknowledge(self) -> list[Piece]:
         """Read segments that were held for an acknowledgement; return the records that they complete."""
         if self.unplaced:

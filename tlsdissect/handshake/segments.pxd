@@ -46,6 +46,7 @@ cdef class Segments:
     cdef readonly bint complete
     cdef readonly tuple conflicts
     cdef readonly long long comparisons
+    cdef readonly long long settled
     cdef readonly Segment uncompared
     cdef Budget _budget
     cdef tuple _wrong

@@ -43,7 +43,7 @@ UNCOMPARED = "too many segments to compare: copies of the same bytes that differ
 MAX_WITNESSES = 16
 """Segments of a sender whose checksums are verified to find out whether its checksums are valid in the capture."""
 DOUBTFUL_BYTES = 64
-"""Bytes kept of a segment that is not TLS and that its receiver may have dropped."""
+"""Bytes kept of a segment that is not TLS, in whose place a hello may follow."""
 
 
 @cython.no_gc
@@ -138,11 +138,12 @@ def captured_segment(packet: Packet, sender: cython.longlong) -> Segment:
 
 
 class Doubtful(NamedTuple):
-    """A segment that is not TLS and that its receiver may have dropped."""
+    """A segment that is not TLS. Its receiver may have dropped it, and the acknowledgement may be forged."""
 
     segment: Segment
     wrong: bool
     """Whether its checksum is wrong."""
+    acknowledged: bool
 
 
 class Conflict(NamedTuple):
@@ -200,6 +201,8 @@ class Segments:
     """No segment since the first payload is missing here."""
     conflicts: tuple[Conflict, ...]
     comparisons: cython.longlong
+    settled: cython.longlong
+    """The frame of a segment that is not TLS and was acknowledged before a hello came in its place; UNKNOWN if none."""
     uncompared: Segment | None
     """The first segment with bytes that were sent before, and that was not compared with all of them for a limit."""
     _budget: Budget
@@ -230,6 +233,7 @@ class Segments:
         self.complete = True
         self.conflicts = ()
         self.comparisons = 0
+        self.settled = UNKNOWN
         self.uncompared = None
         self._budget = budget
         self._wrong = ()
@@ -313,14 +317,13 @@ class Segments:
             and last.acknowledgement == one.acknowledgement
         )
 
-    def doubtful(self, endpoints: bytes) -> Doubtful | None:
-        """Return the beginning of the latest segment if it was not acknowledged."""
+    def doubtful(self, flow: Flow) -> Doubtful | None:
+        """Return the beginning of the latest segment."""
         if not self.kept:
             return None
         one = self.kept[len(self.kept) - 1]
-        acknowledged = self._of(one).acknowledged
-        if acknowledged != UNKNOWN and difference(acknowledged, one.sequence) > 0:
-            return None
+        number = flow.side(one.sender).acknowledged
+        acknowledged = number != UNKNOWN and difference(number, one.sequence) > 0
         beginning = new_segment(
             one.sender,
             one.frame,
@@ -334,13 +337,15 @@ class Segments:
             one.place,
             one.hop_limit,
         )
-        return Doubtful(beginning, one.checksum(endpoints) is False)
+        return Doubtful(beginning, one.checksum(flow.endpoints) is False, acknowledged)
 
     def recall(self, doubtful: Doubtful) -> None:
         """Compare later segments with the beginning of one that was given up as not TLS."""
         one = doubtful.segment
         if doubtful.wrong:
             self._wrong = (*self._wrong, one.frame)
+        if doubtful.acknowledged:
+            self.settled = one.frame
         sent = self._of(one)
         sent.compared.append(one)
         sent.reached = add(one.sequence, len(one.payload))

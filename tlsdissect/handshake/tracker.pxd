@@ -45,6 +45,7 @@ cdef class Tracker:
     cdef tuple _fragments
     cdef object _left_out
     cpdef bint is_silent(self) except? -1
+    cpdef bint awaits_hello(self)
     cpdef long long feed(self, Packet packet, long long sender) except? -1
     cdef bint _has_no_data(self) except? -1
     cdef bint _begin_anew(self)

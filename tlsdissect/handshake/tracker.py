@@ -123,7 +123,7 @@ class Tracker:
         self.hello_frame = UNKNOWN
         self.decided_frame = UNKNOWN
         self.before = _NOT_KEPT if flow.passed else None
-        self.limited = False
+        self.limited = flow.gave_up
         self.frames = NO_FRAMES
         self.unordered = False
         self.reread = False
@@ -147,6 +147,17 @@ class Tracker:
         if self.lookups is not None and self.lookups.has_payload:
             return False
         return self.state == _HELLOS or (self.recorder is None and self._has_no_data())
+
+    @cython.ccall
+    def awaits_hello(self) -> cython.bint:
+        """Return whether bytes wait for the rest of the first hello."""
+        direction: Direction
+        if self.state != _PACKETS or self.hello_frame != _UNKNOWN or self.log.server_hello is not None:
+            return False
+        for direction in self.directions:  # noqa: SIM110  # a generator would be a closure
+            if direction.waits():
+                return True
+        return False
 
     @cython.cfunc
     @cython.exceptval(-1)
@@ -339,6 +350,9 @@ class Tracker:
                 detail += f", and {false[wrong[0]]}: this segment is left out"
             elif copies[0].used or copies[1].used:
                 detail += ", which counts"
+            settled = self._segments.settled
+            if settled in {frame, other}:
+                detail += f", although frame {given.get(settled, settled)} was acknowledged"
             direction.problems.report(
                 "conflicting_data",
                 detail,
@@ -692,7 +706,7 @@ class Tracker:
             self.flow.protocol = self.flow.protocol or self.protocol()
             self.state = Interest.HELLOS
             first = not self.flow.passed and not self.reread
-            self.flow.doubtful = self._segments.doubtful(self.flow.endpoints) if first else None
+            self.flow.doubtful = self._segments.doubtful(self.flow) if first else None
             self.flow.passed = True
             # A hello may follow after this tracker is deleted, and its first bytes with it.
             self.before = _NOT_KEPT
