@@ -12,7 +12,8 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.corpus.selection import Selection
-from tlsdissect.model.transcript import keyed_refusal
+from tlsdissect.model.transcript import kept, keyed_refusal
+from tlsdissect.tls.quic import PacketType, frame_places
 from tlsdissect.trust.rules import finding
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import Text
@@ -30,13 +31,13 @@ from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import Table, findings
 from tlsdissect.views.tables import TABLES
 from tlsdissect.views.tree import tree
+from tlsdissect.views.tree.model import OPENED, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.tree.model import Node
 
 NAMES = ["tls13-client-cert", "tls13-client-cert-rejected", "tls13-full", "tls13-early-data", "tls12-renegotiation"]
 NAMES += ["quic/quic-full", "quic/quic-unknown-ca", "dtls/dtls13-key-update", "dtls/dtls12-full", "dtls/dtls12-loss"]
@@ -183,12 +184,45 @@ def test_trees_show_opened_messages_inside_their_records(name: str) -> None:
         found = [node for record in tree(opened).records for node in nodes(record.node)]
         marked = [node for node in found if node.meaning == "opened with keys"]
         assert marked
-        assert {node.name for node in marked} <= {message.type for message in opened.hidden.messages}
+        # A packet of QUIC that keys opened has all of its frames, an alert of QUIC is one of these.
+        assert {node.name for node in marked} <= {message.type for message in opened.hidden.messages} | {"frames"}
         # What is opened is in no frame: the bytes of the capture are accounted for as without keys.
         assert not any(node.bytes for top in marked for node in nodes(top))
         plain = [node for record in tree(seen).records for node in nodes(record.node)]
         assert [node.bytes for node in found if node.bytes] == [node.bytes for node in plain if node.bytes]
         assert "opened with keys" in str(tree(opened))
+
+
+def test_trees_account_for_each_byte_of_the_handshake_packets_that_keys_open() -> None:
+    for name in ("quic-full", "quic-compatible-version", "quic-go", "quic-chromium", "quic-unknown-ca"):
+        for opened in read(f"quic/{name}", keys=True):
+            transcript = kept(opened).transcript
+            packets = [one for one in transcript.quic if one.with_keys]
+            shown = [node for record in tree(opened).records for node in nodes(record.node) if node.name == "encrypted"]
+            shown = [node for node in shown if node.children]
+            assert len(shown) == len(packets) > 0
+            for one, node in zip(packets, shown, strict=True):
+                assert one.kind == PacketType.HANDSHAKE
+                assert len(one.header) + len(one.payload) + 16 == one.end - one.start
+                number, frames, tag = node.children
+                assert (number.name, frames.name, frames.meaning) == ("packet_number", "frames", "opened with keys")
+                assert (tag.name, len(bytes.fromhex(tag.value))) == ("tag", 16)
+                places = list(frame_places(one.payload, 0, len(one.payload)))
+                assert [stop for _, stop, _ in places] == [*[start for start, _, _ in places[1:]], len(one.payload)]
+                assert len(frames.children) == len(places)
+            messages = [node.name for node in nodes(Node("all", children=tuple(shown))) if node.meaning == OPENED]
+            types = [one.type for one in opened.hidden.messages if one.type != "alert"]
+            assert sorted(one for one in messages if one != "frames") == sorted(types)
+
+
+def test_an_alert_of_quic_is_the_connection_close_that_keys_open() -> None:
+    (opened,) = read("quic/quic-unknown-ca", keys=True)
+    found = {node.name: node for record in tree(opened).records for node in nodes(record.node)}
+    assert (found["error_code"].value, found["error_code"].meaning) == ("0x012a", "CRYPTO_ERROR, bad_certificate")
+    assert [one.description for one in opened.hidden.alerts] == ["bad_certificate"]
+    (refused,) = read("quic/quic-no-common-protocol", keys=False)
+    found = {node.name: node for record in tree(refused).records for node in nodes(record.node)}
+    assert found["error_code"].meaning == "CRYPTO_ERROR, no_application_protocol"
 
 
 def test_comparisons_count_what_keys_show_beside_what_anyone_sees() -> None:

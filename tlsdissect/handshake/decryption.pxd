@@ -18,6 +18,7 @@ cdef class KeyedReader:
     cdef public set others
     cdef public list wrong
     cdef public dict numbers
+    cdef readonly dict packets
 
 
 cdef class RecordReader(KeyedReader):

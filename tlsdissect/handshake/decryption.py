@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.handshake.quic_keys import OpenedPacket
     from tlsdissect.model.connection import DataCopy
 
 RC4_BYTES = 16 << 20
@@ -100,9 +101,11 @@ class KeyedReader:
     others: set[bytes]
     wrong: list[Wrong]
     numbers: dict[HandshakeEvent, int]
+    packets: dict[tuple[int, int], OpenedPacket]
 
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
+        self.packets = {}
         self.used = []
         self.others = set()
         self.wrong = []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin
     from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.handshake.quic_keys import OpenedPacket
 
 _frame = attrgetter("frame")
 
@@ -35,6 +36,8 @@ class Reader(Protocol):
     """What is wrong in something that was opened."""
     numbers: dict[HandshakeEvent, int]
     """The `message_seq` of each message of DTLS."""
+    packets: dict[tuple[int, int], OpenedPacket]
+    """The packets of QUIC, by sender and start, if the handshake is recorded."""
 
     def read(self, record: SealedRecord) -> Sequence[HandshakeEvent] | None:
         """Return the messages that a record or packet completes, and its alerts; None if no secret opens it."""
@@ -59,6 +62,8 @@ class Opened(NamedTuple):
     """As `Reader.wrong`."""
     numbers: dict[HandshakeEvent, int]
     """As `Reader.numbers`."""
+    packets: dict[tuple[int, int], OpenedPacket]
+    """As `Reader.packets`."""
     inner: InnerHello | None
     """The inner hello of an Encrypted Client Hello."""
 
@@ -94,7 +99,8 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     needed = [key for _, key, origin in used if origin == "keylog"]
     in_keylog = tuple(dict.fromkeys([*needed, *others]))
     wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
-    return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, inner)
+    packets = {} if reader is None else reader.packets
+    return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, packets, inner)
 
 
 @cython.cfunc

@@ -93,6 +93,8 @@ class QuicReader(KeyedReader):
             return None
         self.use(_LABELS[side], self._random, found[1])
         sent.expected = max(sent.expected, opened.number + 1)
+        if self.log.recording is not None:
+            self.packets[record.sender, record.start] = opened
         events: list[HandshakeEvent] = []
         frames = crypto_frames(opened.payload)
         if frames is None:

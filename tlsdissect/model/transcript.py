@@ -109,6 +109,8 @@ class QuicPacket(Struct, frozen=True, gc=False):
     """Of an opened packet, the payload without protection."""
     repeated: bool | None = None
     """Whether all bytes in its CRYPTO frames were sent before; None if it has none, or is not opened."""
+    with_keys: bool = False
+    """Whether keys opened it, as they do Handshake packets."""
 
 
 class Span(Struct, frozen=True, gc=False):

@@ -68,8 +68,9 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
-    from tlsdissect.model.connection import Eap
-    from tlsdissect.model.transcript import OpenedMessage, Recording
+    from tlsdissect.handshake.quic_keys import OpenedPacket
+    from tlsdissect.model.connection import Eap, Side
+    from tlsdissect.model.transcript import OpenedMessage, QuicPacket, Recording
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _EXTENDED_MASTER_SECRET = Type.EXTENDED_MASTER_SECRET
@@ -188,15 +189,16 @@ def connection(
         _problems(handshake, malformed, guesses),
     )
     opened: tuple[OpenedMessage, ...] = ()
+    packets: dict[tuple[Side, int], OpenedPacket] = {}
     if keys is not None and log.sealed_records:
         # Imported with the first record: `cryptography` takes a tenth of a second.
         from tlsdissect.handshake.facts.hidden import with_hidden  # noqa: PLC0415
 
-        result, opened = with_hidden(result, handshake, keys, evidence)
+        result, opened, packets = with_hidden(result, handshake, keys, evidence)
     if evidence is not None:
         evidence.set_times(result, handshake_times(handshake))
     if log.recording is not None:
-        result = with_transcript(result, handshake, log.recording, opened)
+        result = with_transcript(result, handshake, log.recording, opened, packets)
     if log.frames:
         result = renumbered(result, log.frames)
     if log.damage:
@@ -211,9 +213,13 @@ def _detail(damage: Damage) -> str:
 
 
 def with_transcript(
-    result: Connection, handshake: Handshake, recording: Recording, opened: tuple[OpenedMessage, ...] = ()
+    result: Connection,
+    handshake: Handshake,
+    recording: Recording,
+    opened: tuple[OpenedMessage, ...],
+    packets: dict[tuple[Side, int], OpenedPacket],
 ) -> KeptConnection:
-    """Return the connection with its transcript; `opened` is what keys opened."""
+    """Return the connection with its transcript; `opened` and the `packets` of QUIC are what keys opened."""
     mine, other = first_data(handshake)
     log = handshake.log
     return KeptConnection(
@@ -228,10 +234,22 @@ def with_transcript(
             copies=recording.copies,
             copied=recording.copied,
             opened=opened,
-            quic=recording.quic,
+            quic=_with_opened(recording, packets) if packets else recording.quic,
             carriers=recording.carriers,
         ),
     )
+
+
+def _with_opened(recording: Recording, packets: dict[tuple[Side, int], OpenedPacket]) -> tuple[QuicPacket, ...]:
+    """Return the packets of QUIC, with the payload of those that keys opened."""
+    found = []
+    for one in recording.quic:
+        datagram = recording.packets[one.datagram]
+        opened = packets.get((datagram.sender, (datagram.offset or 0) + one.start))
+        if opened is not None:
+            one = replace(one, header=opened.header, payload=opened.payload, with_keys=True)  # noqa: PLW2901
+        found.append(one)
+    return tuple(found)
 
 
 def _packet_ref(event: HandshakeEvent | PacketRef | None) -> PacketRef | None:

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.exposure import Chain
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.opening import Opened
-    from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple
+    from tlsdissect.handshake.quic_keys import OpenedPacket
+    from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple, Side
 
 _CLIENT, _SERVER = CLIENT, SERVER  # C integers, by the .pxd
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
@@ -56,19 +57,20 @@ _CLIENT_EXTENSIONS, _SERVER_EXTENSIONS = ExtensionDecoder(FROM_CLIENT), Extensio
 
 def with_hidden(
     result: Connection, handshake: Handshake, keys: CaptureKeys, evidence: Evidence | None = None
-) -> tuple[Connection, tuple[OpenedMessage, ...]]:
-    """Return the connection with what the keys open, and the messages for its transcript, if it has one.
+) -> tuple[Connection, tuple[OpenedMessage, ...], dict[tuple[Side, int], OpenedPacket]]:
+    """Return the connection with what the keys open, and the messages and packets for its transcript, if it has one.
 
-    Certificates are kept as evidence.
+    The packets are those of QUIC, by sender and start. Certificates are kept as evidence.
     """
     found = opened(handshake.log, keys)
     if found is None:
-        return result, ()
+        return result, (), {}
     keys.use(found.keys, found.keylog_keys, result.transport, result.stream)
     decoder = _HiddenMessages(handshake, found, evidence)
     kept = handshake.log.recording is not None
     messages = tuple([_message(handshake, event, found.numbers.get(event)) for event in found.events]) if kept else ()
-    return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages
+    packets = {(handshake.side(sender), start): packet for (sender, start), packet in found.packets.items()}
+    return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages, packets
 
 
 def _message(handshake: Handshake, event: HandshakeEvent, number: Any) -> OpenedMessage:

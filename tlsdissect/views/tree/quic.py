@@ -2,8 +2,8 @@
 
 A packet has its header and, if it is an Initial that could be opened, its frames. A message stands in the CRYPTO frame
 in which it begins, whatever frames bring the rest of it. Encryption keeps each byte in its place: the byte ranges are
-those of the captured packets, the values those of the opened ones. A Handshake packet has the
-messages that keys opened.
+those of the captured packets, the values those of the opened ones. A Handshake packet that keys opened has its frames
+inside its encrypted bytes; like all that only keys show, they are in no frame of the capture.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.transcript import Places
-from tlsdissect.tls.alert import Alert
 from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.handshake import decoder
 from tlsdissect.tls.headers import HandshakeHeader
 from tlsdissect.tls.quic import (
     FIXED_BIT,
+    ConnectionClose,
     Crypto,
     Frames,
     InitialFields,
@@ -32,17 +32,16 @@ from tlsdissect.tls.quic import (
     RetryFields,
     frame_places,
 )
-from tlsdissect.tls.record import ALERT, ALERT_SIZE
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.server_hello import RETRY_RANDOM
 from tlsdissect.tls.wire import Reader
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.layouts import built
-from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord, opened_by_start
+from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
-    from tlsdissect.model.transcript import OpenedMessage, Packet, QuicPacket, Transcript
+    from tlsdissect.model.transcript import Packet, QuicPacket, Transcript
     from tlsdissect.tls.layout import WireStruct
     from tlsdissect.views.tree.layouts import Lay
 
@@ -56,10 +55,11 @@ _KINDS: dict[PacketType, tuple[str, str, type[WireStruct]]] = {
     PacketType.VERSION_NEGOTIATION: ("Version Negotiation", "RFC 9000 section 17.2.1", NegotiationFields),
 }
 """The name of each type of packet, its reference, and the rest of its header."""
-_CLOSE = "RFC 9001 section 4.8"
 _ONE_RTT = "RFC 9000 section 17.3.1"
 _PROTECTION = "RFC 9001 section 5.3"
 _NUMBER = "RFC 9000 section 17.1"
+_ALERTS = "RFC 9001 section 4.8"
+_PAYLOAD = "RFC 9000 section 12.4"
 
 
 class _Run(NamedTuple):
@@ -99,11 +99,10 @@ class QuicBuilder:
         self._places: dict[Side, Places] = {side: Places(transcript, side) for side in ("client", "server")}
         self._inside: dict[tuple[int, int], list[tuple[int, Node]]] = {}
         """By packet and CRYPTO frame, the nodes of its data, each with its offset in the stream."""
-        self._opened = opened_by_start(transcript)
 
     def records(self, hello: int | None) -> list[TreeRecord]:
         """Build all packets; `hello` is the frame of the ClientHello, at which time starts."""
-        for (side, _), runs in self._streams().items():
+        for (side, *_), runs in self._streams().items():
             self._messages(side, self._without_repeated(side, sorted(runs)))
         packets = self._transcript.packets
         zero = next((packet for packet in packets if packet.frame == hello), packets[0] if packets else None)
@@ -124,7 +123,7 @@ class QuicBuilder:
     def _ground(self, one: QuicPacket, packet: Packet) -> MappedBytes:
         """Return the bytes of a packet, without protection if it was opened."""
         raw = packet.payload[one.start : one.end]
-        opened = b"" if one.payload is None else one.header + one.payload
+        opened = b"" if one.payload is None or one.with_keys else one.header + one.payload
         ground = MappedBytes(self._places[packet.sender], packet.frame)
         ground.add(opened + raw[len(opened) :], (packet.offset or 0) + one.start)
         return ground
@@ -137,25 +136,28 @@ class QuicBuilder:
         at, protected = ids + 1 + data[ids], one.protected - one.start
         children = list(fields.message(LongHeader, 0, at))
         children += fields.message(rest, at, len(data) if rest in (RetryFields, NegotiationFields) else protected)
-        if one.payload is not None:
+        if one.payload is not None and not one.with_keys:
             begin = len(one.header)
             end = begin + len(one.payload)
-            shown = fields.leaf("packet_number", protected, begin, int.from_bytes(data[protected:begin], "big"))
-            children += [replace(shown, reference=_NUMBER), *self._frames(number, ground, begin, end)]
+            children += [_number(fields, protected, begin, data), *self._frames(number, ground, begin, end, name)]
             children.append(replace(fields.leaf("tag", end, len(data)), reference=_PROTECTION))
         elif protected < len(data):
-            inside = self._opened.get((packet.sender, (packet.offset or 0) + one.start), ())
-            opened = tuple([self._opened_message(packet.sender, message) for message in inside])
+            opened = () if one.payload is None else self._inside_encrypted(number, one, packet.sender, data)
             children.append(replace(_encrypted(ground, protected, _PROTECTION), children=opened))
         return Node("packet", None, name, None, cited, ground.spans(0, len(data)), None, tuple(children))
 
-    def _opened_message(self, side: Side, message: OpenedMessage) -> Node:
-        """Build the node of a message or an alert that keys opened; its bytes are in no frame."""
-        ground = OpenedBytes(self._places[side], message.data)
-        if message.content_type == ALERT:
-            (node,) = self._lay(ground, Alert, _alert)
-            return node
-        return self._message_node(ground, None, OPENED)
+    def _inside_encrypted(self, number: int, one: QuicPacket, side: Side, raw: bytes) -> tuple[Node, ...]:
+        """Build the nodes of what keys opened of a packet, whose captured bytes are `raw`."""
+        data = one.header + (one.payload or b"")
+        begin, end = len(one.header), len(data)
+        ground = OpenedBytes(self._places[side], data + raw[end:])
+        fields = Fields(ground)
+        frames = tuple(self._frames(number, ground, begin, end, "Handshake"))
+        return (
+            _number(fields, one.protected - one.start, begin, data),
+            Node("frames", meaning=OPENED, reference=_PAYLOAD, children=frames),
+            replace(fields.leaf("tag", end, len(raw)), reference=_PROTECTION),
+        )
 
     def _rest(self, packet: Packet, start: int) -> Node:
         """Build the node of what follows the long headers of a datagram: a 1-RTT packet, or nothing of QUIC."""
@@ -166,35 +168,41 @@ class QuicBuilder:
             return replace(inside, name="unread", meaning=f"{inside.meaning} that are not a packet")
         return Node("packet", None, "1-RTT", None, _ONE_RTT, inside.bytes, None, (inside,))
 
-    def _frames(self, number: int, ground: MappedBytes, at: int, end: int) -> list[Node]:
-        """Build the nodes of the frames of an Initial packet."""
+    def _frames(self, number: int, ground: MappedBytes, at: int, end: int, packet: str) -> list[Node]:
+        """Build the nodes of the frames of a packet of this type."""
         fields = Fields(ground)
         nodes: list[Node] = []
         for start, stop, struct in frame_places(ground.data, at, end):
             spans = ground.spans(start, stop)
             name = Registry.QUIC_FRAME_TYPES.names[ground.data[start]]
             if struct is None:
-                problem = "no frame that an Initial packet may have"
+                problem = f"no frame that {'an' if packet == 'Initial' else 'a'} {packet} packet may have"
                 nodes.append(replace(fields.leaf(name, start, stop), reference=reference(Frames), problem=problem))
             elif struct is Padding:
                 nodes.append(Node(name, meaning=f"{stop - start} bytes", reference=reference(Padding), bytes=spans))
             else:
-                children = fields.message(struct, start, stop)
+                children = tuple(fields.message(struct, start, stop))
+                if struct is ConnectionClose:
+                    children = _with_alert(children, ConnectionClose.read(Reader(ground.data, start, stop)))
                 inside = sorted(self._inside.get((number, start), ()), key=itemgetter(0))
                 if inside:
                     children = (*children[:-1], *[node for _, node in inside])
                 nodes.append(Node(name, reference=reference(struct), bytes=spans, children=children))
         return nodes
 
-    def _streams(self) -> dict[tuple[Side, int], list[_Run]]:
-        """Return what the CRYPTO frames of each side and version hold, in the order of the packets."""
-        streams: dict[tuple[Side, int], list[_Run]] = {}
+    def _streams(self) -> dict[tuple[Side, int, int], list[_Run]]:
+        """Return what the CRYPTO frames of each side, version and type of packet hold, in the order of the packets.
+
+        A side that changes the version in its handshake continues its stream of Handshake packets (RFC 9368 section 4).
+        """
+        streams: dict[tuple[Side, int, int], list[_Run]] = {}
         for number, one in enumerate(self._transcript.quic):
             if one.payload is None:
                 continue
             packet, begin = self._transcript.packets[one.datagram], len(one.header)
             data = one.header + one.payload
-            runs = streams.setdefault((packet.sender, int.from_bytes(data[1:5], "big")), [])
+            version = 0 if one.with_keys else int.from_bytes(data[1:5], "big")
+            runs = streams.setdefault((packet.sender, version, one.kind), [])
             for start, stop, struct in frame_places(data, begin, len(data)):
                 if struct is Crypto:
                     frame = Crypto.read(Reader(data, start, stop))
@@ -240,9 +248,7 @@ class QuicBuilder:
 
     def _add(self, run: _Run, name: str, side: Side) -> None:
         """Add a node for bytes that are shown as they are."""
-        packet = self._transcript.packets[self._transcript.quic[run.packet].datagram]
-        ground = MappedBytes(self._places[side], packet.frame)
-        ground.add(run.data, run.start)
+        ground = self._joined(side, [run])
         node = replace(Fields(ground).leaf(name, 0, len(run.data)), reference=reference(Crypto))
         self._inside.setdefault((run.packet, run.frame), []).append((run.offset, node))
 
@@ -250,15 +256,23 @@ class QuicBuilder:
         """Add the node of a message, complete or as far as it was captured, to the frame in which it begins."""
         first = parts[0]
         frame = self._transcript.packets[self._transcript.quic[first.packet].datagram].frame
-        ground = MappedBytes(self._places[side], frame)
-        for part in parts:
-            ground.add(part.data, part.start)
-        node = self._message_node(ground, problem)
+        opened = OPENED if self._transcript.quic[first.packet].with_keys else None
+        node = self._message_node(self._joined(side, parts), problem, opened)
         self._inside.setdefault((first.packet, first.frame), []).append((first.offset, node))
         continued = Node("continued", meaning=f"a message that began in frame {frame}")
         for place in {(part.packet, part.frame): part.offset for part in parts[1:]}.items():
             if place[0] != (first.packet, first.frame):
                 self._inside.setdefault(place[0], []).append((place[1], continued))
+
+    def _joined(self, side: Side, parts: list[_Run]) -> MappedBytes:
+        """Return the bytes of runs; those that keys opened are in no frame."""
+        first = self._transcript.quic[parts[0].packet]
+        if first.with_keys:
+            return OpenedBytes(self._places[side], b"".join(part.data for part in parts))
+        ground = MappedBytes(self._places[side], self._transcript.packets[first.datagram].frame)
+        for part in parts:
+            ground.add(part.data, part.start)
+        return ground
 
     def _message_node(self, ground: MappedBytes, problem: str | None, meaning: str | None = None) -> Node:
         """Build the node of a message."""
@@ -280,10 +294,19 @@ class QuicBuilder:
         return node
 
 
-def _alert(fields: Fields) -> tuple[Node]:
-    """Build the node of an alert that keys opened."""
-    children = fields.message(Alert, 0, ALERT_SIZE)
-    return (Node("alert", meaning=OPENED, reference=_CLOSE, children=children),)
+def _with_alert(children: tuple[Node, ...], close: ConnectionClose) -> tuple[Node, ...]:
+    """Name the alert of TLS that the code of a CONNECTION_CLOSE stands for."""
+    if close.alert is None:
+        return children
+    meaning = f"CRYPTO_ERROR, {Registry.ALERTS.names[close.alert]}"
+    return tuple(
+        replace(one, meaning=meaning, reference=_ALERTS) if one.name == "error_code" else one for one in children
+    )
+
+
+def _number(fields: Fields, start: int, end: int, data: bytes) -> Node:
+    """Build the node of a packet number."""
+    return replace(fields.leaf("packet_number", start, end, int.from_bytes(data[start:end], "big")), reference=_NUMBER)
 
 
 def _encrypted(ground: MappedBytes, start: int, cited: str) -> Node:
