@@ -376,3 +376,18 @@ def test_comparisons_say_in_short_what_keys_show() -> None:
         said = "certificates in the clear: 1 of 1 with TLS 1.2, 0 of 1 with TLS 1.3"
         assert f"{said}{'; seen with keys besides: 1 with TLS 1.3' if keys else ''}" in text
         assert ("with keys" in text) is keys
+
+
+def test_summaries_mark_certificates_that_end_soon() -> None:
+    (opened,) = read("tls13-client-cert", keys=True)
+    (leaf, *rest) = opened.hidden.certificates
+    soon = replace(leaf, not_after=opened.start[:19] + "Z")
+    hidden = replace(opened, hidden=replace(opened.hidden, certificates=(soon, *rest)))
+    seen = replace(opened, certificates=(soon, *rest))
+    for connections, marked in (([hidden], True), ([hidden, seen], False), ([seen, hidden], False)):
+        builder = SummaryBuilder()
+        for connection in connections:
+            builder.add(connection)
+        found = builder.summary(len(connections), Counter(), [], selected=False)
+        assert [one.with_keys for one in found.ending] == [marked]
+        assert ("localhost* " in str(found)) is marked

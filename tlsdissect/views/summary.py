@@ -61,6 +61,8 @@ class Ending(Struct, frozen=True):
     """When it was last seen; negative if it had ended."""
     sha256: str
     server: str
+    with_keys: bool
+    """Whether only keys show it."""
 
 
 class Slow(Struct, frozen=True):
@@ -236,7 +238,9 @@ class SummaryBuilder:
             return
         name = table.common_name(leaf.subject, leaf.dns_names)
         server = table.server(c)[-1] or str(c.server)
-        self._ending[leaf.sha256] = Ending(name, leaf.not_after or "", (end - at).days, leaf.sha256, server)
+        known = self._ending.get(leaf.sha256)
+        with_keys = c.needs_keys("certificates") and (known is None or known.with_keys)
+        self._ending[leaf.sha256] = Ending(name, leaf.not_after or "", (end - at).days, leaf.sha256, server, with_keys)
 
     def _add_time(self, c: Connection, took: float) -> None:
         # To three digits there are few distinct durations, so that their percentiles need no sample.
@@ -429,7 +433,10 @@ def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:
         days = _many(abs(one.days_left), "day")
         return f"ended {days} before" if one.days_left < 0 else f"ends in {days}"
 
-    texts = [f"{one.subject} {when(one)}, {one.not_after[:10]}: {one.server}" for one in ending]
+    texts = [
+        f"{one.subject}{table.KEYED if one.with_keys else ''} {when(one)}, {one.not_after[:10]}: {one.server}"
+        for one in ending
+    ]
     return _cut(texts, detail.groups, "and {} more; tlsdissect certs --ends-within 30 lists those of issuers, too")
 
 
