@@ -31,9 +31,9 @@ class Result(Struct):
     source: str
     stream: str
     details: dict[str, None]
-    with_keys: bool
-    """Whether each of its findings rests on what only keys show."""
     connections: int = 0
+    with_keys: bool = False
+    """Whether each of its findings rests on what only keys show."""
 
     @property
     def text(self) -> str:
@@ -93,7 +93,7 @@ def of_certificates(summaries: Iterable[CertificateSummary]) -> Iterable[tuple[s
         stream = stream_name(one.first_transport, one.first_stream)
         results: dict[str, Result] = {}
         for each in one.findings:
-            first = Result(about, each, one.first_source, stream, {}, with_keys=True, connections=one.connections)
+            first = Result(about, each, one.first_source, stream, {}, one.connections, with_keys=True)
             found = results.setdefault(each.code, first)
             found.with_keys &= each.with_keys
             if len(found.details) < MAX_DETAILS:
