@@ -151,6 +151,19 @@ def test_a_finding_shows_where_it_was_found(visit: Visit) -> None:
     assert visit.cells("certificate", "certificates") == ["server.test"]
 
 
+def test_findings_that_only_keys_show_are_marked_and_found_with_the_rest(browser: Browser, tmp_path: Path) -> None:
+    folder, page = ROOT / "samples" / "talk", tmp_path / "page.html"
+    captures = [folder / f"httpd-8889-tls1{minor}.pcap" for minor in (2, 3)]
+    page.write_bytes(report(*captures, keylog=KeyLog([captures[1].with_suffix(".keys")])))
+    with Visit(browser, page) as visit:
+        rows = visit.page.locator("table.findings tr", has_text="long_lifetime")
+        assert "Only keys show it in 1 connection." in (rows.first.text_content() or "")
+        visit.page.get_by_role("button", name="Show the connections with long_lifetime").click()
+        cells = visit.cells("findings")
+        assert len(cells) == 2
+        assert ["long_lifetime*" in cell for cell in cells] == [False, True]
+
+
 def test_a_connection_opens_on_a_click(visit: Visit) -> None:
     detail = visit.open_first("tls12-full")
     assert detail.locator("h3").inner_text().startswith("Stream 0 of ")
