@@ -1,0 +1,70 @@
+"""What a report says to do about failures: only where the handshake shows the cause."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from recorded import ROOT, kept
+
+from tlsdissect.model.connection import FAILURES, Alert, Connection
+from tlsdissect.views.explain import explain
+from tlsdissect.views.report.failures import advice
+
+
+def failed(name: str, outcome: str = "alert") -> Connection:
+    return next(one for one in kept(ROOT / "samples" / f"{name}.pcap") if one.outcome == outcome)
+
+
+def said(c: Connection) -> str:
+    assert c.outcome in FAILURES
+    return advice(c, explain(c).about("end"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tls13-no-common-version", "Allow a version on one side that the other accepts"),
+        ("tls12-client-cert-missing", "Give the client a certificate, or let the server ask for none"),
+        ("talk/httpd-8889-unknown-ca-tls12", "Give the client a certificate by an authority that the server asks for"),
+        ("talk/httpd-8890-revoked-tls12", "Replace the client's certificate"),
+        ("quic/quic-no-common-protocol", "Allow a protocol of ALPN on one side that the other speaks"),
+        (
+            "tls13-unknown-ca",
+            (
+                "Let the client trust the authority of the server's certificate, or give the server one by an "
+                "authority that the client trusts"
+            ),
+        ),
+        (
+            "talk/httpd-certbot-no-chain-tls12",
+            (
+                "Let the server send all certificates between its own and that of a root that the client trusts, or "
+                "the client trust its authority"
+            ),
+        ),
+        # Suites, groups or signature schemes: which of them is not in the bytes.
+        ("tls12-no-common-suite", ""),
+        # A certificate of the length of none is a guess.
+        ("keys/tls13-client-cert-missing", ""),
+    ],
+)
+def test_advice_follows_from_what_was_seen(name: str, words: str) -> None:
+    assert said(failed(name)) == words
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("2100-01-01T00:00:00Z", "Renew the server's certificate"),
+        ("2026-06-01T00:00:00Z", "Set the clock of the client: the certificate was valid by that of the capture"),
+        ("1990-01-01T00:00:00Z", ""),
+        (None, ""),
+    ],
+)
+def test_advice_about_an_expired_certificate_looks_at_the_time(start: str | None, words: str) -> None:
+    c = failed("tls12-unknown-ca")
+    alerts = tuple(replace(one, description="certificate_expired") for one in c.alerts)
+    assert all(isinstance(one, Alert) for one in alerts)
+    (leaf, *rest) = c.certificates or ()
+    leaf = replace(leaf, not_before="2026-01-01T00:00:00Z", not_after="2027-01-01T00:00:00Z")
+    assert said(replace(c, alerts=alerts, start=start, certificates=(leaf, *rest))) == words
