@@ -137,6 +137,19 @@ def test_the_terminal_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
     assert RECORDER.terminal() == (ROOT / "docs/pictures/terminal.svg").read_text()
 
 
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("kind", RECORDER.FIGURES)
+def test_the_documentation_shows_figures_as_they_are_drawn(
+    kind: str, dark: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    path, now = ROOT / f"docs/pictures/{kind}{'-dark' if dark else ''}.svg", tmp_path / "now.svg"
+    now.write_bytes(RECORDER.drawn(kind, dark=dark))
+    assert f"](pictures/{path.name}#only-{'dark' if dark else 'light'})" in (ROOT / "docs/figures.md").read_text()
+    assert _texts(now) == _texts(path) != []
+    assert _background(now) == _background(path)
+
+
 def test_the_picture_says_what_its_description_does() -> None:
     (told,) = re.findall(r'alt="(Two handshakes[^"]+)"', README.read_text())
     times = re.findall(r"takes ([0-9]+ ms)", told)
