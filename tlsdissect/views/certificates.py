@@ -80,8 +80,11 @@ class Certificates(list[CertificateSummary]):
 
 def _html_row(tag: str, texts: Sequence[str], shown: Collection[str]) -> Markup:
     """Write the texts of the columns that are shown as a row of HTML."""
+    fixed = dict(_FIXED)
     cells = [
-        Markup('<{0} style="text-align: {1}">{2}</{0}>').format(tag, "right" if right else "left", text)
+        Markup('<{0} style="text-align: {1}; white-space: {2}">{3}</{0}>').format(
+            tag, "right" if right else "left", "nowrap" if title in fixed else "normal", text
+        )
         for (title, right), text in zip(TITLES, texts, strict=True)
         if title in shown
     ]
