@@ -169,13 +169,14 @@ class Scan:
     def link(self, client: Client) -> None:
         """Make the links over all captures of the dataset, in their order; write those again that have others now.
 
-        Captures whose files are damaged are left out, and read again by the next scan that names them.
+        Captures whose files are damaged are left out, and read again by the next scan that names them. If the workers
+        that write the links of a capture are lost, the next scan makes all links again.
         """
         if self.is_linked:
             return
         ordered = sorted(self._done.items(), key=in_order)
         linker = Linker(self._plan.options.limits.max_sessions)
-        plan, tasks = as_task(client, self._plan), []
+        plan, tasks, written = as_task(client, self._plan), [], True
         for number, (name, manifest) in enumerate(ordered):
             self._store.check_held()
             try:
@@ -192,7 +193,13 @@ class Scan:
                 self._done[name] = task.result()
             except (CaptureError, FileNotFoundError) as error:
                 self._leave_out(name, self._done[name], error)
+            except (_dask.KilledWorker, MemoryError) as error:
+                why = f"{_reason(error, 'wrote its links')}: run the same command to write them"
+                self.failures.append(Failure(self._done[name].source, why))
+                written = False
             self.linked_part = (len(ordered) + number + 1) / (len(ordered) + len(tasks))
+        if not written:
+            return
         self._store.write(LINKED, Linked(len(ordered), self._digest(), linker.evicted))
 
     def _leave_out(self, name: str, manifest: Manifest, error: Exception) -> None:
@@ -258,9 +265,9 @@ def _is_other(source: Source, others: dict[str, Manifest]) -> bool:
     return other is not None and source.is_read(other)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, doing: str = "read it") -> str:
     if isinstance(error, _dask.KilledWorker):
-        return f"{error.allowed_failures + 1} workers were lost while they read it, possibly because memory ran out"
+        return f"{error.allowed_failures + 1} workers were lost while they {doing}, possibly because memory ran out"
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError):
