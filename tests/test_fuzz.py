@@ -14,7 +14,10 @@ from fuzz.choices import Choices, joined, parts
 from fuzz.key_damage import damaged_log
 from fuzz.smaller import smaller
 from fuzz.targets import TARGETS, Target
-from recorded import ROOT, SAMPLES
+from fuzz.targets import facts as compared
+from recorded import ROOT, SAMPLES, facts
+
+from tlsdissect.handshake.segments import UNCOMPARED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +28,12 @@ FOLDER = ROOT / "tests" / "fuzz"
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, FOLDER / "run", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_a_handshake_in_too_many_segments_to_compare_may_say_so() -> None:
+    [plain] = facts(ROOT / "samples/tls12-full.pcap")
+    cut = {**plain, "problems": [*plain["problems"], {"code": "limit", "detail": UNCOMPARED}]}
+    assert compared([cut]) == compared([plain])
 
 
 FUZZED = ("headers", "quic", "pipeline")

@@ -37,6 +37,7 @@ from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import DEFAULTS, Options
+from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.handshake.starttls import recognise
 from tlsdissect.pipeline import Reading
 from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
@@ -469,9 +470,13 @@ def hellos(connections: list[Any]) -> list[object]:
 
 
 def facts(connections: Iterable[dict[str, Any]]) -> list[object]:
-    """The facts of connections that depend neither on which other packets the capture has nor on times."""
+    """The facts of connections that depend neither on which other packets the capture has nor on times.
+
+    Nor on the number of segments: of a handshake in many of them, some are honestly not compared.
+    """
     timeless = (
-        {**one, "problems": [each for each in one["problems"] if each["detail"] != SLOW]} for one in connections
+        {**one, "problems": [each for each in one["problems"] if each["detail"] not in {SLOW, UNCOMPARED}]}
+        for one in connections
     )
     return said(but(one, OF_CAPTURE) for one in timeless)
 
