@@ -391,3 +391,14 @@ def test_summaries_mark_certificates_that_end_soon() -> None:
         found = builder.summary(len(connections), Counter(), [], selected=False)
         assert [one.with_keys for one in found.ending] == [marked]
         assert ("localhost* " in str(found)) is marked
+
+
+def test_cards_and_details_say_what_keys_show_of_alerts_and_early_data() -> None:
+    (refused,) = read("tls13-client-cert-rejected", keys=True)
+    assert "<dt>alerts, with keys</dt><dd>unknown_ca by server</dd>" in card(refused)
+    assert "alerts, with keys" not in card(read("tls13-client-cert-rejected", keys=False)[0])
+    for keys in (False, True):
+        resumed = read("quic/quic-early-data", keys=keys)[1]
+        facts = dict(connection_details(resumed, [])["facts"])
+        assert ("early data accepted (with keys)" in facts["resumption"]) is keys
+        assert ("early data: accepted (with keys)" in card(resumed)) is keys

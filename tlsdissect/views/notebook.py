@@ -101,10 +101,14 @@ def _rows(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "cipher suite", c.cipher_suite
     yield "key exchange", f"DH {c.dh_bits} bits" if c.dh_bits else c.group
     yield ("ALPN, with keys" if c.needs_keys("alpn") else "ALPN"), c.known("alpn")
-    yield "resumption", None if c.resumption is None else f"{c.resumption}, early data: {c.early_data or 'unknown'}"
+    opened = None if c.hidden is None else c.hidden.early_data
+    early = f"{opened} (with keys)" if opened not in (None, c.early_data) else c.early_data or "unknown"
+    yield "resumption", None if c.resumption is None else f"{c.resumption}, early data: {early}"
     yield "handshake", ", ".join(_took(c)) or None
     yield ("certificate, with keys" if c.needs_keys("certificates") else "certificate"), _certificate(c)
     yield "alerts", ", ".join(f"{one.description or 'encrypted'} by {one.sender}" for one in c.alerts) or None
+    keyed = () if c.hidden is None else c.hidden.alerts or ()
+    yield "alerts, with keys", ", ".join(f"{one.description} by {one.sender}" for one in keyed) or None
     yield "findings", "; ".join(_findings(c)) or None
     yield "problems", "; ".join(dict.fromkeys(f"{one.code}: {one.detail}" for one in c.problems)) or None
     yield "begun", f"{'' if c.start is None else f'{c.start}, '}stream {c.stream_name} of {c.source}"

@@ -245,7 +245,10 @@ def _resumption(c: Connection) -> str | None:
     if c.resumption is None:
         return None
     of = "" if c.resumes is None else f", of stream {stream_name(c.transport, c.resumes.stream)} of {c.resumes.source}"
+    opened = None if c.hidden is None else c.hidden.early_data
     early = f", early data {c.early_data}" if c.early_data not in (None, "none") else ""
+    if opened not in (None, c.early_data):
+        early = f", early data {opened} (with keys)"
     return f"{c.resumption}{of}{early}"
 
 
