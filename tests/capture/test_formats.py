@@ -163,6 +163,14 @@ def test_zstandard_that_grows_beyond_measure_is_read_in_bounded_memory() -> None
     tracemalloc.stop()
 
 
+def test_members_of_gzip_without_a_byte_are_read_in_bounded_memory() -> None:
+    source = compressed.Gzip(FileObject(io.BytesIO(gzip.compress(b"") * 300_000 + gzip.compress(b"x"))), b"")
+    tracemalloc.start()
+    assert source.read(1 << 20) == b"x"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 def test_cut_gzip_says_so() -> None:
     data = os.urandom(100_000)
     packed = gzip.compress(b.pcap([b.ether(b.ip4(b.tcp(data[:50_000])))] * 2))

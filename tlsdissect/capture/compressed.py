@@ -65,8 +65,10 @@ class _Compressed(ABC):
             part = self._inflate(limit - size)
             if part is None:
                 break
-            parts.append(part)
-            size += len(part)
+            # A million members without a byte take no room.
+            if part:
+                parts.append(part)
+                size += len(part)
         return b"".join(parts)
 
     @abstractmethod
