@@ -137,6 +137,22 @@ def half_certificates(number: int) -> Iterator[bytes]:
         yield tcp(address(n), (443, 40_000), (1, 1 + len(sent)), ACK, begun)
 
 
+def failures(number: int) -> Iterator[bytes]:
+    """Different clients, names, offers and sessions, each answered by an alert."""
+    for n in range(number):
+        chance = hmac.digest(b"", n.to_bytes(4, "big"), "sha512")
+        suites, groups, rest = chance[:32], chance[32:40], chance[40:]
+        offers = extension(10, sized(groups)) + extension(16, sized(sized(rest.hex().encode(), 1)))
+        name = extension(0, sized(b"\0" + sized(b"%d.attack.example" % n))) + extension(43, b"\x02\x03\x04")
+        identities = b"".join(sized(chance[at : at + 16]) + bytes(4) for at in range(0, 64, 16))
+        keys = extension(45, b"\x01\x01") + extension(41, sized(identities) + sized(sized(bytes(32), 1) * 4))
+        body = b"\x03\x03" + n.to_bytes(32, "big") + b"\0" + sized(suites) + b"\x01\0" + sized(name + offers + keys)
+        sent = record(22, message(1, body))
+        yield from opened(address(n), 40_000)
+        yield tcp(address(n), (40_000, 443), (1, 1), ACK, sent)
+        yield tcp(address(n), (443, 40_000), (1, 1 + len(sent)), ACK, record(21, b"\x02\x28"))
+
+
 def mixed(number: int) -> Iterator[bytes]:
     """Half-finished handshakes of all kinds over IP: of each four, two over TCP, and one each over QUIC and DTLS."""
     tcp_part, quic, dtls = half_hellos(number // 2), half_hellos_over_quic(number // 4), half_hellos_over_dtls(number)
@@ -309,6 +325,12 @@ ATTACKS = (
         "connections with half a Certificate",
         300_000,
         lambda n: pcap(half_certificates(n)),
+    ),
+    Attack(
+        "failures",
+        "connections with different ClientHellos that an alert answers",
+        300_000,
+        lambda n: pcap(failures(n)),
     ),
     Attack(
         "mixed",

@@ -23,7 +23,7 @@ MAX_FAILED = 8
 FAILED_BYTES = 1024
 """Estimated bytes of a failure besides its offer."""
 NAME_BYTES = 100
-"""Estimated bytes of an offered name in a set."""
+"""Estimated bytes of an offered name."""
 
 _SCSV = "TLS_FALLBACK_SCSV"
 _NO_OFFER = frozenset(("GREASE", _SCSV, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
@@ -41,8 +41,8 @@ class _Failed(NamedTuple):
     start: datetime
     end: datetime
     highest: str
-    offer: tuple[frozenset[str], ...] | None
-    """None if bytes of its hello are missing, so that its offer is not known."""
+    offer: tuple[tuple[str, ...], ...] | None
+    """The names in its hello, of which sets would take twice the memory; None if bytes of its hello are missing."""
     peers: tuple[Peers, ...]
     size: int
     """Its estimated bytes."""
@@ -86,8 +86,6 @@ class Retries:
         self._limit = limit
         self._failed: OrderedDict[Peers, tuple[_Failed, ...]] = OrderedDict()
         self._used = 0
-        self._latest: tuple[ClientHello, tuple[frozenset[str], ...]] | None = None
-        """The latest hello and its offer: a retry that fails too needs it twice, in `find` and in `learn`."""
         self.evicted = 0
         """Pairs of peers whose failures were evicted, or not remembered because of their size."""
 
@@ -109,7 +107,7 @@ class Retries:
         if _offered_names(hello) > MAX_OFFERED:
             self.evicted += len(pairs)
             return
-        highest, offer = _highest(hello), self._offer(hello) if connection.has_whole_client_hello else None
+        highest, offer = _highest(hello), _lists(hello) if connection.has_whole_client_hello else None
         size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer or ())) + 2 * len(connection.sni or "")
         one = _Failed(connection.source, connection.stream, start, end, highest, offer, pairs, size)
         for pair in pairs:
@@ -134,20 +132,17 @@ class Retries:
         falls_back = _SCSV in (hello.cipher_suites or ())
         if not connection.has_whole_client_hello and not falls_back:
             return None
-        highest, offer = _highest(hello), self._offer(hello)
+        highest, offer = _highest(hello), _offer(_lists(hello))
         for pair in peers(connection):
             for one in reversed(self._failed.get(pair, ())):
                 if not one.start <= start <= one.end + WITHIN:
                     continue
-                if falls_back or (one.offer is not None and (highest < one.highest or _is_less(offer, one.offer))):
+                if falls_back or (
+                    one.offer is not None and (highest < one.highest or _is_less(offer, _offer(one.offer)))
+                ):
                     self._remove(one)
                     return Retry(one.source, one.stream, not falls_back)
         return None
-
-    def _offer(self, hello: ClientHello) -> tuple[frozenset[str], ...]:
-        if self._latest is None or self._latest[0] is not hello:
-            self._latest = hello, _offer(hello)
-        return self._latest[1]
 
     def _remove(self, one: _Failed) -> None:
         """Remove a failure that was retried."""
@@ -172,9 +167,9 @@ def _highest(hello: ClientHello) -> str:
     return max([name for name in versions if name.startswith(("SSL ", "TLS "))], default="")
 
 
-def _offer(hello: ClientHello) -> tuple[frozenset[str], ...]:
-    """Return the versions, cipher suites, groups, signature schemes and application protocols of a hello."""
-    return tuple([_offered(frozenset(names)) for names in _lists(hello)])
+def _offer(lists: tuple[tuple[str, ...], ...]) -> tuple[frozenset[str], ...]:
+    """Return what the names in a hello offer."""
+    return tuple([_offered(frozenset(names)) for names in lists])
 
 
 def _offered_names(hello: ClientHello) -> int:
@@ -182,6 +177,7 @@ def _offered_names(hello: ClientHello) -> int:
 
 
 def _lists(hello: ClientHello) -> tuple[tuple[str, ...], ...]:
+    """Return the versions, cipher suites, groups, signature schemes and application protocols of a hello."""
     versions = hello.supported_versions or (hello.version,)
     lists = (hello.cipher_suites, hello.groups, hello.signature_schemes, hello.alpn)
     return versions, *[names or () for names in lists]
