@@ -31,6 +31,7 @@ cdef class TcpSide:
     cdef readonly long long acknowledged
     cdef readonly long long fin_clock
     cdef readonly bint seen
+    cdef readonly bint computes
     cdef readonly long long stamp
     cdef readonly object fin
     cdef readonly long long fin_frame
@@ -43,7 +44,6 @@ cdef class TcpSide:
     cdef readonly long long window
     cdef readonly long long shift
     cdef readonly long long reset_next
-    cdef readonly bint computes
     cdef readonly long long suspect
     cdef readonly long long witnesses
     cdef readonly tuple answers
@@ -72,17 +72,17 @@ cdef class Flow(Totals):
     cdef readonly long long dropped
     cdef readonly long long first_dropped
     cdef public bint passed
+    cdef public bint unfinished
     cdef public object doubtful
     cdef readonly TcpSide one
     cdef readonly TcpSide other
     cdef readonly TcpHandshake handshake
     cdef readonly long long rst_clock
     cdef readonly bint doubted
+    cdef readonly bint gave_up
     cdef readonly long long resets
     cdef readonly long long first_reset
     cdef readonly long long reset_time
-    cdef public bint unfinished
-    cdef readonly bint gave_up
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced
