@@ -17,7 +17,20 @@ from tlsdissect import kernel
 
 PACKAGE = ROOT / "tlsdissect"
 DIRECTIVES = "# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False"
-CYTHON = {"longlong", "Py_ssize_t", "bint", "cclass", "cfunc", "ccall", "cast", "compiled", "final", "inline", "no_gc"}
+CYTHON = {
+    "longlong",
+    "Py_ssize_t",
+    "bint",
+    "cclass",
+    "cfunc",
+    "ccall",
+    "exceptval",
+    "cast",
+    "compiled",
+    "final",
+    "inline",
+    "no_gc",
+}
 """What kernel modules may use of the module `cython`."""
 FIELD = re.compile(r"^    cdef (?:readonly |public )?(?!.*\()(.+?) (\w+)$", re.MULTILINE)
 CIMPORT = re.compile(r"^from (\S+) cimport (.+)$", re.MULTILINE)

@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import cython
-from msgspec import Struct
 
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN, Signal
@@ -72,13 +71,6 @@ _OPENING, _PLAIN, _TLS = OPENING, PLAIN, TLS
 _UNKNOWN, _PADDING, _EVERY = UNKNOWN, PADDING, EVERY
 _MAX_RECORD = HEADER_SIZE + MAX_FRAGMENT
 _MASK = 0xFFFFFFFF
-
-
-class SegmentSpan(Struct, frozen=True, gc=False):
-    """Place and size of a segment in its stream."""
-
-    offset: int
-    size: int
 
 
 @cython.no_gc
@@ -157,8 +149,8 @@ class Direction:
     """The acknowledgement number of the other side's first payload; UNKNOWN before that."""
     counting: cython.bint
     """Whether segments per message are counted: until a ClientHello was read."""
-    arrivals: list[SegmentSpan]
-    """The segments of the current record or message."""
+    arrivals: list[tuple[int, int]]
+    """Place and size of the segments of the current record or message."""
     payload: cython.longlong
     """Payload bytes, retransmitted ones included."""
     unplaced: list[Segment]
@@ -684,7 +676,7 @@ class Direction:
         else:
             if self.mode == _PLAIN:
                 del self.arrivals[: max(0, len(self.arrivals) - HELLO_SIZE)]
-            self.arrivals.append(SegmentSpan(arrival.offset, arrival.size))
+            self.arrivals.append((arrival.offset, arrival.size))
             records = self._begin(data, arrival.offset)
             # After a hole, bytes may be the middle of a record, and not an answer.
             if self.plaintext.seeking and self.mode != _TLS and data and self.first_hole == _UNKNOWN:
@@ -713,7 +705,7 @@ class Direction:
             if reader.is_between() and self.joiner.waiting == 0:
                 self.arrivals = []
             if len(self.arrivals) < MAX_ARRIVALS:
-                self.arrivals.append(SegmentSpan(offset, len(data)))
+                self.arrivals.append((offset, len(data)))
         lost = reader.astray
         records: list[Record] = reader.feed(data)
         if reader.bodies:
@@ -776,8 +768,10 @@ class Direction:
     def segments(self, start: cython.longlong, end: cython.longlong) -> cython.longlong:
         """Return the number of segments of the part of the stream that is being read."""
         number: cython.longlong = 0
-        for span in self.arrivals:
-            if span.offset < end and span.offset + span.size > start:
+        offset: cython.longlong
+        size: cython.longlong
+        for offset, size in self.arrivals:
+            if offset < end and offset + size > start:
                 number += 1
         return number
 

@@ -20,4 +20,4 @@ cdef bint _ends_in_alert(Handshake handshake, long long side, DirectionSummary d
 cpdef object ending(Handshake handshake, long long until)
 cpdef object closure(Handshake handshake)
 cpdef tuple alerts(Handshake handshake)
-cpdef tuple named_alerts(Handshake handshake, list[HandshakeEvent] events)
+cpdef tuple named_alerts(Handshake handshake, object events)

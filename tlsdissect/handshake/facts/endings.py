@@ -19,6 +19,8 @@ from tlsdissect.tls.dtls import MEDIA
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
@@ -304,7 +306,7 @@ def alerts(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython t
 
 
 @cython.ccall
-def named_alerts(handshake: Handshake, events: list[HandshakeEvent]) -> tuple:  # type: ignore[type-arg]
+def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tuple:  # type: ignore[type-arg]
     """Return the alerts among these events."""
     event: HandshakeEvent
     found = []

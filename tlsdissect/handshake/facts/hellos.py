@@ -78,47 +78,46 @@ def client_hello(handshake: Handshake) -> Any:
     event = seen.event
     if decoded.is_ssl2:
         return _ssl2_client_hello(event, decoded.shared, seen.segments)
-    shared: ClientHello = derive_once(decoded.template, _client_template_facts, decoded.shared, extensions)
+    version, suites, methods, versions, groups, schemes, protocols, modes, formats = derive_once(
+        decoded.template, _client_template_facts, decoded.shared, extensions
+    )
     session_id = decoded.session_id
     return ClientHello(
         event.frame,
         event.size,
         seen.segments,
-        shared.version,
+        version,
         cut(decoded.body, 2, 34).hex(),
         session_id.hex() if session_id else None,
-        shared.cipher_suites,
-        shared.compression_methods,
+        suites,
+        methods,
         _listed(extensions, event.whole and decoded.shared.legacy_compression_methods is not None),
-        shared.supported_versions,
-        shared.groups,
+        versions,
+        groups,
         _key_shares(extensions),
-        shared.signature_schemes,
-        shared.alpn,
-        shared.psk_modes,
-        shared.ec_point_formats,
+        schemes,
+        protocols,
+        modes,
+        formats,
     )
 
 
-def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> ClientHello:
-    """Return the facts that all ClientHellos of a template share."""
+def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> tuple[Any, ...]:
+    """Return the facts that all ClientHellos of a template share, in the order of a ClientHello's fields.
+
+    A tuple, because unpacking it takes a tenth of the time of reading nine fields of a struct.
+    """
     protocols = extensions.get(_APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
-    return ClientHello(
-        frame=0,
-        bytes=0,
-        segments=0,
-        version=Registry.VERSIONS.names[hello.legacy_version],
-        random="",
-        session_id=None,
-        cipher_suites=_suites(hello.cipher_suites),
-        compression_methods=_methods(hello.legacy_compression_methods),
-        extensions=(),
-        supported_versions=_versions(extensions.get(_SUPPORTED_VERSIONS, "versions")),
-        groups=_groups(extensions.get(_SUPPORTED_GROUPS, "named_group_list")),
-        signature_schemes=_schemes(extensions.get(_SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
-        alpn=None if protocols is None else tuple([text(name) for name in protocols]),
-        psk_modes=_psk_modes(extensions.get(_PSK_KEY_EXCHANGE_MODES, "ke_modes")),
-        ec_point_formats=_formats(extensions.get(_EC_POINT_FORMATS, "ec_point_format_list")),
+    return (
+        Registry.VERSIONS.names[hello.legacy_version],
+        _suites(hello.cipher_suites),
+        _methods(hello.legacy_compression_methods),
+        _versions(extensions.get(_SUPPORTED_VERSIONS, "versions")),
+        _groups(extensions.get(_SUPPORTED_GROUPS, "named_group_list")),
+        _schemes(extensions.get(_SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
+        None if protocols is None else tuple([text(name) for name in protocols]),
+        _psk_modes(extensions.get(_PSK_KEY_EXCHANGE_MODES, "ke_modes")),
+        _formats(extensions.get(_EC_POINT_FORMATS, "ec_point_format_list")),
     )
 
 
@@ -171,32 +170,27 @@ def server_hello(handshake: Handshake) -> Any:
             compression_method=None,
             extensions=(),
         )
-    shared: ServerHello = derive_once(decoded.template, _server_template_facts, decoded.shared)
+    version, suite, method = derive_once(decoded.template, _server_template_facts, decoded.shared)
     session_id = decoded.session_id
     return ServerHello(
         event.frame,
         event.size,
-        shared.version,
+        version,
         cut(decoded.body, 2, 34).hex(),
         session_id.hex() if session_id else None,
-        shared.cipher_suite,
-        shared.compression_method,
+        suite,
+        method,
         _listed(extensions, event.whole),
     )
 
 
-def _server_template_facts(hello: WireServerHello) -> ServerHello:
-    """Return the facts that all ServerHellos of a template share."""
+def _server_template_facts(hello: WireServerHello) -> tuple[str, str, str | None]:
+    """Return the facts that all ServerHellos of a template share: version, cipher suite and compression method."""
     method = hello.legacy_compression_method
-    return ServerHello(
-        frame=0,
-        bytes=0,
-        version=Registry.VERSIONS.names[hello.legacy_version],
-        random="",
-        session_id=None,
-        cipher_suite=Registry.CIPHER_SUITES.names[hello.cipher_suite],
-        compression_method=None if method is None else Registry.COMPRESSION_METHODS.names[method],
-        extensions=(),
+    return (
+        Registry.VERSIONS.names[hello.legacy_version],
+        Registry.CIPHER_SUITES.names[hello.cipher_suite],
+        None if method is None else Registry.COMPRESSION_METHODS.names[method],
     )
 
 
