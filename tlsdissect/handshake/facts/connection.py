@@ -370,7 +370,7 @@ def _messages(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cytho
 def _is_message(handshake: Handshake, event: HandshakeEvent, protected: cython.bint) -> cython.bint:
     """Return whether an event is listed; protected TLS 1.3 records are until the client's flight has ended."""
     if event.encrypted and handshake.encrypted_flight is not None and handshake.log.transport == "udp":
-        return protected and event.content_type == HANDSHAKE
+        return event.content_type == _ALERT or (protected and event.content_type == HANDSHAKE)
     return protected or event.content_type != _APPLICATION_DATA
 
 
