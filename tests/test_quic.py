@@ -407,6 +407,24 @@ def test_budget_of_the_whole_reading_is_not_touched_by_other_udp(path: Path) -> 
     assert isinstance(reading._budget, Budget)
 
 
+def test_an_id_that_was_sent_encrypted_counts_once_it_comes_again(path: Path) -> None:
+    """The first packet with it is the server's answer then. Random bytes, as of a Stateless Reset, are none."""
+    *handshaking, _, _ = course()
+    new = short(b"\x66" * 8)
+    [one] = read(path, [*handshaking, Sent(new, by_client=False), Sent(new, by_client=False)])
+    [usual] = read(path, course())
+    assert (one["outcome"], one["timing"]) == ("established", usual["timing"])
+    resets = [Sent(b"\x41" + bytes([number]) * 40, by_client=False) for number in (7, 8, 9)]
+    for others in (resets, [Sent(new, by_client=False)]):
+        [one] = read(path, [*handshaking, *others])
+        assert one["outcome"] == "incomplete"
+    # Before the client's first 1-RTT packet, an answer is no evidence that the client's flight came.
+    early = [Sent(new, by_client=False)]
+    [one] = read(path, [*handshaking[:-1], *early, handshaking[-1], *early])
+    later = usual["timing"]["server_record_ms"] + 10
+    assert (one["outcome"], one["timing"]["server_record_ms"]) == ("established", later)
+
+
 def test_a_connection_is_returned_when_its_handshake_is_decided(path: Path) -> None:
     """And not again at the end; what comes later is another connection, or nothing."""
     path.write_bytes(pcap([*course(), *[Sent(short(SERVER))] * 5]))

@@ -14,6 +14,7 @@ cdef long long _HANDSHAKE
 cdef long long _RETRY
 cdef long long _VERSION_NEGOTIATION
 cdef long long _FIXED_BIT
+cdef long long _LEAST_ID
 cdef long long _DATAGRAM_BYTES
 cdef long long _UNKNOWN
 
@@ -65,7 +66,7 @@ cdef class QuicConnection:
     cdef list[bool] _read_frames(self, bytes payload, Datagram datagram, bint after_retry)
     cpdef bint read_handshake(self, list[LongPacket] packets, Datagram datagram)
     cpdef bint pass_by(self, Datagram datagram, object opened)
-    cpdef bint read_one_rtt(self, Datagram datagram)
+    cpdef bint read_one_rtt(self, long long sender, long long frame, long long time)
     cdef bint _settle_if_over(self)
     cdef bint _settle(self)
     cpdef bint read_retry(self, LongPacket packet, bytes data)
@@ -97,6 +98,7 @@ cdef class QuicFollower:
     cdef list _connections
     cdef dict _ids
     cdef list _lengths
+    cdef list _unknown
     cdef Counts _unclaimed
     cdef list _held
     cdef bint _explains
@@ -106,6 +108,7 @@ cdef class QuicFollower:
     cdef bint _let_pass(self, Counts counts)
     cdef Counts _counts(self, QuicConnection connection)
     cdef QuicConnection _of_short(self, bytes data, long long sender)
+    cdef QuicConnection _of_new_id(self, Datagram datagram)
     cdef QuicConnection _read_long(self, Datagram datagram)
     cdef bint _replay(self)
     cdef bint _read_packet(self, LongPacket packet, _Reading reading)

@@ -29,9 +29,10 @@ from tlsdissect.handshake.quic_keys import (
     is_genuine_retry,
     version_keys,
 )
+from tlsdissect.handshake.quic_migration import LEAST_ID
 from tlsdissect.handshake.quic_recording import QuicRecorder
 from tlsdissect.model.transcript import PacketRef
-from tlsdissect.tls.quic import FIXED_BIT, ConnectionClose, Crypto, NegotiationFields, read_frames
+from tlsdissect.tls.quic import FIXED_BIT, LONGEST_ID, ConnectionClose, Crypto, NegotiationFields, read_frames
 from tlsdissect.tls.quic_packets import (
     HANDSHAKE,
     INITIAL,
@@ -67,11 +68,12 @@ CONNECTION_BYTES = 4096
 DATAGRAM_BYTES = 512
 """Estimated bytes that a held datagram takes besides its own."""
 _OTHER_KEYS = "an Initial packet has other keys than its connection"
+_NO_ID = (b"", 0, 0)
 
 
 # C integers, by the .pxd.
 _INITIAL, _HANDSHAKE, _RETRY, _VERSION_NEGOTIATION = INITIAL, HANDSHAKE, RETRY, VERSION_NEGOTIATION
-_FIXED_BIT, _DATAGRAM_BYTES, _UNKNOWN = FIXED_BIT, DATAGRAM_BYTES, UNKNOWN
+_FIXED_BIT, _DATAGRAM_BYTES, _UNKNOWN, _LEAST_ID = FIXED_BIT, DATAGRAM_BYTES, UNKNOWN, LEAST_ID
 
 
 @cython.cclass
@@ -347,12 +349,12 @@ class QuicConnection:
         return True
 
     @cython.ccall
-    def read_one_rtt(self, datagram: Datagram) -> cython.bint:
+    def read_one_rtt(self, sender: cython.longlong, frame: cython.longlong, time: cython.longlong) -> cython.bint:
         """Note the first 1-RTT packet of each side, of the server the first after the client's; return if it is one."""
-        sender: cython.longlong = datagram.sender
-        if self.is_noted(sender) or not (sender == self.client or self.is_noted(self.client)):
+        of_client = self._first_one_rtt[self.client]
+        if self.is_noted(sender) or not (sender == self.client or (of_client is not None and of_client.frame < frame)):
             return False
-        self._first_one_rtt[sender] = PacketRef(datagram.frame, time_or_none(datagram.time), None)
+        self._first_one_rtt[sender] = PacketRef(frame, time_or_none(time), None)
         self._settle_if_over()
         return True
 
@@ -517,6 +519,8 @@ class QuicFollower:
     """By sender and Destination Connection ID, unless that is empty."""
     _lengths: list[tuple[int, ...]]
     """By sender, the lengths of these."""
+    _unknown: list[tuple[bytes, int, int]]
+    """By sender, where an unknown ID would be in its latest short header that has one, with the frame and time."""
     _unclaimed: Counts | None
     """What comes before the first connection, which counts it as its own."""
     _held: list[Datagram]
@@ -539,6 +543,7 @@ class QuicFollower:
         self._connections = []
         self._ids = {}
         self._lengths = [(), ()]
+        self._unknown = [_NO_ID, _NO_ID]
         self._unclaimed = None
         self._held = []
         self._explains = False
@@ -554,7 +559,9 @@ class QuicFollower:
         hello: HandshakeLog | None = None
         if not datagram.packets:
             found = self._of_short(datagram.data, sender)
-            if found is not None and found.read_one_rtt(datagram):
+            if found is None:
+                found = self._of_new_id(datagram)
+            if found is not None and found.read_one_rtt(sender, datagram.frame, datagram.time):
                 found.pass_by(datagram, {})
         else:
             found = self._read_long(datagram)
@@ -662,6 +669,30 @@ class QuicFollower:
         return latest if latest is not None and latest.ids[1 - sender] == b"" else None
 
     @cython.cfunc
+    def _of_new_id(self, datagram: Datagram) -> QuicConnection | None:
+        """Return the only connection of the flow if a short header has an unknown ID for the second time in a row.
+
+        An endpoint may use another ID that was sent to it encrypted (RFC 9000 section 5.1.1), as long as the first one.
+        An unknown ID that comes once may be random bytes: those of a Stateless Reset (section 10.3).
+        """
+        sender: cython.longlong = datagram.sender
+        size: cython.Py_ssize_t
+        if len(self._connections) != 1 or len(datagram.data) == 0 or not datagram.data[0] & _FIXED_BIT:
+            return None
+        only: QuicConnection = self._connections[0]
+        if only.is_noted(sender):
+            return None
+        before, frame, time = self._unknown[sender]
+        now: bytes = cut(datagram.data, 1, 1 + LONGEST_ID)
+        self._unknown[sender] = now, datagram.frame, datagram.time
+        for size in self._lengths[sender]:
+            known: bytes = cut(now, 0, size)
+            if size >= _LEAST_ID and len(known) == size and cut(before, 0, size) == known:
+                only.read_one_rtt(sender, frame, time)
+                return only
+        return None
+
+    @cython.cfunc
     def _read_long(self, datagram: Datagram) -> QuicConnection | None:
         """Read a datagram that begins with a long header; return its connection, if that is known."""
         reading: _Reading = _Reading(datagram)
@@ -734,7 +765,7 @@ class QuicFollower:
         if last.end < len(datagram.data):
             rest: bytes = cut(datagram.data, last.end, len(datagram.data))
             if self._of_short(rest, datagram.sender) is found:
-                found.read_one_rtt(datagram)
+                found.read_one_rtt(datagram.sender, datagram.frame, datagram.time)
         found.pass_by(datagram, reading.opened)
         return found
 
