@@ -40,7 +40,7 @@ def test_limits_measures_each_attack() -> None:
     done = run("limits", "--part", "0.00001")
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ")[1:] for line in done.stdout.splitlines()[2:]]
-    assert len(rows) == 19
+    assert len(rows) == 20
     assert all(0 < float(row[1]) < 500 and float(row[-1].strip(" |")) > 0 for row in rows)
 
 

@@ -75,7 +75,8 @@ def lensed(connection: dict[str, Any]) -> dict[str, Any]:
     """What a connection has besides that which keys add."""
     seen = {name: value for name, value in connection.items() if name not in {"hidden", "keys"}}
     if "transcript" in seen:
-        seen["transcript"] = seen["transcript"] | {"opened": []}
+        packets = [one for one in seen["transcript"]["quic"] if one["kind"] != PacketType.HANDSHAKE]
+        seen["transcript"] = seen["transcript"] | {"opened": [], "quic": packets}
     return seen
 
 
