@@ -389,7 +389,7 @@ def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> Non
     missing, more = Counter(expected) - Counter(seen), Counter(seen) - Counter(expected)
     assert missing == {}
     if path.stem == "ech-nss":
-        # Version 4.0 of tshark does not know ECH, where what follows the ServerHello has the keys of the inner hello.
+        # tshark 4.0 does not know ECH: after the ServerHello, the keys are those of the inner hello.
         assert {stream for stream, *_ in more} == {0, 1}
     else:
         # After a later Finished of the client, tshark opens nothing more.

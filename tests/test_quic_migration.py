@@ -172,7 +172,7 @@ def test_a_later_connection_from_the_first_address_is_another_one(path: Path) ->
 
 
 def test_packets_at_another_address_keep_a_connection_open(path: Path) -> None:
-    """Three times 40 seconds are no silence of 60."""
+    """Three pauses of 40 seconds are not one of 60."""
     parts = [pcap(at(MOVED, AFTER), start=1_700_000_000 + 40 * number)[24:] for number in (1, 2, 3)]
     path.write_bytes(pcap(course()) + b"".join(parts))
     [one] = list(Reading([str(path)], Options(limits=Limits(udp_silent_after=60))))

@@ -150,7 +150,7 @@ class Summary:
         self.versions: Counter[str | None] = Counter()
         """Connections by version."""
         self.quic = 0
-        """QUIC flows, also those of Google QUIC."""
+        """QUIC flows, including those of Google QUIC."""
         self.google_quic: Counter[str] = Counter()
         """Those of Google QUIC from before TLS, by version: "Q043", ..."""
         self.dtls = 0
@@ -412,7 +412,7 @@ class Reading:
     def _read(self, names: CaptureNames, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
         self._keys = keys = CaptureKeys(options.keylog, capture.secrets, self._observer)
-        # The flow tables of the previous capture no longer exist.
+        # The flow tables of the previous capture are gone.
         self._budget.flow_bytes = 0
         self._flows = flows = FlowTable(self._shard, options.limits, self._budget)
         idle = NEVER if options.idle is None else nanoseconds(options.idle)

@@ -94,7 +94,7 @@ def forms(text: bytes) -> Iterator[bytes]:
         for digits in (part.hex(), part.hex(" "), part.hex(":")):
             yield from (digits.encode(), digits.upper().encode())
         for lead in range(3):
-            # Of base64, a character of 6 bits that depends on what stands before or behind is left out.
+            # A character of base64 whose 6 bits depend on neighbouring bytes is left out.
             yield b64encode(bytes(lead) + part)[(8 * lead + 5) // 6 : 8 * (lead + WINDOW) // 6]
         shown = part.decode()
         yield from (one.encode() for one in (html.escape(shown), repr(shown)[1:-1], json.dumps(shown)[1:-1]))
@@ -253,7 +253,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def unpacked(content: bytes) -> bytes:
-    """An output, and all that is packed in it: deflated streams, base64 and the columns of Parquet."""
+    """An output with all that it packs: deflated streams, base64 and the columns of Parquet."""
     parts = [content]
     if content.startswith(b"PAR1"):
         parts.append(repr(parquet.read_table(BytesIO(content)).to_pylist()).encode())

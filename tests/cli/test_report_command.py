@@ -122,7 +122,7 @@ def test_the_figures_of_several_processes_keep_their_order() -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[Connection, list[int]]]]:
-    """Return blocks of connections, each of which is enough for a process of its own."""
+    """Return blocks of connections, each large enough for a process of its own."""
     monkeypatch.setattr(report_details, "BATCH_BLOCKS", 1)
     return [[(one, [number])] for number, one in enumerate(kept(ROOT / "samples/paths-client.pcap.gz")[:12])]
 

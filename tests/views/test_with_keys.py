@@ -72,7 +72,7 @@ def test_what_explanations_say() -> None:
 
 
 def test_a_refusal_that_only_keys_show() -> None:
-    """A client closes a QUIC connection in a Handshake packet: it tells nobody else that it refused, or why."""
+    """A client closes a QUIC connection in a Handshake packet: only keys show that it refused, and why."""
     [unseen], [opened] = (read("quic/quic-unknown-ca", keys=keys) for keys in (False, True))
     assert (opened.outcome, opened.failed_by, opened.alerts) == (unseen.outcome, None, ())
     assert explain(unseen).verdict.result == "unknown"

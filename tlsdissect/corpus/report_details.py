@@ -65,7 +65,7 @@ class ParallelBlocks:
             self._make()
 
     def finish(self) -> tuple[list[str], list[str]]:
-        """Return all blocks as text for the page, and those of DER values."""
+        """Return the blocks of details and those of DER values, as text for the page."""
         self._make()
         for number in list(self._forks):
             self._receive(number)

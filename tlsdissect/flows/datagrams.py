@@ -64,7 +64,7 @@ _PUBLIC_ID = 9
 _LEAST_PUBLIC = 27
 """Bytes of the shortest packet with a public header and a version, which a packet number, a hash and a frame follow."""
 _LISTED = re.compile(rb"(?:%b){2,}" % _VERSIONS, re.DOTALL)
-"""What follows the connection ID in a Version Negotiation of Google QUIC."""
+"""The versions that Google QUIC's Version Negotiation lists, behind the connection ID."""
 _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(

@@ -234,7 +234,7 @@ class DatagramConnections:
         found = self._moves.find(packet)
         is_long: cython.bint = packet.data[packet.payload] >= _LONG_HEADER
         if found is None:
-            # The client may have taken another connection ID meanwhile, which was sent encrypted.
+            # The client may use another connection ID by now: new ones are sent encrypted.
             return None if is_long else known
         client: cython.longlong = client_of(found, packet.endpoints)
         if not found.follower.goes_on(packet, client):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.udp import UdpFlow
 
 LEAST_ID = 4
-"""Bytes of the shortest connection ID by which a client is found elsewhere: random bytes would match shorter ones."""
+"""Bytes of the shortest connection ID by which a moved client is recognised: random bytes would match shorter ones."""
 _LONG_HEADER = 0x80
 _ID_AT = 6
 """Where the Destination Connection ID of a long header begins, after its length (RFC 8999 section 5.1)."""
@@ -31,7 +31,7 @@ class _Server:
 
     def __init__(self) -> None:
         self.flows: dict[bytes, UdpFlow] = {}
-        """By the ID that the server chose, or that the client chose for it."""
+        """By connection ID: the server's own, or the one that the client chose for it."""
         self.sizes: set[int] = set()
         """The lengths of these: a short header does not say how long its ID is."""
 

@@ -42,7 +42,7 @@ class _Failed(NamedTuple):
     end: datetime
     highest: str
     offer: tuple[tuple[str, ...], ...] | None
-    """The names in its hello, of which sets would take twice the memory; None if bytes of its hello are missing."""
+    """The names in its hello (sets would take twice the memory); None if bytes of its hello are missing."""
     peers: tuple[Peers, ...]
     size: int
     """Its estimated bytes."""

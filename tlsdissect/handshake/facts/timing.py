@@ -285,7 +285,7 @@ def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | N
 
 @cython.cfunc
 def _quic_bytes(handshake: Handshake, side: cython.longlong) -> Any:
-    """Return the bytes up to a side's last Handshake packets that may have a part of a message.
+    """Return the bytes up to the last Handshake packets of a side that may hold part of a message.
 
     Each side acknowledges the other's flight after its own, often in Handshake packets without a CRYPTO frame.
     """

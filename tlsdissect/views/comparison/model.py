@@ -158,7 +158,7 @@ class Side(Struct, frozen=True):
     `first_record` (in TLS 1.3 application data or a ticket, which look alike); `tcp` is the TCP handshake.
     `to_first_data`: from the client's SYN, or ClientHello in QUIC, to the server's first data."""
     handshakes: dict[str, Spread]
-    """Milliseconds of established handshakes by kind, as the client saw them: `full`, `resumed`, or `retried` after a
+    """Milliseconds of established handshakes, as the client saw them: `full`, `resumed`, or `retried` after a
     HelloRetryRequest or HelloVerifyRequest."""
     in_round_trips: dict[str, Spread]
     """The same in units of the connection's own TCP round trip."""

@@ -47,7 +47,7 @@ class DetailMaker(Protocol):
         ...
 
     def finish(self) -> tuple[list[str], list[str]]:
-        """Return all blocks as text for the page, and those of DER values."""
+        """Return the blocks of details and those of DER values, as text for the page."""
         ...
 
 
@@ -67,7 +67,7 @@ class Blocks:
         self._packed: list[str] = []
 
     def finish(self) -> tuple[list[str], list[str]]:
-        """Return all blocks as text for the page, and those of DER values."""
+        """Return the blocks of details and those of DER values, as text for the page."""
         made = self.take()
         return made.blocks, value_blocks(made.values)
 
