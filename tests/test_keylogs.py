@@ -392,7 +392,7 @@ def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> Non
         # tshark 4.0 does not know ECH: after the ServerHello, the keys are those of the inner hello.
         assert {stream for stream, *_ in more} == {0, 1}
     else:
-        # After a later Finished of the client, tshark opens nothing more.
+        # tshark opens nothing after a second Finished of the client.
         assert {kind for _, _, kind, _ in more} <= ({"alert"} if "later-certificate" in path.stem else set())
     assert all(first <= second for first, second in pairwise([frame for _, frame, _, _ in expected]))
 

@@ -124,7 +124,7 @@ MESSAGES = {
 """Letters: hellos of client and server (C, S), Handshake packets of a datagram (c, s), an alert (A); and the frame."""
 
 MOVED = {"quic-moved": {0: 1, 2: 3}}
-"""By sample, the UDP streams of connections, and those to which their clients moved."""
+"""By sample: the UDP stream of each connection, and the streams to which its client moved."""
 
 FIELDS = (
     "udp.stream",

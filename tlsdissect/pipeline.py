@@ -152,7 +152,7 @@ class Summary:
         self.quic = 0
         """QUIC flows, including those of Google QUIC."""
         self.google_quic: Counter[str] = Counter()
-        """Those of Google QUIC from before TLS, by version: "Q043", ..."""
+        """QUIC flows of Google's versions from before TLS, by version: "Q043", ..."""
         self.dtls = 0
         """DTLS flows."""
         self.eap: Counter[tuple[str, str]] = Counter()

@@ -253,7 +253,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def unpacked(content: bytes) -> bytes:
-    """An output with all that it packs: deflated streams, base64 and the columns of Parquet."""
+    """Return an output followed by what is packed in it: deflated streams, base64, columns of Parquet."""
     parts = [content]
     if content.startswith(b"PAR1"):
         parts.append(repr(parquet.read_table(BytesIO(content)).to_pylist()).encode())

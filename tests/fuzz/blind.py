@@ -71,7 +71,7 @@ def handshakes(chance: Random) -> Iterator[tuple[str, bytes]]:
 def packets_of(
     target: str, folder: str, made: Callable[[seeds.Captures], Iterator[bytes]]
 ) -> Callable[[Random], Iterator[tuple[str, bytes]]]:
-    """A kind of input with a target and a folder of samples."""
+    """A kind of input: its target, and the folder of its samples."""
 
     def inputs(chance: Random) -> Iterator[tuple[str, bytes]]:
         samples = seeds.find([ROOT / "samples" / folder])

@@ -80,7 +80,7 @@ class ParallelBlocks:
         self._forks.clear()
 
     def _fork(self) -> None:
-        """Let a fork make the details of the blocks that wait."""
+        """Start a process that makes the details of the waiting blocks."""
         self._forks[len(self._made)] = forked(partial(self._send, self._taken()), duplex=False)
         self._made.append(None)
 

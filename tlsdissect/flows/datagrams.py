@@ -50,7 +50,7 @@ _NIBBLES = b"(?:%b)" % b"|".join(
     re.escape(bytes([both])) + b".{%d}" % sum([code and code + 3 for code in divmod(both, 16)])
     for both in range(1, 256)
 )
-"""Both connection IDs, at least one of them not empty, after a byte with a code for the length of each: 0 for none,
+"""A byte with a code for the length of each connection ID, and both IDs, of which one may be empty: 0 stands for none,
 else the length less 3 (draft-ietf-quic-invariants-05 section 4.1)."""
 _GOOGLE_QUIC = (
     rb"[\x09\x0d\x19\x1d\x29\x2d\x39\x3d].{8}(?P<public>Q0(?:[0-3][0-9]|4[0-3]))"
@@ -83,7 +83,7 @@ def recognise(packet: Packet) -> str | None:
     if found.lastgroup == "google":
         if google_version(packet) is None:
             return None
-        # An endpoint that refuses a long header may go on with a version that can be decoded.
+        # After a refused long header, an endpoint may try a version that can be decoded.
         return QUIC if packet.data[packet.payload] & _LONG_HEADER else GOOGLE_QUIC
     if found.lastgroup == "unified":
         return DTLS_DATA if _has_unified_records(packet.captured_payload(), packet.length) else None
@@ -141,7 +141,7 @@ class Datagrams:
 
     @property
     def google_quic(self) -> Counter[str]:
-        """Those of Google QUIC from before TLS, by version."""
+        """Flows of Google QUIC from before TLS, by version."""
         return Counter(filter(None, self._quic.values()))
 
     @property

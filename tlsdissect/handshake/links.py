@@ -32,7 +32,7 @@ class Trace(NamedTuple):
 
     @classmethod
     def of(cls, connection: Connection, sessions: Named | None = None) -> Trace:
-        """Return the trace of a connection; `sessions` are those that it refers to, if they were found before."""
+        """Return the trace of a connection; `sessions` are those it refers to, if already known."""
         sessions = named(connection) if sessions is None else sessions
         hello = connection.client_hello
         frame = connection.first_frame if hello is None else hello.frame

@@ -23,7 +23,7 @@ LEAST_ID = 4
 """Bytes of the shortest connection ID by which a moved client is recognised: random bytes would match shorter ones."""
 _LONG_HEADER = 0x80
 _ID_AT = 6
-"""Where the Destination Connection ID of a long header begins, after its length (RFC 8999 section 5.1)."""
+"""Offset of the Destination Connection ID in a long header, behind its length (RFC 8999 section 5.1)."""
 
 
 class _Server:
@@ -33,7 +33,7 @@ class _Server:
         self.flows: dict[bytes, UdpFlow] = {}
         """By connection ID: the server's own, or the one that the client chose for it."""
         self.sizes: set[int] = set()
-        """The lengths of these: a short header does not say how long its ID is."""
+        """The lengths of these IDs: a short header does not say how long its ID is."""
 
 
 class MovedClients:

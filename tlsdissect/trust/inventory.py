@@ -342,7 +342,7 @@ class CertificateInventory:
             entry.found[key] = finding(key.code, key.detail, entry.frame, key.certificate, with_keys=with_keys)
 
     def _shared_primes(self, stop: Callable[[], bool] | None) -> Iterator[tuple[_Entry, CertificateFinding, bool]]:
-        """Yield findings with whether only keys show one of the certificates that each rests on."""
+        """Yield each finding with its entry, and whether it rests on a certificate that only keys show."""
         owners: dict[int, list[_Entry]] = defaultdict(list)
         self.not_compared = room = 0
         for entry in self._entries.values():
