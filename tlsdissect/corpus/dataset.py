@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tlsdissect.capture import CaptureError
 from tlsdissect.capture.inputs import walked
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.corpus.plausible import check_values
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.pipeline import Reading, Summary
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 MARK = "dataset.json"
 """The file that makes a folder a dataset."""
@@ -279,11 +280,13 @@ def in_order(entry: tuple[str, Manifest]) -> tuple[bool, int, list[tuple[bool, l
 def _decoded(file: Path, of: type[T]) -> T:
     """Read a JSON file; CaptureError if it cannot be read."""
     try:
-        return json.decode(file.read_bytes(), type=of)
+        value = json.decode(file.read_bytes(), type=of)
+        check_values(value)
     except OSError as error:
         raise CaptureError(error.strerror or str(error)) from error
-    except (MsgspecError, UnicodeDecodeError) as error:
+    except (MsgspecError, RecursionError, ValueError) as error:
         raise CaptureError(f"is damaged: {error}") from error
+    return value
 
 
 def _evicted_sessions(path: str) -> int:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import pyarrow as pa
-from msgspec import MsgspecError, Raw, Struct, json
+from msgspec import MsgspecError, Raw, Struct, json, to_builtins
 from msgspec.structs import replace
 from pyarrow import parquet
 
 from tlsdissect.capture import CaptureError, Damage
+from tlsdissect.corpus.plausible import check_connection, check_untyped, check_values
 from tlsdissect.handshake.facts.evidence import KEPT_BYTES
 from tlsdissect.handshake.facts.timing import HandshakeTimes
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
@@ -51,6 +52,8 @@ GROUP_BYTES = 4 << 20
 REPEATED_BYTES = KEPT_BYTES // 2
 """Bytes of encodings after which each is written once more when it occurs again, because readers of the rows keep only
 the latest `KEPT_BYTES`."""
+
+T = TypeVar("T", bound=Struct)
 
 _encode = json.Encoder().encode
 _lookups: json.Decoder[RevocationLookup] = json.Decoder(RevocationLookup)
@@ -118,6 +121,8 @@ def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connec
     """
     columns = [name for name in SCHEMA.names if evidence is not None or name in ("kind", "json")]
     with damage_named(), parquet.ParquetFile(file) as rows:
+        if any(rows.schema_arrow.field(name).type != SCHEMA.field(name).type for name in columns):
+            raise CaptureError("has columns of other types")
         for batch in rows.iter_batches(batch_size=ROWS, columns=columns):
             yield from _events(batch.to_pylist(), evidence)
 
@@ -127,7 +132,7 @@ def damage_named() -> Iterator[None]:
     """Raise CaptureError for what a damaged Parquet file, or rows of another kind, make of reading it."""
     try:
         yield
-    except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
+    except (pa.ArrowException, LookupError, RecursionError, TypeError, ValueError) as error:
         raise CaptureError(f"is damaged: {_first_line(error)}") from error
 
 
@@ -135,14 +140,20 @@ def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterat
     for row in rows:
         if row["kind"] == "connection":
             connection = parse(row["json"])
+            check_connection(connection)
             if evidence is not None:
                 for encoding in row["encodings"]:
                     evidence.keep(sha256(encoding).hexdigest(), encoding)
                 if row["times"] is not None:
-                    evidence.set_times(connection, _times.decode(row["times"]))
+                    evidence.set_times(connection, _checked(_times.decode(row["times"])))
             yield connection
         elif evidence is not None:
-            yield CapturedLookup(_lookups.decode(row["json"]), row["encodings"][0])
+            yield CapturedLookup(_checked(_lookups.decode(row["json"])), row["encodings"][0])
+
+
+def _checked(value: T) -> T:
+    check_values(value)
+    return value
 
 
 def _digests(connection: Connection) -> Iterator[str]:
@@ -180,6 +191,8 @@ class _SavedSummary(Struct, frozen=True):
 
 
 _summaries: json.Decoder[_SavedSummary] = json.Decoder(_SavedSummary)
+_MOST_COUNTED = 1 << 48
+"""The largest plausible count: the sums over all captures have to fit into 64 bits."""
 _PLAIN = ("captures", "frames", "connections", "quic", "dtls", "late", "given_up", "returned_early",
           "evicted_connections", "evicted_sessions", "spans")  # fmt: skip
 """Fields that are the same in both."""
@@ -204,7 +217,8 @@ def summary_from_json(given: Raw) -> Summary:
     """Return the totals that `summary_to_json` returned; CaptureError if these are not."""
     try:
         saved, summary = _summaries.decode(given), Summary()
-    except MsgspecError as error:
+        check_untyped(to_builtins(replace(saved, spans=[])), _MOST_COUNTED)
+    except (MsgspecError, ValueError) as error:
         raise CaptureError(f"the totals in its manifest are damaged: {error}") from error
     for name in _PLAIN:
         setattr(summary, name, getattr(saved, name))
