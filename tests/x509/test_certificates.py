@@ -265,6 +265,12 @@ def test_an_explicit_version_that_is_the_default() -> None:
     assert (told.serial, told.self_signed, told.key_bits) == ("05", True, 2048)
 
 
+def test_a_version_that_no_column_holds() -> None:
+    told, problems = certificate(der.certificate(version=der.tlv(0xA0, der.integer((1 << 63) - 1))))
+    assert (told.version, told.serial) == (None, "05")
+    assert "version: version 9223372036854775808, for which a table column is too narrow" in problems
+
+
 def test_bytes_after_the_certificate() -> None:
     told = facts(der.certificate() + b"more")
     assert (told.subject, told.serial, told.self_signed) == ("CN=a.example", "05", True)

@@ -219,7 +219,13 @@ def _key_bits(reading: _Reading, key_type: str | None) -> int | None:
 
 def _certificate_version(outline: Outline) -> int:
     """Read the version; the default is 1 (RFC 5280 section 4.1.2.1)."""
-    return 1 if outline.version is None else der.small(outline.version.item().expect(der.INTEGER)) + 1
+    if outline.version is None:
+        return 1
+    number = outline.version.item().expect(der.INTEGER)
+    version = der.small(number) + 1
+    if version == 1 << 63:
+        raise WireError(f"version {version}, for which a table column is too narrow", number.start)
+    return version
 
 
 def rsa_numbers(key: der.Value) -> tuple[der.Value, der.Value]:
