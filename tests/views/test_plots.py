@@ -38,6 +38,13 @@ def tables() -> Tables:
     return tlsdissect.tables(*(SAMPLES / name for name in captures))
 
 
+def test_a_certificate_may_end_within_a_second() -> None:
+    (certificate, *_) = made().certificates or ()
+    ends = replace(certificate, not_after="2026-12-31T23:59:59.5Z")
+    (told,) = Tables(lambda: [made(certificates=(ends,))]).certificates["not_after"]
+    assert str(told) == "2026-12-31 23:59:59+00:00"
+
+
 def drawn(tables: Tables, kind: str) -> Axes:
     plot = KINDS[kind]
     return plot.draw_on(plot.data(tables), Figure().add_subplot())

@@ -9,6 +9,7 @@ import pandas as pd
 from msgspec import json
 
 from tlsdissect.model.connection import Extension
+from tlsdissect.trust.times import to_second
 from tlsdissect.views.columns import flat_extension
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import HEAD, numbers
@@ -145,7 +146,10 @@ def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:
 
 def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
     if column.name in _TIMES:
-        plain: pd.Series[Any] = pd.Series([one and one.removesuffix("Z") for one in values], dtype=_TIMES[column.name])
+        unit = _TIMES[column.name]
+        # A certificate may name a fraction of a second, which pandas would not drop by itself.
+        digits = [one and (to_second(one) if unit == _SECONDS else one.removesuffix("Z")) for one in values]
+        plain: pd.Series[Any] = pd.Series(digits, dtype=unit)
         return cast("pd.Series[Any]", plain.dt.tz_localize("UTC"))
     if column.kind is str:
         texts = [None if value is None else without_surrogates(value) for value in values]
