@@ -11,20 +11,28 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from commands import PROGRAM
 from conversing import CLIENT, SERVER, Talk, said, write
+from dask import distributed
 from datasets import SECONDS, check_like_serial, ordered, run_scan
 from msgspec import json
 from recorded import ROOT
 
 from tlsdissect.corpus.dataset import MANIFESTS
+from tlsdissect.corpus.scan import Scan
+from tlsdissect.corpus.scanning import Plan, relink_capture
+from tlsdissect.corpus.selection import Selection
+from tlsdissect.corpus.sources import find_sources
 from tlsdissect.corpus.store import FAILURES, PARTS, Store
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import pytest
 
 sys.path.append(str(ROOT / "tests" / "benchmarks"))
 import captures as benchmark
@@ -118,6 +126,44 @@ def test_a_worker_is_killed_in_the_middle(tmp_path: Path) -> None:
     assert not (dataset / PARTS).exists()
     named = {dataset / file for _, one in ordered(dataset) for file in one.files}
     assert set(dataset.glob("*/day=*/*")) == named
+
+
+def test_a_capture_whose_links_no_worker_lives_to_write_is_named_and_linked_by_the_next_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that is to write them kills itself, and so does the next one."""
+    folder, dataset = tmp_path / "captures", tmp_path / "dataset"
+    folder.mkdir()
+    for name in ("tls13-resumed", "tls13-resumed-again"):
+        shutil.copy(ROOT / "samples/tls13-resumed.pcap", folder / f"{name}.pcap")
+    sources, _ = find_sources([str(folder)])
+    plan = Plan(Store(str(dataset)), Options(), Selection())
+    killed = Scan(plan, sources)
+    with cluster(tmp_path) as made:
+        for _ in range(3):
+            made.add("--no-nanny")
+        with distributed.Client(made.address) as client:
+            killed.read(client)
+            submit = client.submit
+
+            def submit_or_kill(task: Any, *given: Any, **options: Any) -> Any:
+                if task is relink_capture:
+                    return submit(signal.raise_signal, signal.SIGKILL, pure=False)
+                return submit(task, *given, **options)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(client, "submit", submit_or_kill)
+                killed.link(client)
+            assert not killed.is_linked
+            ((source, why),) = killed.failures
+            assert source in {one.name for one in sources}
+            assert why.startswith("2 workers were lost while they wrote its links, ")
+            again = Scan(plan, sources)
+            again.read(client)
+            again.link(client)
+        until(lambda: [one.poll() for one in made.workers].count(-signal.SIGKILL) == 2)
+    assert (again.captures_done, again.failures, again.is_linked) == (0, [], True)
+    check_like_serial(dataset, [one.source for _, one in ordered(dataset)], tmp_path / "tables")
 
 
 @dataclass(frozen=True)

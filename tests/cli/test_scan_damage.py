@@ -14,7 +14,7 @@ from recorded import ROOT
 from tlsdissect.corpus.cluster import as_task
 from tlsdissect.corpus.dataset import MANIFESTS
 from tlsdissect.corpus.scan import Scan
-from tlsdissect.corpus.scanning import Plan, relink_capture
+from tlsdissect.corpus.scanning import Plan
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.corpus.sources import find_sources
 from tlsdissect.corpus.store import Store
@@ -86,37 +86,6 @@ def test_no_file_outside_the_dataset_is_removed_or_replaced(
         done = scan(captures)
         assert (done.captures_done, done.failures, precious.read_text()) == (1, [], "precious"), key
         assert documents(dataset) == expected
-
-
-class Lost:
-    """A task whose workers were lost, as the cluster reports it."""
-
-    def result(self) -> Any:
-        raise distributed.KilledWorker("relink_capture", None, 1)
-
-
-def test_a_capture_whose_links_no_worker_lives_to_write_is_named_and_linked_by_the_next_scan(
-    captures: Path, client: Any, scan: Callable[..., Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    again = captures / "tls13-resumed-again.pcap"
-    shutil.copy(captures / "tls13-resumed.pcap", again)
-    scan(captures)
-    expected = documents(tmp_path / "dataset")
-    shutil.rmtree(tmp_path / "dataset")
-    submit = client.submit
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            client, "submit", lambda task, *a, **b: Lost() if task is relink_capture else submit(task, *a, **b)
-        )
-        done = scan(captures)
-    assert not done.is_linked
-    ((source, why),) = done.failures
-    assert source in {str(again), str(captures / "tls13-resumed.pcap")}
-    assert why.startswith("2 workers were lost while they wrote its links, ")
-    assert documents(tmp_path / "dataset") != expected
-    done = scan(captures)
-    assert (done.captures_done, done.failures, done.is_linked) == (0, [], True)
-    assert documents(tmp_path / "dataset") == expected
 
 
 @pytest.mark.parametrize("table", ["traces", "documents", "connections"])
