@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from commands import run
+from datasets import run_scan
 from pyarrow import parquet
 from recorded import ROOT
 
@@ -108,7 +109,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "captures").mkdir()
     for name in CAPTURES:
         shutil.copy(ROOT / "samples" / f"{name}.pcap", folder / "captures")
-    done = run("scan", folder / "captures", "--to", folder / "dataset", "--jobs", "1")
+    done = run_scan(folder / "captures", "--to", folder / "dataset", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     return folder / "dataset"
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from dask import distributed
 from datasets import documents, ordered
 from msgspec import json
+from msgspec.structs import replace
+from pyarrow import parquet
 from recorded import ROOT
 
 from tlsdissect.corpus.cluster import as_task
@@ -86,6 +89,31 @@ def test_no_file_outside_the_dataset_is_removed_or_replaced(
         done = scan(captures)
         assert (done.captures_done, done.failures, precious.read_text()) == (1, [], "precious"), key
         assert documents(dataset) == expected
+
+
+@pytest.mark.parametrize("end", ["yesterday", 5])
+def test_a_capture_is_read_again_if_its_connections_end_as_in_no_capture(
+    captures: Path, scan: Callable[..., Scan], tmp_path: Path, end: Any
+) -> None:
+    """Links depend on when a connection failed."""
+    capture = captures / "network-failures.pcap"
+    shutil.copy(ROOT / "samples/network/network-failures.pcap", capture)
+    scan(captures)
+    dataset = tmp_path / "dataset"
+    expected = documents(dataset)
+    ((name, manifest),) = [(name, one) for name, one in ordered(dataset) if one.source == str(capture)]
+    file = dataset / f"documents/day={manifest.day}/{name}.parquet"
+    table = parquet.read_table(file)
+    rows = [{**row, "json": json.encode({**json.decode(row["json"]), "end": end})} for row in table.to_pylist()]
+    parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+    sizes = {**manifest.files, str(file.relative_to(dataset)): file.stat().st_size}
+    (dataset / f"manifest/{name}.json").write_bytes(json.encode(replace(manifest, files=sizes)))
+    (dataset / "linked.json").unlink()
+    ((source, why),) = scan(captures).damaged
+    assert (source, why.startswith("in the dataset: is damaged: ")) == (str(capture), True)
+    done = scan(captures)
+    assert (done.captures_done, done.damaged) == (1, [])
+    assert documents(dataset) == expected
 
 
 @pytest.mark.parametrize("table", ["traces", "documents", "connections"])

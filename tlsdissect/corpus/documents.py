@@ -127,6 +127,14 @@ def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connec
             yield from _events(batch.to_pylist(), evidence)
 
 
+def read_connection(line: bytes) -> Connection:
+    """Read the JSON of a connection back; CaptureError if it is damaged, or has a value that no capture has."""
+    with damage_named():
+        connection = parse(line)
+        check_connection(connection)
+        return connection
+
+
 @contextmanager
 def damage_named() -> Iterator[None]:
     """Raise CaptureError for what a damaged Parquet file, or rows of another kind, make of reading it."""
@@ -139,8 +147,7 @@ def damage_named() -> Iterator[None]:
 def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
     for row in rows:
         if row["kind"] == "connection":
-            connection = parse(row["json"])
-            check_connection(connection)
+            connection = read_connection(row["json"])
             if evidence is not None:
                 for encoding in row["encodings"]:
                     evidence.keep(sha256(encoding).hexdigest(), encoding)

@@ -22,12 +22,12 @@ from msgspec.structs import asdict, replace
 from tlsdissect.capture import CaptureError
 from tlsdissect.corpus.cluster import as_task
 from tlsdissect.corpus.dataset import DOCUMENTS, LINKED, MANIFESTS, Linked, Manifest, in_order
+from tlsdissect.corpus.documents import read_connection
 from tlsdissect.corpus.scanning import TRACES, LinksDigest, Plan, relink_capture, scan_capture
 from tlsdissect.corpus.store import FAILURES, OTHERS, DestinationError, ids
 from tlsdissect.corpus.traces import DocumentRows, read_traces
 from tlsdissect.handshake.links import NONE, Linker, Links, unlinked
 from tlsdissect.handshake.sessions import Session
-from tlsdissect.views.ndjson import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -248,7 +248,7 @@ class _Documents:
         """Return the function that reads a connection."""
 
         def read() -> Connection:
-            return unlinked(parse(event.json if event.row is None else self._line(event.row)))
+            return unlinked(read_connection(event.json if event.row is None else self._line(event.row)))
 
         return read
 
