@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Packets that were captured twice: on two interfaces of a router, by `tcpdump -i any`, or in two VLANs.
 
 A copy has the same IP identification, TCP numbers, flags and payload as an earlier packet. A retransmission has another
@@ -10,59 +11,76 @@ nothing in between.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import cython
 
-from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.octets import cut
+from tlsdissect.capture.packet import UNTIMED, Packet
 from tlsdissect.flows.flow import COPY_NS, FIN, SYN
-
-if TYPE_CHECKING:
-    from tlsdissect.capture.packet import Packet
-
-    _Key = tuple[int, int, int, int, int, int]
 
 IDENTIFIED_NS = 100_000_000
 """Nanoseconds within which a packet with the same identification is a copy: the shortest timeouts of TCP are twice
 as long."""
 _CHECKSUM = 16
 """Offset of the checksum in the TCP header. It is not compared: one copy may be from before it was computed."""
+# C integers, by the .pxd.
+_UNTIMED, _SYN_OR_FIN, _COPY_NS, _IDENTIFIED_NS = UNTIMED, SYN | FIN, COPY_NS, IDENTIFIED_NS
 
 
-class _Seen(NamedTuple):
+@cython.no_gc
+@cython.cclass
+class _Seen:
     """The fields by which a copy of a packet is recognised."""
 
-    frame: int
-    time: int
+    __slots__ = ("frame", "header", "hops", "interface", "payload", "place", "time", "turn")
+
+    frame: cython.longlong
+    time: cython.longlong
     header: bytes
     """The TCP header."""
     payload: bytes
-    passed: tuple[int, int, int]
-    """Hop limit, interface, and place of the payload in the frame."""
-    turn: int
+    hops: cython.longlong
+    """The hop limit."""
+    interface: cython.longlong
+    place: cython.longlong
+    """Offset of the payload in the frame."""
+    turn: cython.longlong
     """How often the sending side had changed before."""
 
 
+@cython.cclass
 class Copies:
     """Distinguishes copies from new packets of a connection, and counts them."""
 
     __slots__ = ("_identifications", "_seen", "_speaker", "_turn", "_varies", "count", "first", "latest")
 
+    count: cython.longlong
+    """Number of copies."""
+    first: tuple[int, int] | None
+    """The frames of the first packet with a copy, and of that copy."""
+    latest: cython.longlong
+    """The frame of the latest copy; 0 if there is none."""
+    _seen: dict[tuple[int, int, int, int, int, int], _Seen]
+    _identifications: list[int | None]
+    _varies: list[bool]
+    """Whether the packets of each side have different identifications."""
+    _speaker: cython.longlong
+    _turn: cython.longlong
+
     def __init__(self) -> None:
         self.count = 0
-        """Number of copies."""
-        self.first: tuple[int, int] | None = None
-        """The frames of the first packet with a copy, and of that copy."""
-        self.latest: int | None = None
-        """The frame of the latest copy."""
-        self._seen: dict[_Key, _Seen] = {}
-        self._identifications: list[int | None] = [None, None]
+        self.first = None
+        self.latest = 0
+        self._seen = {}
+        self._identifications = [None, None]
         self._varies = [False, False]
-        """Whether the packets of each side have different identifications."""
         self._speaker = 0
         self._turn = 0
 
-    def has(self, packet: Packet, sender: int) -> bool:
+    @cython.ccall
+    @cython.exceptval(-1)
+    def has(self, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Return whether a packet is a copy, and count it if so."""
-        earlier = self._seen.get(_key(packet, sender))
+        earlier: _Seen | None = self._seen.get(_key(packet, sender))
         if earlier is None or not self._is_same(earlier, packet, sender):
             return False
         self.count += 1
@@ -70,7 +88,9 @@ class Copies:
         self.latest = packet.frame
         return True
 
-    def note(self, packet: Packet, sender: int, payload: bytes) -> None:
+    @cython.ccall
+    @cython.exceptval(-1)
+    def note(self, packet: Packet, sender: cython.longlong, payload: bytes) -> cython.bint:
         """Remember a new packet and its captured payload."""
         if sender != self._speaker:
             self._speaker = sender
@@ -79,41 +99,48 @@ class Copies:
         if known is not None and known != packet.identification:
             self._varies[sender] = True
         self._identifications[sender] = packet.identification
-        self._seen[_key(packet, sender)] = _Seen(
-            packet.frame, packet.time, _header(packet), payload, _passed(packet), self._turn
-        )
+        seen: _Seen = _Seen.__new__(_Seen)
+        seen.frame = packet.frame
+        seen.time = packet.time
+        seen.header = _header(packet)
+        seen.payload = payload
+        seen.hops = packet.hop_limit()
+        seen.interface = packet.interface
+        seen.place = packet.place
+        seen.turn = self._turn
+        self._seen[_key(packet, sender)] = seen
+        return True
 
-    def _is_same(self, earlier: _Seen, packet: Packet, sender: int) -> bool:
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _is_same(self, earlier: _Seen, packet: Packet, sender: cython.longlong) -> cython.bint:
         if earlier.payload != packet.captured_payload():
             return False
-        gap = None if UNTIMED in (packet.time, earlier.time) else packet.time - earlier.time
+        timed: cython.bint = packet.time != _UNTIMED and earlier.time != _UNTIMED
+        gap: cython.longlong = packet.time - earlier.time if timed else 0
         if self._varies[sender] and packet.identification > 0:
-            return gap is None or 0 <= gap < IDENTIFIED_NS
-        if gap is None or not 0 <= gap < COPY_NS:
+            return not timed or 0 <= gap < _IDENTIFIED_NS
+        if not timed or not 0 <= gap < _COPY_NS:
             return False
         if _without_checksum(earlier.header) != _without_checksum(_header(packet)):
             return False
-        if earlier.passed != _passed(packet):
+        if earlier.hops != packet.hop_limit() or earlier.interface != packet.interface or earlier.place != packet.place:
             return True
         # Bare acknowledgements are repeated at once if segments are missing (RFC 5681 section 3.2).
-        distinctive = packet.length > 0 or packet.flags & (SYN | FIN) or self.count > 0
-        return bool(distinctive) and earlier.turn == self._turn
+        distinctive: cython.bint = packet.length > 0 or packet.flags & _SYN_OR_FIN != 0 or self.count > 0
+        return distinctive and earlier.turn == self._turn
 
 
-def _key(packet: Packet, sender: int) -> _Key:
+@cython.cfunc
+def _key(packet: Packet, sender: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     return sender, packet.sequence, packet.acknowledgement, packet.flags, packet.length, packet.identification
 
 
+@cython.cfunc
 def _header(packet: Packet) -> bytes:
-    return packet.data[packet.transport : packet.payload]
+    return cut(packet.data, packet.transport, packet.payload)
 
 
+@cython.cfunc
 def _without_checksum(header: bytes) -> bytes:
     return header[:_CHECKSUM] + header[_CHECKSUM + 2 :]
-
-
-def _passed(packet: Packet) -> tuple[int, int, int]:
-    data, ip = packet.data, packet.ip
-    # RFC 791 section 3.1, RFC 8200 section 3.
-    hops = data[ip + 8] if data[ip] >> 4 == 4 else data[ip + 7]
-    return hops, packet.interface, packet.place

@@ -1,29 +1,31 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The packets and records of a handshake, kept on request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
+import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import time_or_none
+from tlsdissect.capture.octets import cut
+from tlsdissect.capture.packet import Packet, time_or_none
 from tlsdissect.capture.protocols import EAPOL
 from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.handshake.copies import Copies
-from tlsdissect.handshake.log import PART_BYTES
-from tlsdissect.model.transcript import Packet, Recording, WireRecord
-from tlsdissect.tls.record import APPLICATION_DATA
+from tlsdissect.handshake.log import PART_BYTES, HandshakeLog
+from tlsdissect.model.transcript import Packet as KeptPacket
+from tlsdissect.model.transcript import Recording, WireRecord
+from tlsdissect.tls.record import APPLICATION_DATA, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tlsdissect.capture.packet import Packet as CapturedPacket
+    from tlsdissect.flows.flow import Signal
     from tlsdissect.flows.reassembly import Assembler
     from tlsdissect.handshake.direction import Direction, Piece
-    from tlsdissect.handshake.log import HandshakeLog
+    from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.tracker import Tracker
     from tlsdissect.model.connection import Side
-    from tlsdissect.tls.record import Record
 
 _TCP_HEADER = 20
 """Bytes of a TCP header without options."""
@@ -35,84 +37,118 @@ MAX_PACKETS = 16_384
 """Maximum packets kept of one connection."""
 MAX_RECORDS = 8192
 """Maximum records kept of one connection."""
+# C integers, by the .pxd.
+_PACKETS, _HELLOS, _APPLICATION_DATA = Interest.PACKETS, Interest.HELLOS, APPLICATION_DATA
+_WITH_SYN, _WITH_ACK = SYN, ACK
+_frame = itemgetter(1)
 
 
+@cython.cclass
 class Recorder:
     """Keeps the packets and records of one connection for ladders, trees and explanations.
 
     Its tracker gives it packets, and its log the records that they complete.
     """
 
+    __slots__ = ("_copies", "_follows", "_packets", "_records")
+
+    _packets: list[tuple[int, KeptPacket]]
+    """Each with the side of the flow that sent it: which side is the client is not known yet."""
+    _records: list[tuple[int, int, int, Record]]
+    """The sender, the frame and the time of completion, and the record."""
+    _copies: Copies
+    _follows: cython.bint
+    """Whether the handshake is in progress: records of application data are kept too."""
+
     def __init__(self) -> None:
-        self._packets: list[tuple[int, Packet]] = []
-        """Each with the side of the flow that sent it: which side is the client is not known yet."""
-        self._records: list[tuple[int, int, int, Record]] = []
-        """The sender, the frame and the time of completion, and the record."""
+        self._packets = []
+        self._records = []
         self._copies = Copies()
         self._follows = True
-        """Whether the handshake is in progress: records of application data are kept too."""
 
-    def keep(self, log: HandshakeLog, sender: int, packet: Packet) -> bool:
+    @cython.ccall
+    @cython.exceptval(-1)
+    def keep(self, log: HandshakeLog, sender: cython.longlong, packet: KeptPacket) -> cython.bint:
         """Keep a packet, whose sender is not named yet, if the limits allow; return whether they do."""
         if not has_room(log, sender, len(self._packets) < MAX_PACKETS, len(packet.payload)):
             return False
         self._packets.append((sender, packet))
         return True
 
-    def add_records(self, log: HandshakeLog, sender: int, piece: Piece) -> None:
+    @cython.ccall
+    @cython.exceptval(-1)
+    def add_records(self, log: HandshakeLog, sender: cython.longlong, piece: Piece) -> cython.bint:
         """Keep records if the limits allow."""
+        record: Record
         for record in piece.records:
-            wanted = self._follows or record.content_type != APPLICATION_DATA
-            if wanted and has_room(log, sender, len(self._records) < MAX_RECORDS, len(record.fragment or b"")):
+            wanted: cython.bint = self._follows or record.content_type != _APPLICATION_DATA
+            size: cython.longlong = 0 if record.fragment is None else len(record.fragment)
+            if wanted and has_room(log, sender, len(self._records) < MAX_RECORDS, size):
                 self._records.append((sender, piece.frame, piece.time, record))
+        return True
 
-    def recording(self, log: HandshakeLog, last: int | None = None) -> Recording:
+    def recording(self, log: HandshakeLog, last: Any = None) -> Recording:
         """Return the packets, up to the frame `last`, and the records of the handshake, with the sides named."""
-        client = log.client
-        packets = [one for _, one in self._packets]
-        if any(one.sender != _side(sender, client) for sender, one in self._packets):
-            packets = [replace(one, sender=_side(sender, client)) for sender, one in self._packets]
-        return Recording(
-            tuple([packet for packet in packets if last is None or packet.frame <= last]),
-            tuple(self._named_records(log, client)),
-            self._copies.count,
-            self._copies.first,
-        )
+        client: cython.longlong = log.client
+        sender: cython.longlong
+        packets: list[KeptPacket] = []
+        for sender, packet in self._packets:
+            if last is not None and packet.frame > last:
+                continue
+            named: Side = _side(sender, client)
+            packets.append(packet if packet.sender == named else replace(packet, sender=named))
+        return Recording(tuple(packets), self._named_records(log, client), self._copies.count, self._copies.first)
 
-    def _named_records(self, log: HandshakeLog, client: int) -> Iterator[WireRecord]:
-        sealed = {(event.sender, event.start) for event in log.events if event.encrypted}
-        for sender, frame, time, record in sorted(self._records, key=lambda kept: kept[1]):
-            encrypted = record.content_type == APPLICATION_DATA or (sender, record.start) in sealed
-            yield WireRecord(
-                sender=_side(sender, client),
-                frame=frame,
-                time=time_or_none(time),
-                content_type=record.content_type,
-                version=record.version,
-                length=record.length,
-                start=record.start,
-                fragment=record.fragment,
-                encrypted=encrypted,
-                whole=record.whole,
+    @cython.cfunc
+    def _named_records(self, log: HandshakeLog, client: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+        event: HandshakeEvent
+        record: Record
+        sender: cython.longlong
+        sealed: set[tuple[int, int]] = set()
+        for event in log.events:
+            if event.encrypted:
+                sealed.add((event.sender, event.start))
+        named: list[WireRecord] = []
+        for sender, frame, time, record in sorted(self._records, key=_frame):
+            named.append(
+                WireRecord(
+                    _side(sender, client),
+                    frame,
+                    time_or_none(time),
+                    record.content_type,
+                    record.version,
+                    record.length,
+                    record.start,
+                    record.fragment,
+                    record.content_type == _APPLICATION_DATA or (sender, record.start) in sealed,
+                    record.whole,
+                )
             )
+        return tuple(named)
 
 
+@cython.cclass
 class EapRecorder(Recorder):
     """Keeps the packets of an EAP conversation, too: the EAPOL frames or RADIUS packets around EAP."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._carriers: list[tuple[int, Packet]] = []
-        self._positions = [0, 0]
-        """Bytes of each side's carriers so far."""
+    __slots__ = ("_carriers", "_positions")
 
-    def add_carrier(self, log: HandshakeLog, sender: int, packet: CapturedPacket) -> None:
+    _carriers: list[tuple[int, KeptPacket]]
+    _positions: list[int]
+    """Bytes of each side's carriers so far."""
+
+    def __init__(self) -> None:
+        Recorder.__init__(self)
+        self._carriers = []
+        self._positions = [0, 0]
+
+    def add_carrier(self, log: HandshakeLog, sender: cython.longlong, packet: Packet) -> None:
         """Keep an EAPOL frame or a RADIUS packet if the limits allow."""
-        start = packet.transport if packet.protocol == EAPOL else packet.payload
-        data = packet.data[start : packet.payload + packet.captured]
+        start: cython.Py_ssize_t = packet.transport if packet.protocol == EAPOL else packet.payload
+        data = cut(packet.data, start, packet.payload + packet.captured)
         if has_room(log, sender, len(self._carriers) < MAX_PACKETS, len(data)):
             place = packet.place - (packet.payload - start)
-            kept = Packet(
+            kept = KeptPacket(
                 frame=packet.frame,
                 time=time_or_none(packet.time),
                 sender="client",
@@ -126,30 +162,37 @@ class EapRecorder(Recorder):
             self._carriers.append((sender, kept))
             self._positions[sender] += len(data)
 
-    def recording(self, log: HandshakeLog, last: int | None = None) -> Recording:
+    def recording(self, log: HandshakeLog, last: Any = None) -> Recording:
         """Return the packets and records of the handshake, and what carried them, with the sides named."""
         carriers = [replace(one, sender=_side(sender, log.client)) for sender, one in self._carriers]
-        return replace(super().recording(log, last), carriers=tuple(carriers))
+        return replace(Recorder.recording(self, log, last), carriers=tuple(carriers))
 
 
+@cython.cclass
 class TcpRecorder(Recorder):
     """Keeps the packets of a TCP connection; its tracker calls it before and after each packet."""
 
+    __slots__ = ("_again", "_events", "_reached")
+
+    _events: cython.longlong
+    """Number of events in the log before the packet."""
+    _reached: list[int]
+    """Stream offset up to which each side had sent while the handshake was in progress."""
+    _again: set[int]
+    """Frames of the packets to keep while the handshake is read again."""
+
     def __init__(self) -> None:
-        super().__init__()
+        Recorder.__init__(self)
         self._events = 0
-        """Number of events in the log before the packet."""
         self._reached = [0, 0]
-        """Stream offset up to which each side had sent while the handshake was in progress."""
-        self._again: set[int] = set()
-        """Frames of the packets to keep while the handshake is read again."""
+        self._again = set()
 
     def before_packet(self, tracker: Tracker) -> None:
         """Prepare for a packet."""
-        self._follows = tracker.state == Interest.PACKETS
+        self._follows = tracker.state == _PACKETS
         self._events = len(tracker.log.events)
 
-    def after_packet(self, tracker: Tracker, follows: bool, packet: CapturedPacket, sender: int) -> None:
+    def after_packet(self, tracker: Tracker, follows: cython.bint, packet: Packet, sender: cython.longlong) -> None:
         """Keep a packet of the handshake, and later ones that completed a message, ended a direction, or sent it again.
 
         `follows` is whether the handshake was in progress before the packet.
@@ -157,37 +200,39 @@ class TcpRecorder(Recorder):
         start = _start(tracker, packet, sender)
         if follows and start is not None:
             self._reached[sender] = max(self._reached[sender], start + packet.length)
-        keeps = follows or (tracker.state != Interest.HELLOS and self._brings(tracker, packet, sender, start))
+        keeps: cython.bint = follows or (tracker.state != _HELLOS and self._brings(tracker, packet, sender, start))
         if keeps and not self._copies.has(packet, sender):
             kept = self._keep(tracker, packet, sender, start)
             if kept is not None:
                 self._copies.note(packet, sender, kept.payload)
 
-    def _brings(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> bool:
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _brings(self, tracker: Tracker, packet: Packet, sender: cython.longlong, start: Any) -> cython.bint:
         """Return whether a later packet completed a message, ended its direction, or sent the handshake again."""
-        return (
-            (packet.length > 0 and start is not None and start < self._reached[sender])
-            or len(tracker.log.events) > self._events
-            or (packet.length > 0 and _is_in_record(tracker.directions[sender]))
-            or _ends(tracker.directions[sender], packet.frame)
-        )
+        direction: Direction = tracker.directions[sender]
+        if packet.length > 0 and start is not None and start < self._reached[sender]:
+            return True
+        if len(tracker.log.events) > self._events or (packet.length > 0 and _is_in_record(direction)):
+            return True
+        return _is_in(direction.fin, packet.frame) or _is_in(direction.rst, packet.frame)
 
     def before_end(self, tracker: Tracker) -> None:
         """Prepare for the end of the flow, when segments after a hole are read."""
-        self._follows = tracker.state == Interest.PACKETS
+        self._follows = tracker.state == _PACKETS
 
     def read_again(self, known: set[int], order: set[int]) -> None:
         """Discard the packets in the frames `known`, and all records: the frames in `order` are read again."""
         latest = max(order)
         self._again = {packet.frame for _, packet in self._packets} & order
         # The latest packet caused this, and was not kept yet.
-        if latest != self._copies.latest:
+        if self._copies.latest != latest:
             self._again.add(latest)
         self._packets = [(sender, packet) for sender, packet in self._packets if packet.frame not in known]
         self._records = []
         self._follows = True
 
-    def after_reading_again(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> None:
+    def after_reading_again(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> None:
         """Keep a packet that was read again if it was kept before."""
         if tracker.frames.get(packet.frame, packet.frame) in self._again:
             self._keep(tracker, packet, sender, _start(tracker, packet, sender))
@@ -202,31 +247,40 @@ class TcpRecorder(Recorder):
         fins = [direction.fin.frame for direction in tracker.directions if direction.fin is not None]
         return self.recording(tracker.log, max(fins) if len(fins) == 2 else None)
 
-    def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int, start: int | None) -> Packet | None:
+    @cython.cfunc
+    def _keep(self, tracker: Tracker, packet: Packet, sender: cython.longlong, start: Any) -> KeptPacket | None:
         """Keep a packet if the limits allow, and return it; its payload begins at the offset `start`."""
-        other = tracker.directions[1 - sender].assembler
-        kept = Packet(
+        direction: Direction = tracker.directions[1 - sender]
+        other: Assembler = direction.assembler
+        acknowledges: cython.bint = packet.flags & _WITH_ACK != 0 and other.started
+        kept = KeptPacket(
             packet.frame,
             time_or_none(packet.time),
             _SIDES[sender],
             packet.flags,
             start,
-            other.offset(packet.acknowledgement) if packet.flags & ACK and other.started else None,
+            other.offset(packet.acknowledgement) if acknowledges else None,
             packet.length,
             packet.captured_payload(),
             None if packet.place < 0 else packet.place,
-            _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
+            _sacked(cut(packet.data, packet.transport + _TCP_HEADER, packet.payload), other) if other.started else (),
         )
         return kept if self.keep(tracker.log, sender, kept) else None
 
 
-def _start(tracker: Tracker, packet: CapturedPacket, sender: int) -> int | None:
+@cython.cfunc
+def _start(tracker: Tracker, packet: Packet, sender: cython.longlong) -> Any:
     """Return the stream offset of a packet's payload; None if unknown."""
-    mine = tracker.directions[sender].assembler
-    return mine.offset(packet.sequence + (1 if packet.flags & SYN else 0)) if mine.started else None
+    direction: Direction = tracker.directions[sender]
+    if not direction.assembler.started:
+        return None
+    first: cython.longlong = 1 if packet.flags & _WITH_SYN else 0
+    return direction.assembler.offset(packet.sequence + first)
 
 
-def has_room(log: HandshakeLog, sender: int, room: bool, size: int) -> bool:
+@cython.ccall
+@cython.exceptval(-1)
+def has_room(log: HandshakeLog, sender: cython.longlong, room: cython.bint, size: cython.longlong) -> cython.bint:
     """Count bytes that are to be kept; return False if a limit would be exceeded."""
     if not room or log.kept_bytes + size > log.budget.message_bytes or log.budget.is_spent():
         log.limited.add(sender)
@@ -236,14 +290,18 @@ def has_room(log: HandshakeLog, sender: int, room: bool, size: int) -> bool:
     return True
 
 
-def _is_in_record(direction: Direction) -> bool:
+@cython.cfunc
+@cython.exceptval(-1)
+def _is_in_record(direction: Direction) -> cython.bint:
     """Return whether a record has begun whose body is kept."""
-    return not (direction.reader.is_between() or direction.reader.skip)
+    return not direction.reader.is_between() and direction.reader.skip == 0
 
 
-def _ends(direction: Direction, frame: int) -> bool:
-    """Return whether a side's first FIN or RST is in this frame."""
-    return any(signal is not None and signal.frame == frame for signal in (direction.fin, direction.rst))
+@cython.cfunc
+@cython.exceptval(-1)
+def _is_in(signal: Signal | None, frame: cython.longlong) -> cython.bint:
+    """Return whether a FIN or RST is in this frame."""
+    return signal is not None and signal.frame == frame
 
 
 def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:
@@ -265,5 +323,6 @@ def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:
     return ()
 
 
-def _side(sender: int, client: int) -> Side:
+@cython.cfunc
+def _side(sender: cython.longlong, client: cython.longlong) -> Side:
     return "client" if sender == client else "server"
