@@ -57,6 +57,29 @@ def test_failures_are_grouped_by_reason_with_the_worst_clients_and_servers() -> 
     assert "7 alert unknown_ca by client: from 192.0.2.1 (3), 192.0.2.2 (2), others (2) to 198.51.100.1" in text
 
 
+def test_a_failure_is_followed_by_what_to_do_about_it_as_in_a_report(tmp_path: Path) -> None:
+    said = "Allow a version on one side that the other accepts"
+    capture = "samples/tls13-no-common-version.pcap"
+    shown = run("summary", capture).stdout.decode()
+    assert f"to localhost:8443\n              To do: {said}.\n" in shown
+    (told,) = json.loads(run("summary", "--format", "json", capture).stdout)["failures"]
+    assert told["advice"] == said
+    run("report", "-q", capture, "-o", str(tmp_path / "report.html"))
+    assert f"{said}." in (tmp_path / "report.html").read_text()
+
+
+def test_nothing_is_advised_about_failures_that_call_for_different_things() -> None:
+    names = ("tls13-unknown-ca", "talk/httpd-certbot-no-chain-tls12")
+    unknown, not_sent = (
+        next(one for one in tlsdissect.read(ROOT / f"samples/{name}.pcap") if one.outcome == "alert") for name in names
+    )
+    assert [group.advice is None for group in summarized(unknown, unknown).failures] == [False]
+    assert [group.advice is None for group in summarized(not_sent).failures] == [False]
+    (group,) = summarized(unknown, not_sent).failures
+    assert (group.connections, group.advice) == (2, None)
+    assert "To do" not in str(summarized(unknown, not_sent))
+
+
 def test_old_and_weak() -> None:
     hello = made().client_hello
     assert hello is not None

@@ -1,4 +1,4 @@
-"""What a report says to do about failures: only where the handshake shows the cause."""
+"""What a report and a summary say to do about failures: only where the handshake shows the cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recorded import ROOT, kept
 
 from tlsdissect.model.connection import FAILURES, Alert, Connection
 from tlsdissect.views.explain import explain
-from tlsdissect.views.report.failures import advice
+from tlsdissect.views.explain.advice import advice
 
 
 def failed(name: str, outcome: str = "alert") -> Connection:
@@ -17,7 +17,7 @@ def failed(name: str, outcome: str = "alert") -> Connection:
 
 def said(c: Connection) -> str:
     assert c.outcome in FAILURES
-    return advice(c, explain(c).about("end"))
+    return advice(c, explain(c))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
 from tlsdissect.views.durations import in_ms
+from tlsdissect.views.explain import explain
+from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.labelled import Section, as_html, labelled
 from tlsdissect.views.printable import encoded
 
@@ -34,6 +36,8 @@ _WORST = 3
 _FAILING = 10
 """Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
+_ADVISED = 100
+"""Failures of each reason that are explained, to say what to do: explaining one takes half as long as reading it."""
 
 
 class Peer(Struct, frozen=True):
@@ -50,6 +54,13 @@ class Group(Struct, frozen=True):
     connections: int
     clients: tuple[Peer, ...]
     servers: tuple[Peer, ...]
+
+
+class FailureGroup(Group, frozen=True):
+    """Connections that failed for one reason."""
+
+    advice: str | None
+    """What to do about it, where the connections show the cause; None if they do not, or differ in what to do."""
 
 
 class Ending(Struct, frozen=True):
@@ -101,7 +112,7 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     servers: int
     """Distinct addresses and ports of servers."""
     outcomes: dict[str, int]
-    failures: tuple[Group, ...]
+    failures: tuple[FailureGroup, ...]
     failing_clients: tuple[Peer, ...]
     """The ten clients with most failures."""
     versions: dict[str, int]
@@ -183,6 +194,8 @@ class SummaryBuilder:
         self._early_data: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
         self._failures, self._weak = _Tally(self), _Tally(self)
+        self._advice: dict[str, list[str]] = defaultdict(list)
+        """What to do about the first failures of each reason."""
         self._failing: Counter[str] = Counter()
         self._ending: dict[str, Ending] = {}
         self._times: Counter[float] = Counter()
@@ -219,7 +232,10 @@ class SummaryBuilder:
             self._early_data[c.early_data or ""] += 1
         self._problems.update({one.code for one in c.problems})
         if has_failed(c):
-            self._failures.add(table.outcome(c)[0] or c.outcome, c)
+            reason = table.outcome(c)[0] or c.outcome
+            self._failures.add(reason, c)
+            if len(self._advice[reason]) < _ADVISED:
+                self._advice[reason].append(advice(c, explain(c)))
             self.count(self._failing, c.client.host)
         for what in dict.fromkeys(weaknesses(c)):
             self._weak.add(what, c)
@@ -262,7 +278,12 @@ class SummaryBuilder:
             clients=len(self._clients),
             servers=len(self._servers),
             outcomes=_ranked(self._outcomes),
-            failures=self._failures.groups(),
+            failures=tuple(
+                [
+                    FailureGroup(one.what, one.connections, one.clients, one.servers, self._advised(one.what))
+                    for one in self._failures.groups()
+                ]
+            ),
             failing_clients=_most(self._failing, _FAILING),
             versions=_ranked(self._versions),
             weak=self._weak.groups(),
@@ -276,6 +297,10 @@ class SummaryBuilder:
             not_tls=_ranked(not_tls),
             notes=tuple(notes),
         )
+
+    def _advised(self, reason: str) -> str | None:
+        (found, *others) = set(self._advice[reason])
+        return None if others else found or None
 
     def _spread(self) -> Times | None:
         if not self._times:
@@ -368,7 +393,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         if failed:
             clients = _named(found.failing_clients[: detail.failing], failed)
             worst = f"{failed:,} of {found.connections:,}, by client: {clients}"
-            yield Section("Failed", _RED, [(2, worst), *_groups(found.failures, detail)])
+            yield Section("Failed", _RED, [(2, worst), *_failures(found.failures, detail)])
         else:
             yield Section("Failed", "", [(0, "none")])
         unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
@@ -405,6 +430,14 @@ def _seen(found: CaptureSummary) -> str:
     read = "" if found.connections == found.connections_read else f" of {found.connections_read:,}"
     established = f"{found.outcomes.get('established', 0):,} established"
     return f"{found.connections:,}{read}, {established}; {ends}{when}"
+
+
+def _failures(groups: Sequence[FailureGroup], detail: _Detail) -> _Texts:
+    """Return the reasons of failures, each followed by what to do about it."""
+    texts = _groups(groups, detail)
+    advised = zip(texts, [group.advice for group in groups[: detail.groups]], strict=False)
+    found = [one for text, told in advised for one in (text, *([] if told is None else [(2, f"To do: {told}.")]))]
+    return found + texts[detail.groups :]
 
 
 def _groups(groups: Sequence[Group], detail: _Detail) -> _Texts:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.model.transcript import final_alert, has_failed, keyed_refusal
-from tlsdissect.trust.times import parse_time
+from tlsdissect.model.transcript import has_failed, keyed_refusal
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.printable import printable, shortened
@@ -16,26 +15,12 @@ from tlsdissect.views.summary import Peer, weaknesses
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.model.connection import Alert, Connection, Side
-    from tlsdissect.views.explain.model import Sentence
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.summary import CaptureSummary
 
 
 _CAUSE = 400
 """Maximum length of what is said about a cause at the top of the page, in characters."""
-_ADVICE = {
-    "no_common_version": "Allow a version on one side that the other accepts",
-    "no_client_certificate": "Give the client a certificate, or let the server ask for none",
-    "request_not_met": "Give the client a certificate by an authority that the server asks for",
-    "issuer_not_sent": "Let the {other} send all certificates between its own and that of a root that the {sender} "
-    "trusts, or the {sender} trust its authority",
-    "unknown_authority": "Let the {sender} trust the authority of the {other}'s certificate, or give the {other} one "
-    "by an authority that the {sender} trusts",
-    "fallback_refused": "Let the client offer all that it supports",
-    "name_refused": "Let the server serve that name, or connect by one that it serves",
-    "no_common_protocol": "Allow a protocol of ALPN on one side that the other speaks",
-}
-"""What to do, by the code of the sentence that names the cause."""
 
 
 class Tile(Struct, frozen=True):
@@ -60,7 +45,7 @@ class Failure(Struct, frozen=True):
     cause: str
     """What these sentences say about the cause, without their frames."""
     advice: str
-    """What to do about it, where these sentences name the cause and none of them is a guess."""
+    """What to do about it; empty unless the connections of this reason show the cause."""
     first: int
     """The number of that connection in the page's table."""
 
@@ -70,7 +55,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._rows = 0
-        self._first: dict[str, tuple[list[str], str, str, int]] = {}
+        self._first: dict[str, tuple[list[str], str, int]] = {}
         self._weak = self._versions = self._tls13 = 0
 
     def add(self, c: Connection) -> None:
@@ -84,7 +69,7 @@ class Failures:
             if keyed_refusal(c) is not None:
                 ended += [one for one in said.about("keys") if one.code == "keys_alert"]
             story += [one.with_evidence for one in ended]
-            self._first[reason] = story, shortened(cause, _CAUSE), advice(c, ended), self._rows
+            self._first[reason] = story, shortened(cause, _CAUSE), self._rows
         self._rows += 1
         self._weak += any(True for _ in weaknesses(c))
         self._versions += c.version is not None
@@ -92,13 +77,14 @@ class Failures:
 
     def by_reason(self, summary: CaptureSummary) -> list[Failure]:
         """Return the failures, the most frequent reason first."""
-        return [
-            Failure(
-                printable(group.what), group.connections, _named(group.clients), _named(group.servers),
-                *self._first[group.what],
+        failures = []
+        for group in summary.failures:
+            story, cause, first = self._first[group.what]
+            peers = _named(group.clients), _named(group.servers)
+            failures.append(
+                Failure(printable(group.what), group.connections, *peers, story, cause, group.advice or "", first)
             )
-            for group in summary.failures
-        ]  # fmt: skip
+        return failures
 
     def tiles(self, summary: CaptureSummary) -> list[Tile]:
         """Return the figures on top of the page."""
@@ -124,34 +110,6 @@ class Failures:
                 "comparison",
             ),
         ]
-
-
-def advice(c: Connection, ended: Sequence[Sentence]) -> str:
-    """Return what to do about a failure; nothing if the sentences about its end leave open what caused it."""
-    # It is certain that this certificate was not sent, and a guess that it was missing: the advice is about both.
-    certain = {one.code for one in ended if not one.guess or one.code == "issuer_not_sent"}
-    alert = keyed_refusal(c) or final_alert(c)
-    sender: Side = "server" if alert is not None and alert.sender == "server" else "client"
-    other: Side = "client" if sender == "server" else "server"
-    if alert is not None and "certificate_refused" in certain:
-        return _about_certificate(c, alert, other)
-    found = next((text for code, text in _ADVICE.items() if code in certain), "")
-    return found.format(sender=sender, other=other)
-
-
-def _about_certificate(c: Connection, alert: Alert, whose: Side) -> str:
-    """Return what to do about a certificate that was refused, where the alert says why."""
-    leaf, at = c.leaf(whose), parse_time(c.start)
-    if alert.description == "certificate_revoked":
-        return f"Replace the {whose}'s certificate"
-    if alert.description != "certificate_expired" or leaf is None or at is None:
-        return ""
-    begin, end = parse_time(leaf.not_before), parse_time(leaf.not_after)
-    if end is not None and end < at:
-        return f"Renew the {whose}'s certificate"
-    if begin is not None and end is not None and begin <= at:
-        return f"Set the clock of the {alert.sender}: the certificate was valid by that of the capture"
-    return ""
 
 
 def _share(part: int, whole: int) -> str:
