@@ -53,3 +53,13 @@ def test_both_secrets_that_openssl_logs_of_a_connection_are_its_own() -> None:
     done = run("read", "--format", "json", "--keylog", keys, capture)
     assert json.loads(done.stdout)["keys"]["labels"] == ["CLIENT_RANDOM"]
     assert b"opened nothing" not in done.stderr
+
+
+def test_two_secrets_that_open_nothing_in_a_connection_count_as_those_of_one() -> None:
+    """OpenSSL writes CLIENT_RANDOM and RSA for a suite without encryption, which needs neither."""
+    capture = ROOT / "samples" / "dtls" / "dtls12-no-encryption.pcap"
+    keys = capture.with_suffix(".keys")
+    assert {line.partition(" ")[0] for line in keys.read_text().splitlines()[1:]} == {"RSA", "CLIENT_RANDOM"}
+    done = run("read", "--format", "json", "--keylog", keys, capture)
+    assert json.loads(done.stdout)["keys"] is None
+    assert b"secrets of 1 connection opened nothing" in done.stderr

@@ -15,7 +15,6 @@ cdef long long _IV_SIZE
 cdef class KeyedReader:
     cdef readonly LoggedHandshake log
     cdef public list used
-    cdef public set others
     cdef public list wrong
     cdef public dict numbers
     cdef readonly dict packets

@@ -19,9 +19,16 @@ import cython
 
 from tlsdissect.capture.octets import cut
 from tlsdissect.handshake import key_schedule as schedule
-from tlsdissect.handshake.events import HandshakeEvent, client_random, extension_data, new_event, selected_version
+from tlsdissect.handshake.events import (
+    HandshakeEvent,
+    client_random,
+    extension_data,
+    new_event,
+    premaster_key,
+    selected_version,
+)
 from tlsdissect.handshake.key_schedule import traffic_keys
-from tlsdissect.handshake.keys import RSA, RSA_PREFIX
+from tlsdissect.handshake.keys import RSA
 from tlsdissect.handshake.protection import (
     CBC_MODE,
     POLY1305,
@@ -98,7 +105,6 @@ class KeyedReader:
 
     log: LoggedHandshake
     used: list[tuple[str, bytes, Origin]]
-    others: set[bytes]
     wrong: list[Wrong]
     numbers: dict[HandshakeEvent, int]
     packets: dict[tuple[int, int], OpenedPacket]
@@ -107,7 +113,6 @@ class KeyedReader:
         self.log = log
         self.packets = {}
         self.used = []
-        self.others = set()
         self.wrong = []
         self.numbers = {}
 
@@ -418,7 +423,7 @@ class _Negotiated:
             header = b"" if event.content_type == SSL2 else bytes([kind]) + len(body).to_bytes(3, "big")
             self.transcript += header + body
         if kind == HandshakeType.CLIENT_KEY_EXCHANGE:
-            self.rsa_key = body[2 : 2 + RSA_PREFIX]
+            self.rsa_key = premaster_key(event)
         elif kind == HandshakeType.SERVER_HELLO and event.content_type == HANDSHAKE:
             try:
                 hello = ServerHello.read(Reader(body))
@@ -581,6 +586,8 @@ class Reader12(RecordReader):
         self._negotiated.take(event)
         if event.handshake_type in _NEGOTIATING:
             self._block = None
+        if event.handshake_type == HandshakeType.CLIENT_KEY_EXCHANGE:
+            self._all.join(self._negotiated.client_random, self._negotiated.rsa_key)
 
     def _derived(self, side: cython.longlong) -> _Keys12 | None:
         """Return the keys of a side by what was negotiated last."""
@@ -613,9 +620,6 @@ class Reader12(RecordReader):
         found = self._all.find(agreed.client_random)
         master = None if found is None else found.get(_MASTER_SECRET, schedule.SECRET_SIZE)
         if master is not None:
-            if self._all.find(agreed.rsa_key) is not None:
-                # OpenSSL writes both, which are one connection's.
-                self.others.add(agreed.rsa_key)
             return _Source(master.value, _MASTER_SECRET, agreed.client_random, master.origin)
         found = self._all.find(agreed.rsa_key)
         premaster = None if found is None else found.get(RSA, schedule.SECRET_SIZE)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tlsdissect.capture.octets import cut
 from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.handshake.keys import RSA_PREFIX
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, is_tls13
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, UNNUMBERED, HelloCache, HelloTemplate
@@ -251,6 +252,11 @@ def client_random(event: HandshakeEvent) -> bytes:
         return event.body[2:34]
     hello, _ = decode_partially(Ssl2ClientHello.read, event.body)
     return hello.challenge.rjust(32, b"\0")
+
+
+def premaster_key(event: HandshakeEvent) -> bytes:
+    """Return what a ClientKeyExchange with RSA finds the premaster secret in a key log by."""
+    return event.body[2 : 2 + RSA_PREFIX]
 
 
 @cython.ccall

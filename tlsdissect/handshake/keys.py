@@ -225,7 +225,7 @@ class CaptureKeys:
         """What was found last: several ask for the secrets of one connection, one after the other."""
         self._listener = listener
         self.used: set[bytes] = set()
-        """What those secrets of the key logs are found by that opened something."""
+        """What those secrets of the key logs are found by that opened something, or go with another."""
 
     @property
     def exist(self) -> bool:
@@ -237,6 +237,15 @@ class CaptureKeys:
         self.used.update(from_keylog)
         if self._listener is not None:
             self._listener.opened(transport, stream, keys)
+
+    def join(self, client_random: bytes, premaster_key: bytes) -> None:
+        """Note that the secrets found by both are those of one connection, which its client random counts.
+
+        OpenSSL writes both, and with a suite without encryption, neither opens anything.
+        """
+        log = self._keylog
+        if log is not None and log.find(client_random) is not None and log.find(premaster_key) is not None:
+            self.used.add(premaster_key)
 
     def may_open(self, client_random: bytes) -> bool:
         """Return whether there are secrets for a connection, or may be some by its end."""

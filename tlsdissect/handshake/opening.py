@@ -30,8 +30,6 @@ class Reader(Protocol):
 
     used: list[tuple[str, bytes, Origin]]
     """Label, key and origin of each secret that opened something."""
-    others: set[bytes]
-    """What the secrets of this connection are found by that were not needed."""
     wrong: list[Wrong]
     """What is wrong in something that was opened."""
     numbers: dict[HandshakeEvent, int]
@@ -55,7 +53,7 @@ class Opened(NamedTuple):
     keys: tuple[bytes, ...]
     """What these secrets are found by."""
     keylog_keys: tuple[bytes, ...]
-    """What those of them are found by that are from a key log, and those that were not needed."""
+    """What those of them are found by that are from a key log."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
     wrong: tuple[Wrong, ...]
@@ -83,7 +81,6 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     reader: Reader | None = _reader(log, keys, random if inner is None else inner.random)
     events: list[HandshakeEvent] = []
     failed: list[SealedRecord] = []
-    others: set[bytes] = set()
     if reader is not None:
         for record in sorted(log.sealed_records, key=_frame):
             found = reader.read(record)
@@ -91,13 +88,12 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
                 failed.append(record)
             else:
                 events += found
-        used, others = used + reader.used, reader.others
+        used += reader.used
     if not used:
         return None
     labels = tuple(dict.fromkeys([label for label, _, _ in used]))
     found_by = tuple(dict.fromkeys([key for _, key, _ in used]))
-    needed = [key for _, key, origin in used if origin == "keylog"]
-    in_keylog = tuple(dict.fromkeys([*needed, *others]))
+    in_keylog = tuple(dict.fromkeys([key for _, key, origin in used if origin == "keylog"]))
     wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
     packets = {} if reader is None else reader.packets
     return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, packets, inner)

@@ -26,5 +26,6 @@ cdef list[str] _guesses(Handshake handshake, object of_end, object early, object
 cdef tuple _messages(Handshake handshake)
 cdef list _malformed(Handshake handshake, object in_key_exchange, tuple in_retry)
 cdef list _in_message(Handshake handshake, HandshakeEvent event, tuple problems)
+cdef object _join_secrets(Handshake handshake, object keys)
 cdef object _rfc3339(long long time, long long digits)
 cdef tuple _problems(Handshake handshake, tuple malformed, list[str] guesses)

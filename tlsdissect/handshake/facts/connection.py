@@ -18,7 +18,7 @@ from tlsdissect.capture.octets import cut, u16
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.encrypted_flight import is_guessed
-from tlsdissect.handshake.events import HandshakeEvent, cookie
+from tlsdissect.handshake.events import HandshakeEvent, client_random, cookie, premaster_key
 from tlsdissect.handshake.facts.endings import alerts, closure, ending
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _EXTENDED_MASTER_SECRET = Type.EXTENDED_MASTER_SECRET
 _RENEGOTIATION_INFO = Type.RENEGOTIATION_INFO
+_CLIENT_KEY_EXCHANGE = HandshakeType.CLIENT_KEY_EXCHANGE
 _SERVER_KEY_EXCHANGE = HandshakeType.SERVER_KEY_EXCHANGE
 
 _NS = 1_000_000_000
@@ -190,6 +191,8 @@ def connection(
     )
     opened: tuple[OpenedMessage, ...] = ()
     packets: dict[tuple[Side, int], OpenedPacket] = {}
+    if keys is not None:
+        _join_secrets(handshake, keys)
     if keys is not None and log.sealed_records:
         # Imported with the first record: `cryptography` takes a tenth of a second.
         from tlsdissect.handshake.facts.hidden import with_hidden  # noqa: PLC0415
@@ -210,6 +213,15 @@ def connection(
 def _detail(damage: Damage) -> str:
     """Describe damage; of one of several captures that are read as one, name this one."""
     return f"{damage.capture}: {damage.detail}" if damage.capture else damage.detail
+
+
+@cython.cfunc
+def _join_secrets(handshake: Handshake, keys: CaptureKeys) -> None:
+    """Note which two secrets of a key log are this connection's, whether or not they open something."""
+    exchange = handshake.message(_CLIENT, _CLIENT_KEY_EXCHANGE)
+    hello = handshake.log.client_hello
+    if exchange is not None and hello is not None:
+        keys.join(client_random(hello.event), premaster_key(exchange))
 
 
 def with_transcript(
