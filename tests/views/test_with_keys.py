@@ -12,7 +12,7 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.corpus.selection import Selection
-from tlsdissect.model.transcript import kept, keyed_refusal
+from tlsdissect.model.transcript import kept, keyed_end
 from tlsdissect.tls.quic import PacketType, frame_places
 from tlsdissect.trust.rules import finding
 from tlsdissect.views.comparison.builder import compared
@@ -102,7 +102,7 @@ def test_a_refusal_that_only_keys_show_counts_as_failure() -> None:
     path = ROOT / "samples" / "quic" / "quic-unknown-ca.pcap"
     for keylog, failures, outcome in (
         ((), [], "incomplete"),
-        (path.with_suffix(".keys"), ["alert bad_certificate* by client"], "alert"),
+        (path.with_suffix(".keys"), ["alert bad_certificate* by client"], "alert*"),
     ):
         builder = SummaryBuilder()
         report = Failures()
@@ -116,6 +116,44 @@ def test_a_refusal_that_only_keys_show_counts_as_failure() -> None:
         for verdict, *rest in stories:
             assert "refused the handshake: bad_certificate, as keys show" in verdict
             assert [one for one in rest if one.startswith("The client sent bad_certificate")]
+
+
+def test_a_close_without_an_alert_that_only_keys_show() -> None:
+    """quinn reports a certificate that it refuses by an APPLICATION_ERROR, in a Handshake packet."""
+    path = ROOT / "samples" / "quic" / "quic-quinn-unknown-ca.pcap"
+    [unseen], [opened] = (tlsdissect.read(path, keep=True, keylog=log) for log in ((), path.with_suffix(".keys")))
+    assert opened.hidden is not None
+    close = opened.hidden.quic_close
+    assert close is not None
+    assert (close.sender, close.code, close.reason, close.frame) == ("client", "APPLICATION_ERROR", "", 4)
+    assert opened.hidden.alerts is None
+    assert (opened.outcome, opened.failed_by, opened.quic) == (unseen.outcome, None, unseen.quic)
+    verdict = explain(opened).verdict
+    assert verdict.text == "the client closed the connection during the handshake: APPLICATION_ERROR, as keys show"
+    assert (explain(unseen).verdict.result, verdict.result, verdict.frames) == ("unknown", "failed", (4,))
+    [said] = [one for one in explain(opened).about("keys") if one.code == "keys_close"]
+    assert (said.text, said.frames) == ("The client closed the connection with APPLICATION_ERROR.", (4,))
+    assert "closed* by client" in _row(opened)
+    assert ' class="badge bad">closed* by client<' in card(opened)
+    [failed] = [one for one in drawn(opened).arrows if one.failed]
+    assert failed.labels[-1] == "[CONNECTION_CLOSE APPLICATION_ERROR]"
+    assert [Selection(failed=True).matches(one, 0) for one in (unseen, opened)] == [False, True]
+    builder, report = SummaryBuilder(), Failures()
+    builder.add(opened)
+    report.add(opened)
+    found = builder.summary(1, Counter(), [])
+    assert ([one.what for one in found.failures], found.outcomes) == (["closed* by client"], {"closed*": 1})
+    [failure] = report.by_reason(found)
+    assert said.with_evidence in failure.story
+    # A side also closes in a Handshake packet after the handshake, while it does not know what the other can open.
+    assert keyed_end(replace(opened, outcome="established")) is None
+
+
+def test_the_reason_of_a_close_that_stands_for_an_alert() -> None:
+    [opened] = read("quic/quic-unknown-ca", keys=True)
+    [said] = [one for one in explain(opened).about("keys") if one.code == "keys_close"]
+    assert said.text.endswith("with CRYPTO_ERROR, because of: self-signed certificate in certificate chain.")
+    assert not any("CONNECTION_CLOSE" in label for one in drawn(opened).arrows for label in one.labels)
 
 
 def test_whose_alert_is_a_refusal() -> None:
@@ -133,14 +171,14 @@ def test_whose_alert_is_a_refusal() -> None:
         ("reset", "client", True),
         ("closed", "server", False),
     ):
-        assert (keyed_refusal(replace(tcp, outcome=outcome, failed_by=by)) is not None) == refused
+        assert (keyed_end(replace(tcp, outcome=outcome, failed_by=by)) is not None) == refused
     # A server refuses a client's certificate when both have sent packets with 1-RTT keys.
-    assert keyed_refusal(replace(quic, outcome="established")) is not None
+    assert keyed_end(replace(quic, outcome="established")) is not None
     refused = replace(eap, outcome="closed", failed_by="server", hidden=by_client, alerts=())
     assert explain(refused).verdict.text == "the client refused the handshake: bad_certificate, as keys show"
     assert by_client.alerts is not None
     closing = replace(by_client, alerts=(replace(by_client.alerts[0], description="close_notify"),))
-    assert keyed_refusal(replace(quic, hidden=closing)) is None
+    assert keyed_end(replace(quic, hidden=closing)) is None
 
 
 def _row(connection: Connection) -> str:

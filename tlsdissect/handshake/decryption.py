@@ -108,10 +108,12 @@ class KeyedReader:
     wrong: list[Wrong]
     numbers: dict[HandshakeEvent, int]
     packets: dict[tuple[int, int], OpenedPacket]
+    close: Any
 
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
         self.packets = {}
+        self.close = None
         self.used = []
         self.wrong = []
         self.numbers = {}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.keys import CaptureKeys, Origin
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.quic_keys import OpenedPacket
+    from tlsdissect.tls.quic import ConnectionClose
 
 _frame = attrgetter("frame")
 
@@ -36,6 +37,8 @@ class Reader(Protocol):
     """The `message_seq` of each message of DTLS."""
     packets: dict[tuple[int, int], OpenedPacket]
     """The packets of QUIC, by sender and start, if the handshake is recorded."""
+    close: tuple[int, ConnectionClose, int] | None
+    """The first CONNECTION_CLOSE of QUIC: who sent it, the frame of QUIC, and the number of the capture's frame."""
 
     def read(self, record: SealedRecord) -> Sequence[HandshakeEvent] | None:
         """Return the messages that a record or packet completes, and its alerts; None if no secret opens it."""
@@ -62,6 +65,8 @@ class Opened(NamedTuple):
     """As `Reader.numbers`."""
     packets: dict[tuple[int, int], OpenedPacket]
     """As `Reader.packets`."""
+    close: tuple[int, ConnectionClose, int] | None
+    """As `Reader.close`."""
     inner: InnerHello | None
     """The inner hello of an Encrypted Client Hello."""
 
@@ -95,8 +100,10 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     found_by = tuple(dict.fromkeys([key for _, key, _ in used]))
     in_keylog = tuple(dict.fromkeys([key for _, key, origin in used if origin == "keylog"]))
     wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
-    packets = {} if reader is None else reader.packets
-    return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, packets, inner)
+    packets, close = ({}, None) if reader is None else (reader.packets, reader.close)
+    return Opened(
+        tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, packets, close, inner
+    )
 
 
 @cython.cfunc

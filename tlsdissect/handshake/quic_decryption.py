@@ -126,6 +126,7 @@ class QuicReader(KeyedReader):
                 self._add_crypto(frame.offset, frame.crypto_data, record, sent, events)
             elif isinstance(frame, ConnectionClose) and not sent.closed:
                 sent.closed = True
+                self.close = self.close or (record.sender, frame, record.frame)
                 if frame.alert is not None:
                     body = bytes([FATAL, frame.alert])
                     events.append(

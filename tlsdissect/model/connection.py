@@ -40,6 +40,8 @@ OLD_VERSIONS = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"
 """What RFC 8996 and its predecessors forbid."""
 FAILURES = frozenset({"alert", "no_answer", "reset", "closed"})
 """The outcomes of a handshake that was seen to fail."""
+CRYPTO_ERROR = "CRYPTO_ERROR"
+"""The code of a CONNECTION_CLOSE that stands for an alert."""
 Severity = Literal["info", "low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """In ascending order."""
@@ -360,6 +362,19 @@ class HiddenTicket(Struct, frozen=True, gc=False):
     """The frame that completed it."""
 
 
+class QuicClose(Struct, frozen=True, gc=False):
+    """A CONNECTION_CLOSE of QUIC (RFC 9000 section 19.19)."""
+
+    sender: Side = field(name="from")
+    """The side that sent it."""
+    code: str
+    """The name of its error code; CRYPTO_ERROR stands for an alert."""
+    reason: str
+    """The text that the sender gave."""
+    frame: int
+    """The frame of its packet."""
+
+
 class Hidden(Struct, frozen=True, kw_only=True, gc=False):
     """Facts that encryption hides, opened with keys; None if visible without keys, or not visible at all."""
 
@@ -387,6 +402,8 @@ class Hidden(Struct, frozen=True, kw_only=True, gc=False):
     """What the server said of early data; None if that is visible without keys."""
     round_trips: int | None = None
     """As `round_trips` of the connection."""
+    quic_close: QuicClose | None = None
+    """The first CONNECTION_CLOSE in a Handshake packet, if `quic.close` is None."""
     ech: str | None = None
     """Whether Encrypted Client Hello was accepted or rejected."""
     inner_sni: str | None = None
@@ -406,19 +423,6 @@ class Keys(Struct, frozen=True, gc=False):
     """A key log, or secrets inside the capture."""
     labels: tuple[str, ...]
     """Labels of a key log, such as CLIENT_HANDSHAKE_TRAFFIC_SECRET."""
-
-
-class QuicClose(Struct, frozen=True, gc=False):
-    """A CONNECTION_CLOSE that can be read without keys (RFC 9000 section 19.19)."""
-
-    sender: Side = field(name="from")
-    """The side that sent it."""
-    code: str
-    """The name of its error code; CRYPTO_ERROR stands for an alert."""
-    reason: str
-    """The text that the sender gave."""
-    frame: int
-    """The frame of its packet."""
 
 
 class Counts(Struct, frozen=True, gc=False):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from tlsdissect.model.connection import FAILURES, Connection, Side
+from tlsdissect.model.connection import CRYPTO_ERROR, FAILURES, Connection, Side
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.record import HEADER_SIZE, SSL2
 
@@ -222,11 +222,35 @@ def final_alert(connection: Connection) -> Alert | None:
     return errors[-1] if errors else alerts[-1] if last == "alert" else None
 
 
-def keyed_refusal(connection: Connection) -> Alert | None:
+class KeyedEnd(Struct, frozen=True, gc=False):
+    """How one side ended a handshake, if only keys show it. The outcome, which anyone can see, may be another one."""
+
+    outcome: Literal["alert", "closed"]
+    """What the outcome would be if anyone could see it."""
+    sender: Side
+    description: str
+    """The name of the alert, or of the error code of QUIC's CONNECTION_CLOSE."""
+    frame: int
+
+
+def keyed_end(connection: Connection) -> KeyedEnd | None:
+    """Return how one side ended the handshake, if only keys show it; None if they show nothing of that."""
+    alert = _keyed_refusal(connection)
+    if alert is not None:
+        return KeyedEnd("alert", alert.sender, alert.description or "", alert.frame)
+    close = None if connection.hidden is None else connection.hidden.quic_close
+    # A side also closes in a Handshake packet while it does not know whether the other has the later keys (RFC 9000
+    # section 10.2.3), so that after 1-RTT packets of both sides, a close says nothing of the handshake.
+    if close is None or close.code == CRYPTO_ERROR or connection.outcome not in ("incomplete", "one_sided"):
+        return None
+    return KeyedEnd("closed", close.sender, close.code, close.frame)
+
+
+def _keyed_refusal(connection: Connection) -> Alert | None:
     """Return the alert by which one side refused the handshake, if only keys show it.
 
-    The outcome, which anyone can see, may be another one then. Nobody refuses an established handshake, except over
-    QUIC, whose key logs open only packets of the handshake: a server may refuse after 1-RTT packets of both sides.
+    Nobody refuses an established handshake, except over QUIC, whose key logs open only packets of the handshake: a
+    server may refuse after 1-RTT packets of both sides.
     """
     hidden, by, seen = connection.hidden, connection.failed_by, final_alert(connection)
     refused = connection.outcome != "established" or connection.quic is not None
@@ -245,7 +269,7 @@ def keyed_refusal(connection: Connection) -> Alert | None:
 
 def has_failed(connection: Connection) -> bool:
     """Return whether the handshake failed as anyone can see, or as keys show."""
-    return connection.outcome in FAILURES or keyed_refusal(connection) is not None
+    return connection.outcome in FAILURES or keyed_end(connection) is not None
 
 
 def refusal(connection: Connection) -> WireRecord | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.model.connection import OLD_VERSIONS, as_json
-from tlsdissect.model.transcript import has_failed, keyed_refusal
+from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
@@ -224,7 +224,8 @@ class SummaryBuilder:
             self._end = max(self._end or c.end, c.end)
         self.count(self._clients, c.client.host)
         self.count(self._servers, str(c.server))
-        self._outcomes[c.outcome if keyed_refusal(c) is None else "alert"] += 1
+        keyed = keyed_end(c)
+        self._outcomes[c.outcome if keyed is None else f"{keyed.outcome}{table.KEYED}"] += 1
         self._versions[c.version or "unknown"] += 1
         self._resumption[c.resumption or "unknown"] += 1
         self._hello_retries += bool(c.hello_retry)

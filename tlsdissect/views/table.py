@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, json, msgpack
 
 from tlsdissect.model.connection import OLD_VERSIONS
-from tlsdissect.model.transcript import final_alert, has_failed, keyed_refusal
+from tlsdissect.model.transcript import final_alert, has_failed, keyed_end
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.model.connection import Connection
+    from tlsdissect.model.transcript import KeyedEnd
 
     Texts = tuple[str | None, ...]
 
@@ -156,9 +157,9 @@ def milliseconds(c: Connection) -> Texts:
 
 def outcome(c: Connection) -> Texts:
     """How the handshake went; an alert with its name, a failure with who caused it."""
-    keyed = keyed_refusal(c)
+    keyed = keyed_end(c)
     if keyed is not None:
-        return (reason("alert", keyed.sender, f"{keyed.description}{KEYED}"),)
+        return (keyed_reason(keyed),)
     if c.failed_by is None:
         refused = c.outcome == "established" and c.eap is not None and c.eap.result == "failure"
         return (f"{c.outcome}, EAP-Failure" if refused else c.outcome,)
@@ -172,6 +173,13 @@ def reason(outcome: str, by: str | None, alert: str | None) -> str:
     unnamed = f"encrypted {outcome}" if outcome == "alert" else outcome
     what = unnamed if alert is None else f"{outcome} {alert}"
     return what if by is None else f"{what} by {by}"
+
+
+def keyed_reason(keyed: KeyedEnd) -> str:
+    """Why a handshake failed, marked, if only keys show it; of QUIC's closes, the code is not named."""
+    if keyed.outcome == "closed":
+        return reason(f"{keyed.outcome}{KEYED}", keyed.sender, None)
+    return reason(keyed.outcome, keyed.sender, f"{keyed.description}{KEYED}")
 
 
 def problems(c: Connection) -> Texts:

@@ -19,6 +19,7 @@ from tlsdissect.handshake.facts.extensions import ExtensionDecoder
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
 from tlsdissect.handshake.facts.hellos import sni
+from tlsdissect.handshake.facts.quic import quic_close
 from tlsdissect.handshake.facts.text import text
 from tlsdissect.handshake.facts.timing import begin_of, milliseconds, round_trips
 from tlsdissect.handshake.opening import opened
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.opening import Opened
     from tlsdissect.handshake.quic_keys import OpenedPacket
-    from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple, Side
+    from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple, QuicClose, Side
 
 _CLIENT, _SERVER = CLIENT, SERVER  # C integers, by the .pxd
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
@@ -124,6 +125,7 @@ class _HiddenMessages(MessageDecoder):
             else self._extensions.facts,
             early_data=early_data,
             round_trips=self._round_trips(early_data),
+            quic_close=self._quic_close(),
         )
         if self._opened.inner is not None:
             facts = self._with_inner(facts, self._opened.inner)
@@ -316,6 +318,11 @@ class _HiddenMessages(MessageDecoder):
         if early_data is None or self._event(_CLIENT, _FINISHED) is None:
             return None
         return round_trips(self._handshake, early_data, True)
+
+    def _quic_close(self) -> QuicClose | None:
+        """Return the CONNECTION_CLOSE of a Handshake packet, unless anyone can read one."""
+        log = self._handshake.log.quic
+        return None if log is None or log.close is not None else quic_close(self._handshake, self._opened.close)
 
     def _failures(self) -> tuple[Problem, ...]:
         """Report the records that did not open, and those that were not kept."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.handshake.facts.text import quoted
-from tlsdissect.model.connection import Counts, Quic, QuicClose
+from tlsdissect.model.connection import CRYPTO_ERROR, Counts, Quic, QuicClose
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.tls.quic import ConnectionClose
 
 _EXTENSIONS = (Type.QUIC_TRANSPORT_PARAMETERS, Type.QUIC_TRANSPORT_PARAMETERS_DRAFT)
 
@@ -30,20 +31,19 @@ def quic(handshake: Handshake) -> Quic | None:
         server_connection_id=None if server_id is None else server_id.hex(),
         initial_packets=Counts(*log.initial_packets),
         transport_parameters=_transport_parameters(handshake),
-        close=_close(handshake),
+        close=quic_close(handshake, log.close),
     )
 
 
-def _close(handshake: Handshake) -> QuicClose | None:
-    """Return the CONNECTION_CLOSE that can be read; an application's code is a number."""
-    log = handshake.log.quic
-    if log is None or log.close is None:
+def quic_close(handshake: Handshake, closing: tuple[int, ConnectionClose, int] | None) -> QuicClose | None:
+    """Return the facts of a CONNECTION_CLOSE; an application's code is a number."""
+    if closing is None:
         return None
-    sender, close, frame = log.close
+    sender, close, frame = closing
     number = close.error_code
     code = f"0x{number:04x}"
     if close.alert is not None:
-        code = "CRYPTO_ERROR"
+        code = CRYPTO_ERROR
     elif not close.by_application:
         code = Registry.QUIC_TRANSPORT_ERRORS.names[number]
     return QuicClose(sender=handshake.side(sender), code=code, reason=quoted(close.reason_phrase), frame=frame)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec.structs import replace
 
-from tlsdissect.model.transcript import has_failed, keyed_refusal
+from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of
 from tlsdissect.views.comparison.pairs import Pairs
@@ -192,7 +192,7 @@ class _Side:
         if len(kept.failures) >= MAX_VALUES or not self._room.takes(what, c.source, *(one.text for one in why)):
             kept.cut = True
             return
-        keyed = keyed_refusal(c)
+        keyed = keyed_end(c)
         by = c.failed_by if keyed is None else keyed.sender
         kept.failures[what] = Failure(what, by, 1, without_surrogates(c.source), c.stream_name, why)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.model.transcript import final_alert, keyed_refusal
+from tlsdissect.model.transcript import final_alert, keyed_end
 from tlsdissect.trust.times import parse_time
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Alert, Connection, Side
+    from tlsdissect.model.transcript import KeyedEnd
     from tlsdissect.views.explain.model import Explanation
 
 _ADVICE = {
@@ -28,8 +29,10 @@ _ADVICE = {
 
 def advice(c: Connection, said: Explanation) -> str:
     """Return what to do about a failure that was explained; nothing if its sentences leave open what caused it."""
-    keyed = keyed_refusal(c)
-    ended = [*said.about("end"), *[one for one in said.about("keys") if keyed is not None and one.code == "keys_alert"]]
+    keyed = keyed_end(c)
+    ended = list(said.about("end"))
+    if keyed is not None:
+        ended += [one for one in said.about("keys") if one.code in ("keys_alert", "keys_close")]
     # It is certain that this certificate was not sent, and a guess that it was missing: the advice is about both.
     certain = {one.code for one in ended if not one.guess or one.code == "issuer_not_sent"}
     alert = keyed or final_alert(c)
@@ -41,7 +44,7 @@ def advice(c: Connection, said: Explanation) -> str:
     return found.format(sender=sender, other=other)
 
 
-def _about_certificate(c: Connection, alert: Alert, whose: Side) -> str:
+def _about_certificate(c: Connection, alert: Alert | KeyedEnd, whose: Side) -> str:
     """Return what to do about a certificate that was refused, where the alert says why."""
     leaf, at = c.leaf(whose), parse_time(c.start)
     if alert.description == "certificate_revoked":

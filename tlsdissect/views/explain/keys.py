@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.model.connection import CRYPTO_ERROR
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.views.explain.model import Sentence, counted, described, listed
 
@@ -35,6 +36,7 @@ def opened(c: Connection) -> Iterator[Sentence]:
         yield Sentence("keys", "keys_tickets", text, tuple(ticket.frame for ticket in tickets))
     yield from _later(hidden)
     yield from _alerts(hidden)
+    yield from _close(hidden)
     for problem in hidden.problems:
         frames = () if problem.frame is None else (problem.frame,)
         yield Sentence("keys", "keys_problem", f"{problem.detail[:1].upper()}{problem.detail[1:]}.", frames)
@@ -99,6 +101,17 @@ def _alerts(hidden: Hidden) -> Iterator[Sentence]:
         meaning = None if name == "close_notify" else alert_meanings().get(name)
         text = f"The {alert.sender} sent {name}{f': {meaning}' if meaning else ''}."
         yield Sentence("keys", "keys_alert", text, (alert.frame,))
+
+
+def _close(hidden: Hidden) -> Iterator[Sentence]:
+    """How a side closed a QUIC connection; an alert that the close stands for has a sentence of its own."""
+    close = hidden.quic_close
+    if close is None or (close.code == CRYPTO_ERROR and not close.reason):
+        return
+    reason = f", because of: {close.reason}" if close.reason else ""
+    yield Sentence(
+        "keys", "keys_close", f"The {close.sender} closed the connection with {close.code}{reason}.", (close.frame,)
+    )
 
 
 def _frames(hidden: Hidden, kind: str, sender: Side | None = None) -> tuple[int, ...]:

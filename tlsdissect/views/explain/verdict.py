@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tlsdissect.model.transcript import final_alert, keyed_refusal
+from tlsdissect.model.transcript import final_alert, keyed_end
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
@@ -30,9 +30,10 @@ _VERBS = {"reset": "reset", "closed": "closed"}
 
 def verdict(c: Connection) -> Verdict:
     """Return the verdict on a connection."""
-    keyed = keyed_refusal(c)
+    keyed = keyed_end(c)
     if keyed is not None:
-        text = f"the {keyed.sender} refused the handshake: {keyed.description}, as keys show"
+        did = "refused the handshake" if keyed.outcome == "alert" else "closed the connection during the handshake"
+        text = f"the {keyed.sender} {did}: {keyed.description}, as keys show"
         return Verdict("failed", text, (keyed.frame,))
     return _VERDICTS[c.outcome](c)
 

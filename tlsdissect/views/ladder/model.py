@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
-from tlsdissect.model.connection import Message, Timing
-from tlsdissect.model.transcript import final_alert, has_failed, kept, keyed_refusal, refusal
+from tlsdissect.model.connection import CRYPTO_ERROR, Message, Timing
+from tlsdissect.model.transcript import final_alert, has_failed, kept, keyed_end, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
 from tlsdissect.views import table
@@ -23,7 +23,7 @@ from tlsdissect.views.ladder.scale import Scale
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tlsdissect.model.connection import Alert, Connection, Endpoint, Side, Transport
+    from tlsdissect.model.connection import Alert, Connection, Endpoint, QuicClose, Side, Transport
     from tlsdissect.model.transcript import KeptConnection, Packet, QuicPacket, WireRecord
     from tlsdissect.views.both_ends.path import Lost
 
@@ -177,7 +177,7 @@ def with_arrows(connection: Connection, arrows: Iterable[Arrow]) -> Ladder:
 
 def _culprit(c: Connection, arrows: Sequence[Arrow]) -> Arrow | None:
     """Return the arrow by which the handshake failed: an alert, or the end of TCP or of QUIC."""
-    keyed = keyed_refusal(c)
+    keyed = keyed_end(c)
     alert, by = (final_alert(c), c.failed_by) if keyed is None else (keyed, keyed.sender)
     mine = [arrow for arrow in arrows if arrow.sender == by]
     said = [arrow for arrow in mine if arrow.kind in ("clear", "encrypted")]
@@ -187,6 +187,10 @@ def _culprit(c: Connection, arrows: Sequence[Arrow]) -> Arrow | None:
         return said[-1] if said else None
     label = {"reset": "RST", "closed": "CONNECTION_CLOSE" if c.transport == "quic" else "FIN"}.get(c.outcome)
     return next((arrow for arrow in mine if label is not None and arrow.labels[0].startswith(label)), None)
+
+
+def _close_label(close: QuicClose) -> str:
+    return f"[CONNECTION_CLOSE {close.code}]"
 
 
 def path(ladders: Iterable[Ladder]) -> float | None:
@@ -217,6 +221,9 @@ class _Drawing:
         self._keyed_alerts = {
             (one.sender, one.frame): one.description for one in (() if hidden is None else hidden.alerts or ())
         }
+        close = None if hidden is None else hidden.quic_close
+        self._keyed_close = None if close is None or close.code == CRYPTO_ERROR else close
+        """The CONNECTION_CLOSE that keys opened; one that stands for an alert is among the messages."""
         self._zero = self._begin()
         """The packet that completed the ClientHello, or else the first packet; None if there are no packets."""
 
@@ -309,6 +316,9 @@ class _Drawing:
         for message in self._keyed:
             if message.sender == sender and first <= message.frame <= last:
                 yield self._keyed_label(message)
+        close = self._keyed_close
+        if close is not None and close.sender == sender and first <= close.frame <= last:
+            yield _close_label(close)
 
     def _keyed_label(self, message: Message) -> str:
         alert = self._keyed_alerts.get((message.sender, message.frame)) if message.type == "alert" else None
@@ -328,6 +338,12 @@ class _Drawing:
             labels = tuple([self._keyed_label(message) for message in group])
             trips = ms / self._rtt if self._rtt and ms is not None else None
             yield Arrow(sender, "encrypted", labels, (frame,), ms, trips, None)
+        close = self._keyed_close
+        if close is not None and not any(
+            one.sender == close.sender and one.frames[0] <= close.frame <= one.frames[-1] for one in inside
+        ):
+            time = next((packet.time for packet in self._packets if packet.frame == close.frame), None)
+            yield self._arrow(close.sender, "encrypted", [_close_label(close)], (close.frame,), time, None)
 
     def _first_ends(self) -> dict[Side, float]:
         """Return the frame of each side's first FIN or RST; infinity if there is none."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.model.transcript import has_failed, keyed_refusal
+from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.printable import printable, shortened
@@ -66,8 +66,8 @@ class Failures:
             ended, story = list(said.about("end")), [said.verdict.line]
             # The first sentence says who ended it, as the reason does.
             cause = " ".join(one.without_frames for one in ended[1:])
-            if keyed_refusal(c) is not None:
-                ended += [one for one in said.about("keys") if one.code == "keys_alert"]
+            if keyed_end(c) is not None:
+                ended += [one for one in said.about("keys") if one.code in ("keys_alert", "keys_close")]
             story += [one.with_evidence for one in ended]
             self._first[reason] = story, shortened(cause, _CAUSE), self._rows
         self._rows += 1
