@@ -12,6 +12,7 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.corpus.selection import Selection
+from tlsdissect.model.connection import Alert
 from tlsdissect.model.transcript import kept, keyed_end
 from tlsdissect.tls.quic import PacketType, frame_places
 from tlsdissect.trust.rules import finding
@@ -52,7 +53,9 @@ def read(name: str, *, keys: bool) -> list[Connection]:
 def test_explanations_only_add_a_topic(name: str) -> None:
     for seen, opened in zip(read(name, keys=False), read(name, keys=True), strict=True):
         without, with_keys = explain(seen).sentences, explain(opened).sentences
-        assert with_keys[: len(without)] == without
+        # Where keys show another end than anyone sees, the sentence says so.
+        marked = [replace(one, text=one.text.replace("Without keys, the capture", "The capture")) for one in with_keys]
+        assert tuple(marked[: len(without)]) == without
         added = with_keys[len(without) :]
         assert {sentence.topic for sentence in added} == {"keys"}
         assert TOPICS["keys"] == "What only keys show"
@@ -154,6 +157,66 @@ def test_the_reason_of_a_close_that_stands_for_an_alert() -> None:
     [said] = [one for one in explain(opened).about("keys") if one.code == "keys_close"]
     assert said.text.endswith("with CRYPTO_ERROR, because of: self-signed certificate in certificate chain.")
     assert not any("CONNECTION_CLOSE" in label for one in drawn(opened).arrows for label in one.labels)
+
+
+def test_what_anyone_sees_of_the_end_does_not_contradict_what_keys_show() -> None:
+    def ended(one: Connection) -> dict[str, str]:
+        return {sentence.code: sentence.text for sentence in explain(one).about("end")}
+
+    [quic] = read("quic/quic-unknown-ca", keys=True)
+    assert ended(quic)["incomplete"].startswith("Without keys, the capture does not show the end of the handshake; ")
+    assert ended(replace(quic, hidden=None))["incomplete"].startswith("The capture does not show")
+    assert ended(replace(quic, outcome="established"))["quic_end"].startswith(
+        "Without keys, nobody can read how it ended"
+    )
+    [tcp] = read("tls13-client-cert-rejected", keys=True)
+    assert tcp.hidden is not None
+    for hidden, without in (
+        (None, "without an alert,"),
+        (tcp.hidden, "without an alert that is readable without keys,"),
+    ):
+        assert without in ended(replace(tcp, outcome="reset", hidden=hidden))["ended_early"]
+    assert ended(tcp)["refused"].startswith("The server refused: ")
+    for alerts in ((), (Alert("server", "warning", "close_notify", 9),)):
+        told = replace(tcp, hidden=replace(tcp.hidden, alerts=alerts))
+        assert ended(told)["refused"].startswith("Without keys, it seems that the server refused: ")
+        said = explain(told).verdict
+        assert (said.result, said.text) == (
+            "unknown",
+            "not known: it seems that the server refused the handshake, but keys show no alert that says so",
+        )
+    # Keys do not open what the server sent: it may be the alert that it seems to be.
+    unopened = replace(tcp, hidden=replace(tcp.hidden, alerts=(Alert("client", "warning", "close_notify", 9),)))
+    assert explain(unopened).verdict.text == "the server refused the handshake: an encrypted alert"
+    [missing] = read("keys/tls13-client-cert-missing", keys=True)
+    assert missing.hidden is not None
+    assert "no_client_certificate" in ended(missing)
+    sent = replace(missing.hidden, client_certificates=tcp.hidden.client_certificates)
+    assert "no_client_certificate" not in ended(replace(missing, hidden=sent))
+
+
+def test_eap_failure_that_reports_a_refusal_which_only_keys_show() -> None:
+    """A supplicant refuses the server by an encrypted alert: to anyone without keys, the server refused."""
+    [eap] = read("eap/radius-tls-supplicant-refused-tls13", keys=True)
+    assert eap.hidden is not None
+    assert eap.eap is not None
+    [before] = [one for one in explain(eap).about("end") if one.code.startswith("eap_")]
+    assert before.text == "The server refused the supplicant before the handshake was over (EAP-Failure)."
+    alert = Alert("client", "fatal", "unknown_ca", eap.messages[-1].frame)
+    opened = replace(eap, hidden=replace(eap.hidden, alerts=(alert,)))
+    assert explain(opened).verdict.text == "the client refused the handshake: unknown_ca, as keys show"
+    [said] = [one for one in explain(opened).about("end") if one.code.startswith("eap_")]
+    assert said.text == "Keys show that the supplicant refused the server, and EAP-Failure only reports that."
+    assert said.frames == (alert.frame, eap.eap.result_frame)
+    by_server = replace(eap, hidden=replace(eap.hidden, alerts=(replace(alert, sender="server"),)))
+    assert [one for one in explain(by_server).about("end") if one.code.startswith("eap_")] == [before]
+
+
+@pytest.mark.parametrize("keys", [False, True])
+def test_an_authority_that_only_keys_show(keys: bool) -> None:
+    [refused] = read("eap/radius-tls-server-refused-tls13", keys=keys)
+    [said] = [one for one in explain(refused).about("end") if one.code == "unknown_authority"]
+    assert said.text == "Only keys show which authority that is: TLS 1.3 encrypts certificates."
 
 
 def test_whose_alert_is_a_refusal() -> None:

@@ -182,13 +182,12 @@ class _Side:
 
     def _add_failure(self, c: Connection, kept: _Handshakes) -> None:
         what = table.outcome(c)[0] or c.outcome
-        # With its mark, the reason may say what only keys show; the sentences say what anyone sees.
-        seen = replace(c, hidden=None)
         known = kept.failures.get(what)
         if known is not None:
             kept.failures[what] = replace(known, connections=known.connections + 1)
             return
-        why = tuple(ending(seen))
+        # With its mark, the reason may say what only keys show; the sentences say what anyone sees.
+        why = tuple(ending(replace(c, hidden=None), c))
         if len(kept.failures) >= MAX_VALUES or not self._room.takes(what, c.source, *(one.text for one in why)):
             kept.cut = True
             return

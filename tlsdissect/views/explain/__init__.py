@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import Connection, Origin
@@ -63,8 +65,8 @@ def explain(connection: Connection) -> Explanation:
         eap.identity,
         observer,
         conflicting,
-        ending,
-        eap.result,
+        partial(ending, opened=connection),
+        partial(eap.result, opened=connection),
     )
     return Explanation(
         connection.source,

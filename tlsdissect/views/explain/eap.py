@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tlsdissect.model.transcript import KeptConnection
+from tlsdissect.model.transcript import KeptConnection, keyed_end
 from tlsdissect.views.explain.model import Sentence, described, message_frame
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ def fragments(c: Connection) -> Iterator[Sentence]:
         yield Sentence("time", "eap_fragments", text, (longest[0], longest[-1]))
 
 
-def result(c: Connection) -> Iterator[Sentence]:
-    """Whether the supplicant got access, and otherwise who refused whom."""
+def result(c: Connection, opened: Connection) -> Iterator[Sentence]:
+    """Whether the supplicant got access, and otherwise who refused whom; `opened` is `c` with what keys show."""
     if c.eap is None:
         return
     frames = () if c.eap.result_frame is None else (c.eap.result_frame,)
+    keyed = keyed_end(opened)
     if c.eap.result is None:
         text = "The capture has neither EAP-Success nor EAP-Failure: whether the supplicant got access is not known."
         yield Sentence("end", "eap_open", text)
@@ -62,6 +63,9 @@ def result(c: Connection) -> Iterator[Sentence]:
     elif c.outcome == "alert" and c.failed_by == "client":
         text = "So the supplicant refused the server, and EAP-Failure only reports that."
         yield Sentence("end", "eap_server_refused", text, frames)
+    elif keyed is not None and keyed.sender == "client":
+        text = "Keys show that the supplicant refused the server, and EAP-Failure only reports that."
+        yield Sentence("end", "eap_server_refused", text, (keyed.frame, *frames))
     elif c.outcome == "established" and c.eap.method != "EAP-TLS":
         text = "The handshake succeeded, and then came EAP-Failure: what was refused inside the tunnel is encrypted."
         yield Sentence("end", "eap_refused_in_tunnel", text, frames)

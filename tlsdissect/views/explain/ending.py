@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
-from tlsdissect.model.transcript import KeptConnection, final_alert, refusal
+from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
@@ -44,8 +44,11 @@ _SHOWN = 8
 """Maximum number of frames that a sentence lists."""
 
 
-def ending(c: Connection) -> Iterator[Sentence]:
-    """Yield sentences about how the connection ended."""
+def ending(c: Connection, opened: Connection) -> Iterator[Sentence]:
+    """Yield sentences about how the connection ended, as anyone sees it.
+
+    `opened` is the same connection with what keys show: where that differs, a sentence says that it holds without keys.
+    """
     if c.quic is not None and (c.outcome in ("established", "closed")):
         yield from quic.closed(c, c.quic)
         return
@@ -56,7 +59,7 @@ def ending(c: Connection) -> Iterator[Sentence]:
         yield from _closing(c)
         return
     if c.outcome in _FAILURES:
-        yield from _FAILURES[c.outcome](c)
+        yield from _FAILURES[c.outcome](c, opened)
     if c.transport == "tcp":
         yield from losses(c)
 
@@ -75,17 +78,18 @@ def _closing(c: Connection) -> Iterator[Sentence]:
         yield Sentence("end", "closed", f"{text[0].upper()}{text[1:]}.", guess=guess)
 
 
-def _alert(c: Connection) -> Iterator[Sentence]:
+def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
     """Explain a handshake that one side refused."""
     fatal = final_alert(c)
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
-        text = f"The {who} refused: it sent a record the size of an alert, and the connection ended."
+        seems = "Without keys, it seems that the" if keys_deny_refusal(opened) else "The"
+        text = f"{seems} {who} refused: it sent a record the size of an alert, and the connection ended."
         frames = (fatal.frame,) if fatal else refused_in(c)
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
             yield from _nothing_sent(c)
-        elif who == "server":
+        elif who == "server" and not opened.chain("client"):
             yield from _shape_of_nothing(c)
         return
     after = message_before(c, fatal)
@@ -100,6 +104,13 @@ def _alert(c: Connection) -> Iterator[Sentence]:
         yield from _unmet(c)
     yield from _found(c, fatal)
     yield from _answered_otherwise(c)
+
+
+def keys_deny_refusal(opened: Connection) -> bool:
+    """Return whether a handshake seems to be refused, and keys show that no alert was sent, or one that is no error."""
+    alerts = None if opened.hidden is None else opened.hidden.alerts
+    shown = alerts is not None and (not alerts or any(alert.sender == opened.failed_by for alert in alerts))
+    return shown and keyed_end(opened) is None
 
 
 def refused_in(c: Connection) -> tuple[int, ...]:
@@ -235,7 +246,7 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
             text = f"The {whose} did not send that authority's own certificate: if it is an intermediate authority, "
             yield Sentence("end", "issuer_not_sent", f"{text}that is what is missing.", frames, guess=True)
     elif c.is_tls13:
-        text = "Which authority that is cannot be seen: TLS 1.3 encrypts certificates."
+        text = "Only keys show which authority that is: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
 
 
@@ -285,12 +296,13 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
         yield Sentence("end", "no_common_protocol", text, (c.client_hello.frame,))
 
 
-def _ended_early(c: Connection) -> Iterator[Sentence]:
+def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
     how = "a reset" if c.outcome == "reset" else "TCP's end"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
     said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
     after, frames = (f", after {named(said[-1], c.transport)}", (said[-1].frame,)) if said else ("", ())
-    yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", frames)
+    without = "without an alert" if keyed_end(opened) is None else "without an alert that is readable without keys"
+    yield Sentence("end", "ended_early", f"{who} ended it by {how}, {without}{after}.", frames)
     yield from _reported(c)
     if c.failed_by == "client" and said and said[-1].sender == "server":
         yield from _mismatch(c, frames)
@@ -318,25 +330,26 @@ def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
             yield Sentence("end", "answered_otherwise", text, (problem.frame,) if problem.frame else ())
 
 
-def _silence(c: Connection) -> Iterator[Sentence]:
+def _silence(c: Connection, _: Connection) -> Iterator[Sentence]:
     text = "The server acknowledged the ClientHello and never answered it."
     if c.transport != "tcp":
         text = "The server never answered the ClientHello."
     yield Sentence("end", "no_answer", text, (c.client_hello.frame,) if c.client_hello else ())
 
 
-def _one_sided(c: Connection) -> Iterator[Sentence]:
+def _one_sided(c: Connection, _: Connection) -> Iterator[Sentence]:
     yield Sentence("end", "one_sided", "The capture has packets of one direction only.", (c.first_frame,))
 
 
-def _incomplete(c: Connection) -> Iterator[Sentence]:
+def _incomplete(c: Connection, opened: Connection) -> Iterator[Sentence]:
     if quic.versions_refused(c):
         text = "The attempt ended with the server's Version Negotiation: a client gives up if it supports none of the "
         text += "versions listed there (RFC 9000 section 6.2)."
         yield Sentence("end", "version_refused", text, quic.frames(c, PacketType.VERSION_NEGOTIATION), guess=True)
         return
     after = f"; the last thing seen is {named(c.messages[-1], c.transport)}" if c.messages else ""
-    text = f"The capture does not show the end of the handshake{after}."
+    who = "The" if keyed_end(opened) is None else "Without keys, the"
+    text = f"{who} capture does not show the end of the handshake{after}."
     yield Sentence("end", "incomplete", text, _last_frames(c))
     yield from _answered_otherwise(c)
 
@@ -345,7 +358,7 @@ def _last_frames(c: Connection) -> tuple[int, ...]:
     return (c.messages[-1].frame,) if c.messages else ()
 
 
-_FAILURES: dict[str, Callable[[Connection], Iterator[Sentence]]] = {
+_FAILURES: dict[str, Callable[[Connection, Connection], Iterator[Sentence]]] = {
     "alert": _alert,
     "reset": _ended_early,
     "closed": _ended_early,

@@ -69,9 +69,10 @@ def _client_certificate(hidden: Hidden) -> Iterator[Sentence]:
 def _early_data(c: Connection, hidden: Hidden) -> Iterator[Sentence]:
     if hidden.early_data:
         text = f"The server {hidden.early_data} the client's early data"
-        if hidden.round_trips == 0 and c.round_trips is None:
+        if hidden.round_trips == 0 and c.round_trips != 0:
             text += ", which waited for no round trip"
-        text += "." if hidden.early_data == c.early_data or c.early_data is None else f", not {c.early_data} it."
+        seems = c.early_data if c.early_data not in (None, hidden.early_data) else None
+        text += f" (without keys, it seems to be {seems})." if seems else "."
         yield Sentence("keys", "keys_early_data", text, _frames(hidden, "encrypted_extensions"))
 
 

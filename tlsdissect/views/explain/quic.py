@@ -111,5 +111,7 @@ def closed(c: Connection, quic: Quic) -> Iterator[Sentence]:
         yield Sentence("end", "quic_close", text, (close.frame,))
     elif c.outcome == "established":
         yield Sentence(
-            "end", "quic_end", "Nobody can read how it ended: after the handshake, QUIC closes under encryption."
+            "end",
+            "quic_end",
+            "Without keys, nobody can read how it ended: after the handshake, QUIC closes under encryption.",
         )

@@ -10,7 +10,7 @@ from tlsdissect.model.transcript import final_alert, keyed_end
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.ending import losses, message_before, refused_in
+from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in
 from tlsdissect.views.explain.model import Verdict, counted, message_frame, named
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def _refused(c: Connection) -> Verdict:
     if alert is not None and alert.description is not None:
         after = message_before(c, alert)
         return Verdict("failed", f"{text}: {alert.description}{_after(after, c.transport)}", (alert.frame,))
+    if keys_deny_refusal(c):
+        text = f"not known: it seems that {text}, but keys show no alert that says so"
+        return Verdict("unknown", text, refused_in(c))
     return Verdict("failed", f"{text}: an encrypted alert", refused_in(c), guess=True)
 
 
