@@ -63,3 +63,13 @@ def test_two_secrets_that_open_nothing_in_a_connection_count_as_those_of_one() -
     done = run("read", "--format", "json", "--keylog", keys, capture)
     assert json.loads(done.stdout)["keys"] is None
     assert b"secrets of 1 connection opened nothing" in done.stderr
+
+
+def test_counts_mark_findings_that_only_keys_show() -> None:
+    seen = SAMPLE.with_name("tls12-full.pcap")
+    done = run("read", "--findings", "--keylog", KEYS, SAMPLE, seen)
+    # The certificate is the same in both.
+    assert b"low: 1 long_lifetime*, 1 long_lifetime; info: " in done.stderr
+    assert b"low: 1 long_lifetime;" in run("read", "--findings", SAMPLE, seen).stderr
+    counts = [run("certs", "--keylog", KEYS, path, *more).stderr for path, more in ((SAMPLE, ()), (SAMPLE, (seen,)))]
+    assert [b"low: 1 long_lifetime*;" in one for one in counts] == [True, False]

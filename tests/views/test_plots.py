@@ -333,6 +333,17 @@ def test_failures_are_counted_by_reason() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("quic-unknown-ca", "alert bad_certificate* by client"), ("quic-quinn-unknown-ca", "closed* by client")],
+)
+def test_failures_that_only_keys_show_are_counted_and_marked(name: str, reason: str) -> None:
+    path = SAMPLES / "quic" / f"{name}.pcap"
+    assert names(drawn(tlsdissect.tables(path, keylog=path.with_suffix(".keys")), "failures")) == [reason]
+    without = drawn(tlsdissect.tables(path), "failures")
+    assert [text.get_text() for text in without.texts] == [KINDS["failures"].instead]
+
+
 def test_suites_are_ranked_by_how_often_they_were_chosen(tables: Tables) -> None:
     ax = drawn(tables, "offered-and-chosen")
     chosen = tables.connections["cipher_suite"].value_counts()

@@ -18,6 +18,7 @@ from tlsdissect.cli.sink import destination, place_new
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.left_out import count
 from tlsdissect.corpus.parallel import CertificateTransport
+from tlsdissect.corpus.query import counted_as
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
@@ -143,9 +144,7 @@ class CertificateRun(Run):
             for text in self._write(self.listed):
                 sink.write(text)
         chains, left_out = len(self._inventory.chains), self._inventory.left_out
-        self._tally.findings = Counter(
-            f"{found.severity} {found.code}" for one in self.listed for found in one.findings
-        )
+        self._tally.findings = Counter(counted_as(found) for one in self.listed for found in one.findings)
         least = "at least " if self._inventory.chains_cut else ""
         shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
         if self._chosen.names_findings or self._ends_within is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from tlsdissect.corpus.dataset import are_datasets, start_reading
 from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
+from tlsdissect.views.table import KEYED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.options import Options
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.pipeline import Summary
     from tlsdissect.trust.judge import Judge
 
@@ -45,7 +46,7 @@ class OutputRow(NamedTuple):
     version: str | None
     problems: tuple[str, ...]
     findings: tuple[str, ...] | None
-    """Severity and code of each; None if findings were not requested."""
+    """As `counted_as` names each; None if findings were not requested."""
     text: bytes
     key: tuple[Any, ...] | str | None = None
     """The values by which rows are sorted, or the time."""
@@ -56,8 +57,13 @@ class OutputRow(NamedTuple):
         codes = [problem.code for problem in connection.problems]
         problems = tuple(dict.fromkeys(codes)) if codes else ()
         found = connection.findings
-        findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
+        findings = None if found is None else tuple(map(counted_as, found))
         return cls(connection.source, connection.version, problems, findings, text, key)
+
+
+def counted_as(found: Finding) -> str:
+    """Return severity and code of a finding, marked as in tables if only keys show it."""
+    return f"{found.severity} {found.code}{KEYED if found.with_keys else ''}"
 
 
 class Query(NamedTuple):

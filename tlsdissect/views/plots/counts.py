@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tlsdissect.model.connection import FAILURES, is_offer
+from tlsdissect.model.connection import is_offer
+from tlsdissect.model.transcript import has_failed
 from tlsdissect.views.explain.model import counted
 from tlsdissect.views.plots.style import (
     BAD,
@@ -19,7 +20,7 @@ from tlsdissect.views.plots.style import (
     version_names,
     write_behind,
 )
-from tlsdissect.views.table import reason
+from tlsdissect.views.table import outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,16 +66,9 @@ def certificate_bytes(tables: Tables) -> pd.DataFrame:
 
 
 def failures(tables: Tables) -> pd.DataFrame:
-    """Return why each failed handshake failed: its fatal alert or its outcome, and the side that ended it."""
-    known = tables.connections
-    failed = known[known["outcome"].isin(FAILURES)]
-    rows = zip(failed["outcome"], failed["failed_by"], failed["alerts"], strict=True)
-    return pd.DataFrame({"category": [_reason(*row) for row in rows], "version": "failed", "weight": 1})
-
-
-def _reason(outcome: str, by: str | None, alerts: list[dict[str, Any]]) -> str:
-    fatal = [one["description"] for one in alerts if one["level"] == "fatal"]
-    return reason(outcome, None if pd.isna(by) else by, fatal[0] if outcome == "alert" and fatal else None)
+    """Return why each failed handshake failed, as tables say it: what only keys show is marked."""
+    reasons = [outcome(c)[0] for c in tables.read() if has_failed(c)]
+    return pd.DataFrame({"category": pd.Series(reasons, dtype="object"), "version": "failed", "weight": 1})
 
 
 def offers(tables: Tables) -> pd.DataFrame:
