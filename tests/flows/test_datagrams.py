@@ -72,6 +72,10 @@ BODY = b"\x01" + b"\x5a" * 12 + b"\xa0\x01" + bytes(1000)
 """A packet number, a hash and frames."""
 
 
+REFUSAL = b"\x80" + bytes(4) + b"\x05" + PUBLIC_ID + b"Q043Q039"
+"""A Version Negotiation as an answer to Q046."""
+
+
 def public(flags: int, version: bytes, rest: bytes = BODY) -> bytes:
     """A packet of Google QUIC up to Q043."""
     return bytes([flags]) + PUBLIC_ID + version + rest
@@ -135,7 +139,7 @@ def test_a_version_counts_only_where_its_header_fits(data: bytes) -> None:
 
 
 def test_flows_of_google_quic_are_counted_by_version(tmp_path: Path) -> None:
-    """By the version of the first packet that states one, and not as unknown QUIC if others follow."""
+    """By the version that the server states, or else the client's latest; not as unknown QUIC if others follow."""
     servers = public(0x0C, b"", BODY)
     refusal = public(0x09, b"Q043", b"Q039Q035Q034Q033")
     flows = [
@@ -144,14 +148,22 @@ def test_flows_of_google_quic_are_counted_by_version(tmp_path: Path) -> None:
         [(0, long(b"Q046", b"\x50" + PUBLIC_ID)), (1, long(b"Q046", b"\x05" + PUBLIC_ID))],
         [(0, long(b"Q050", b"\x08" + PUBLIC_ID + b"\x00")), (1, LONG_HEADER)],
         [(0, LONG_HEADER)],
+        # The server does not know the first version, and the client falls back to another.
+        [(0, long(b"Q046", b"\x50" + PUBLIC_ID)), (1, REFUSAL), (0, public(0x0D, b"Q043")), (1, servers)],
+        [(0, public(0x0D, b"Q043")), (1, refusal), (0, public(0x0D, b"Q039")), (1, servers)],
+        [
+            (0, long(b"Q050", b"\x08" + PUBLIC_ID + b"\x00")),
+            (1, long(b"Q046", b"\x05" + PUBLIC_ID)),
+            (0, public(0x09, b"Q043")),
+        ],
         [(1, refusal), (1, servers)],
     ]
     path = write_flows(tmp_path / "google.pcap", flows)
     reading = Reading([str(path)])
     assert list(reading) == []
-    assert (reading.summary.quic, reading.summary.google_quic) == (5, {"Q043": 2, "Q046": 1, "Q050": 1})
+    assert (reading.summary.quic, reading.summary.google_quic) == (8, {"Q043": 3, "Q046": 2, "Q050": 1, "Q039": 1})
     assert list(left_out(reading.summary)) == [
-        "5 QUIC (2 Google Q043, 1 Google Q046, 1 Google Q050) conversations not decoded"
+        "8 QUIC (1 Google Q039, 3 Google Q043, 2 Google Q046, 1 Google Q050) conversations not decoded"
     ]
     assert dict(summary_from_json(summary_to_json(reading.summary)).google_quic) == dict(reading.summary.google_quic)
     shards = [Reading([str(path)], shard=Shard(number, 2)) for number in range(2)]

@@ -150,9 +150,12 @@ class Datagrams:
         return len(self._dtls)
 
     def add_quic(self, endpoints: bytes, google: str | None) -> None:
-        """Count a flow of QUIC by the endpoints of either direction, with its version of Google QUIC if it has one."""
-        if len(self._quic) < MAX_COUNTED:
-            self._quic.setdefault(_hash(endpoints), google)
+        """Count a flow of QUIC by the endpoints of either direction, with its latest version of Google QUIC, if any."""
+        flow = _hash(endpoints)
+        if flow in self._quic:
+            self._quic[flow] = google or self._quic[flow]
+        elif len(self._quic) < MAX_COUNTED:
+            self._quic[flow] = google
 
     def add_elsewhere(self, endpoints: bytes) -> None:
         """Take back that another shard counts a flow of QUIC, to which the client of a decoded connection moved."""

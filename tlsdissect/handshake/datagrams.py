@@ -36,6 +36,7 @@ from tlsdissect.handshake.quic_migration import MovedClients, client_of
 from tlsdissect.handshake.recording import EapRecorder
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.model.connection import TRANSPORTS
+from tlsdissect.tls.quic import FIXED_BIT, LONG_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ class Follower(Protocol):
 
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
 _UDP = UDP
-_LONG_HEADER, _FIXED_BIT = 0x80, 0x40
+_LONG_HEADER, _FIXED_BIT = LONG_HEADER, FIXED_BIT
 CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
 """Names of the carriers of EAP."""
 FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None], Follower]] = {
@@ -212,9 +213,9 @@ class DatagramConnections:
             self._add_sessions(flow, follower)
         if follower.protocol == QUIC:
             quic: QuicFollower = flow.follower
-            if quic.server_ids:
-                self._moves.add(flow, quic.server_ids)
-                quic.server_ids.clear()
+            ids: list[tuple[int, bytes]] = quic.take_server_ids()
+            if ids:
+                self._moves.add(flow, ids)
         if follower.ready:
             self._add_decided(flow, follower, packet.frame)
         return True

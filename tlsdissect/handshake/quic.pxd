@@ -14,6 +14,7 @@ cdef long long _HANDSHAKE
 cdef long long _RETRY
 cdef long long _VERSION_NEGOTIATION
 cdef long long _FIXED_BIT
+cdef long long _LONG_HEADER
 cdef long long _LEAST_ID
 cdef long long _DATAGRAM_BYTES
 cdef long long _UNKNOWN
@@ -89,7 +90,9 @@ cdef class QuicFollower:
     cdef public list changed
     cdef public bint ready
     cdef readonly object google_version
-    cdef readonly list server_ids
+    cdef long long _google_client
+    cdef bint _is_google_answered
+    cdef list _server_ids
     cdef bint _early
     cdef UdpFlow _flow
     cdef Budget _budget
@@ -104,6 +107,8 @@ cdef class QuicFollower:
     cdef bint _explains
     cdef long long _refused
     cpdef object feed(self, Packet packet, long long sender)
+    cdef bint _note_google(self, object version, long long sender)
+    cpdef object take_server_ids(self)
     cpdef bint goes_on(self, Packet packet, long long client)
     cdef bint _let_pass(self, Counts counts)
     cdef Counts _counts(self, QuicConnection connection)

@@ -32,7 +32,15 @@ from tlsdissect.handshake.quic_keys import (
 from tlsdissect.handshake.quic_migration import LEAST_ID
 from tlsdissect.handshake.quic_recording import QuicRecorder
 from tlsdissect.model.transcript import PacketRef
-from tlsdissect.tls.quic import FIXED_BIT, LONGEST_ID, ConnectionClose, Crypto, NegotiationFields, read_frames
+from tlsdissect.tls.quic import (
+    FIXED_BIT,
+    LONG_HEADER,
+    LONGEST_ID,
+    ConnectionClose,
+    Crypto,
+    NegotiationFields,
+    read_frames,
+)
 from tlsdissect.tls.quic_packets import (
     HANDSHAKE,
     INITIAL,
@@ -73,7 +81,13 @@ _NO_ID = (b"", 0, 0)
 
 # C integers, by the .pxd.
 _INITIAL, _HANDSHAKE, _RETRY, _VERSION_NEGOTIATION = INITIAL, HANDSHAKE, RETRY, VERSION_NEGOTIATION
-_FIXED_BIT, _DATAGRAM_BYTES, _UNKNOWN, _LEAST_ID = FIXED_BIT, DATAGRAM_BYTES, UNKNOWN, LEAST_ID
+_FIXED_BIT, _LONG_HEADER, _DATAGRAM_BYTES, _UNKNOWN, _LEAST_ID = (
+    FIXED_BIT,
+    LONG_HEADER,
+    DATAGRAM_BYTES,
+    UNKNOWN,
+    LEAST_ID,
+)
 
 
 @cython.cclass
@@ -505,10 +519,14 @@ class QuicFollower:
     changed: list[tuple[int, HandshakeLog]]
     ready: cython.bint
     google_version: str | None
-    """The version of the first packet of Google QUIC from before TLS, which is not decoded, if there is one."""
-    server_ids: list[tuple[int, bytes]]
-    """Connection IDs by which servers know connections, each with the side of the server, until they are taken from
-    here."""
+    """The version of Google QUIC from before TLS, which is not decoded, if there is one: that which the server states,
+    or else the latest of the client, which goes on with another if the server refuses the first."""
+    _google_client: cython.longlong
+    """The side that stated a version of Google QUIC first, or UNKNOWN."""
+    _is_google_answered: cython.bint
+    """Whether the server stated `google_version`."""
+    _server_ids: list[tuple[int, bytes]]
+    """Connection IDs by which servers know connections, each with the side of the server, until they are taken."""
     _early: cython.bint
     _flow: UdpFlow
     _budget: Budget
@@ -548,7 +566,9 @@ class QuicFollower:
         self._held = []
         self._explains = False
         self.google_version = None
-        self.server_ids = []
+        self._google_client = UNKNOWN
+        self._is_google_answered = False
+        self._server_ids = []
         self._refused = UNKNOWN
 
     @cython.ccall
@@ -567,8 +587,8 @@ class QuicFollower:
             found = self._read_long(datagram)
             if found is None:
                 self._hold(datagram)
-        if found is None and self.google_version is None:
-            self.google_version = google_version(packet)
+        if found is None:
+            self._note_google(google_version(packet), sender)
         if found is not None:
             hello = found.hello()
         if hello is not None:
@@ -577,6 +597,30 @@ class QuicFollower:
         counts.add(packet, sender)
         self._let_pass(counts)
         self.ready = self._early and found is not None and found.is_decided() and not found.returned
+
+    @cython.cfunc
+    def _note_google(self, version: Any, sender: cython.longlong) -> cython.bint:
+        """Note the version of Google QUIC that a packet states, if it states one."""
+        if version is None:
+            return False
+        if self._google_client == _UNKNOWN:
+            self._google_client = sender
+        answers: cython.bint = sender != self._google_client
+        if answers or not self._is_google_answered:
+            self.google_version = version
+            self._is_google_answered = answers
+        return True
+
+    @cython.ccall
+    def take_server_ids(self) -> Any:
+        """Return the connection IDs by which servers know connections and that were not taken before.
+
+        Each comes with the side of the server.
+        """
+        taken: list[tuple[int, bytes]] = self._server_ids
+        if taken:
+            self._server_ids = []
+        return taken
 
     def add_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
         """Report that the IP fragments of the latest datagram differ."""
@@ -593,7 +637,7 @@ class QuicFollower:
         """
         datagram: Datagram = new_datagram(packet, client)
         if not datagram.packets:
-            return datagram.data[0] & 0x80 == 0
+            return datagram.data[0] & _LONG_HEADER == 0
         first: LongPacket = datagram.packets[0]
         found: QuicConnection | None = self._ids.get((client, first.destination_id))
         if found is None or first.kind != _INITIAL:
@@ -607,7 +651,9 @@ class QuicFollower:
         flow: UdpFlow = self._flow
         latest: QuicConnection | None = self._latest()
         noted: cython.longlong = 3
-        if len(self._connections) > 1:
+        # A client of Google QUIC may fall back to a version whose packets look like these, until the server answers.
+        falls_back: cython.bint = self._google_client != _UNKNOWN and not self._is_google_answered
+        if len(self._connections) > 1 or (latest is None and falls_back):
             flow.totals = None
             flow.passing = 0
             return False
@@ -893,7 +939,7 @@ class QuicFollower:
         if sender != connection.client:
             if connection.ids[sender] == packet.source_id:
                 if (connection.client, packet.source_id) not in self._ids:
-                    self.server_ids += [(sender, packet.source_id), (sender, connection.key_id())]
+                    self._server_ids += [(sender, packet.source_id), (sender, connection.key_id())]
                 self._add_id(connection, connection.client, packet.source_id)
         elif (sender, packet.destination_id) not in self._ids:
             connection.ids[1 - sender] = packet.destination_id

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.tls.quic import LONG_HEADER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 LEAST_ID = 4
 """Bytes of the shortest connection ID by which a moved client is recognised: random bytes would match shorter ones."""
-_LONG_HEADER = 0x80
 _ID_AT = 6
 """Offset of the Destination Connection ID in a long header, behind its length (RFC 8999 section 5.1)."""
 
@@ -71,7 +72,7 @@ class MovedClients:
         if server is None:
             return None
         data = packet.captured_payload()
-        if data[0] & _LONG_HEADER:
+        if data[0] & LONG_HEADER:
             size = data[_ID_AT - 1] if len(data) >= _ID_AT else 0
             return server.flows.get(data[_ID_AT : _ID_AT + size]) if len(data) >= _ID_AT + size else None
         found = (server.flows.get(data[1 : 1 + size]) for size in server.sizes)
