@@ -17,6 +17,7 @@ from tlsdissect.cli import exit_status
 from tlsdissect.cli.options import gate
 from tlsdissect.cli.status_line import ProgressBar
 from tlsdissect.cli.totals import Tally, complain, fitted, sentences
+from tlsdissect.corpus.left_out import opened_nothing, unused_keys
 from tlsdissect.corpus.query import OutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
@@ -246,7 +247,8 @@ class Run:
                 exit_status.warn(f"--stream {stream}: no TLS connection has this number; tlsdissect read lists them")
         if self._quiet:
             return
-        lines = sentences(self._tally, summary, selected=self._selects, keys=self._counts_unused_keys)
+        lines = sentences(self._tally, summary, selected=self._selects)
+        lines += opened_nothing(unused_keys(summary)) if self._counts_unused_keys else []
         if self.aborted:
             # Before the first row, the counts say nothing about the captures.
             lines = ["aborted", *lines] if self._tally.printed else ["aborted"]

@@ -81,16 +81,13 @@ def complain(summary: Summary) -> None:
         warn(f"{len(summary.damage) - _WARNINGS:,} more places of damage")
 
 
-def sentences(tally: Tally, summary: Summary, *, selected: bool, keys: bool = True) -> list[str]:
-    """Return the summary of a run: what was selected, and what was seen but not decoded.
-
-    Without `keys`, it says nothing of secrets that opened nothing.
-    """
+def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
+    """Return the summary of a run: what was selected, and what was seen but not decoded."""
     looked = tally.findings is not None and (tally.connections or tally.findings)
     found = _found(tally.findings or Counter()) if looked else ()
     troubled = [f"{tally.troubled:,} with problems: {listed_counts(tally.problems)}"] if tally.troubled else []
     seen = _selected(tally, summary, selected=selected)
-    return [*tally.lines, seen, *found, *troubled, *left_out(summary, keys=keys)]
+    return [*tally.lines, seen, *found, *troubled, *left_out(summary)]
 
 
 def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:

@@ -8,7 +8,7 @@ from tlsdissect.flows.datagrams import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tlsdissect.pipeline import Summary
 
@@ -22,11 +22,8 @@ def refusals(summary: Summary) -> Iterator[str]:
         yield f"{'standard input' if source == '-' else source}: {why}"
 
 
-def left_out(summary: Summary, *, flows: bool = True, keys: bool = True) -> Iterator[str]:
-    """Yield what was seen but not decoded, and what could not be read.
-
-    Without `flows`, nothing of TCP flows; without `keys`, nothing of secrets that opened nothing.
-    """
+def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
+    """Yield what was seen but not decoded, and what could not be read; without `flows`, nothing of TCP flows."""
     if flows:
         yield from _not_tls(summary)
     google = ", ".join(f"{many:,} Google {version}" for version, many in sorted(summary.google_quic.items()))
@@ -40,7 +37,6 @@ def left_out(summary: Summary, *, flows: bool = True, keys: bool = True) -> Iter
     if summary.skipped:
         yield f"not read: {listed_counts(summary.skipped)}"
     for many, what, sentence in (
-        (len(unused_keys(summary)) if keys else 0, "connection", "secrets of {} opened nothing"),
         (summary.given_up, "connection", "{} given up"),
         (summary.returned_early, "connection", "{} printed before their end, for lack of room to wait"),
         (summary.evicted_connections, "flow", "{} evicted before their end"),
@@ -59,14 +55,22 @@ def unused_keys(summary: Summary) -> frozenset[bytes]:
     return summary.known_keys - summary.used_keys
 
 
-def notes(summary: Summary, *, keys: bool = True) -> list[str]:
-    """Return what a result says of its inputs where it counts TCP flows without TLS by itself, or not at all."""
-    return [*left_out(summary, flows=False, keys=keys), *refusals(summary)]
+def opened_nothing(unused: Collection[bytes]) -> list[str]:
+    """Return a sentence about the connections whose secrets opened nothing; nothing if there are none."""
+    return [f"secrets of {count(len(unused), 'connection')} opened nothing"] if unused else []
+
+
+def notes(summary: Summary) -> list[str]:
+    """Return what a result says of its inputs where it counts TCP flows without TLS by itself, or not at all.
+
+    It says nothing of secrets that opened nothing, which a result of two readings counts over both.
+    """
+    return [*left_out(summary, flows=False), *refusals(summary)]
 
 
 def report_notes(summary: Summary) -> list[str]:
     """Return what the page of a report says of it."""
-    seen = [f"{note[0].upper()}{note[1:]}." for note in left_out(summary)]
+    seen = [f"{note[0].upper()}{note[1:]}." for note in (*left_out(summary), *opened_nothing(unused_keys(summary)))]
     return seen + [f"{refusal}." for refusal in refusals(summary)]
 
 

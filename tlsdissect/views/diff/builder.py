@@ -218,7 +218,7 @@ class _Side:
 
     def read(self, given: Given, unused: int) -> Read:
         """Return what was read; secrets of so many connections opened nothing on either side."""
-        notes = [*given.notes, f"secrets of {counted(unused, 'connection')} opened nothing"][: None if unused else -1]
+        more = [f"secrets of {counted(unused, 'connection')} opened nothing"] if unused else []
         return Read(
             captures=tuple(map(without_surrogates, given.captures)),
             connections=self.connections,
@@ -229,7 +229,7 @@ class _Side:
             clients=len({client for client, _ in self.pairs}),
             servers=len({server for _, server in self.pairs}),
             left_out=self.left_out,
-            notes=tuple(map(without_surrogates, notes)),
+            notes=tuple(map(without_surrogates, [*given.notes, *more])),
         )
 
 
