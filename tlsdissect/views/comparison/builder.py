@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import replace
 
-from tlsdissect.model.connection import is_offer
+from tlsdissect.model.connection import FAILURES, is_offer
+from tlsdissect.model.transcript import keyed_end
 from tlsdissect.trust.certificate import emails
 from tlsdissect.views.both_ends.recognition import Recognizer
 from tlsdissect.views.comparison import client_times
@@ -207,9 +208,10 @@ class KeyedCounter:
         self._certificates = Names(budget)
         self._names = Names(budget)
 
-    def add(self, hidden: Hidden) -> None:
+    def add(self, c: Connection, hidden: Hidden) -> None:
         """Add what keys show of a connection."""
         self._n["connections"] += 1
+        self._n["failed"] += c.outcome not in FAILURES and keyed_end(c) is not None
         self._n["certificates"] += bool(hidden.certificates or hidden.client_certificates)
         self._n["client_certificates"] += bool(hidden.client_certificates)
         self._n["requested"] += bool(hidden.client_certificate_requested)
@@ -223,7 +225,16 @@ class KeyedCounter:
 
     def result(self) -> Keyed:
         """Return the counts."""
-        counted = ("connections", "certificates", "client_certificates", "requested", "alpn_agreed", "tickets", "bytes")
+        counted = (
+            "connections",
+            "failed",
+            "certificates",
+            "client_certificates",
+            "requested",
+            "alpn_agreed",
+            "tickets",
+            "bytes",
+        )
         return Keyed(
             **{name: self._n[name] for name in counted}, distinct=len(self._certificates), names=len(self._names)
         )
@@ -252,7 +263,7 @@ class Tally:
         self._bytes(c)
         self._exposure.add(c)
         if c.hidden is not None:
-            self._keyed.add(c.hidden)
+            self._keyed.add(c, c.hidden)
         self._post_quantum.add(c)
 
     def _outcome(self, c: Connection) -> None:

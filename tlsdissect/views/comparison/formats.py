@@ -232,6 +232,7 @@ _EXPOSURE = (
     ]),
     Section("seen with keys besides", [
         ("in connections", lambda s: _part(s.keyed.connections, s)),
+        ("failed", lambda s: _part(s.keyed.failed, s)),
         ("ALPN, agreed", lambda s: _part(s.keyed.alpn_agreed, s)),
         ("certificates", lambda s: _part(s.keyed.certificates, s)),
         ("client certificate asked for", lambda s: _part(s.keyed.requested, s)),
@@ -386,6 +387,7 @@ def _brief(group: Group, sides: Sequence[Side]) -> Iterator[FilledSection]:
         ]),
         ("seen with keys besides", [
             ("in connections", lambda s: _part(s.keyed.connections, s), None),
+            ("failed", lambda s: _part(s.keyed.failed, s), None),
             ("certificates", lambda s: _part(s.keyed.certificates, s), None),
             ("certificate bytes", lambda s: _number_of(s.keyed.bytes), None),
             ("client certificates", lambda s: _part(s.keyed.client_certificates, s), None),
@@ -438,7 +440,9 @@ def verdict(group: Group) -> Iterator[str]:
     if old is not None and new is not None and not group.differences:
         yield next(iter(conclusions(None)))
     failed = [f"{side.failed:,} of {side.connections:,} {_with(side.version)}" for side in group.sides if side.failed]
-    yield f"failed: {', '.join(failed) or 'none'}"
+    hidden = [f"{side.keyed.failed:,} {_with(side.version)}" for side in group.sides if side.keyed.failed]
+    besides = f"; seen with keys besides: {', '.join(hidden)}" if hidden else ""
+    yield f"failed: {', '.join(failed) or 'none'}{besides}"
     if old is not None and new is not None:
         shown = [f"{side.exposure.connections:,} of {side.connections:,} with {side.version}" for side in (old, new)]
         keyed = [f"{side.keyed.certificates:,} with {side.version}" for side in (old, new) if side.keyed.certificates]

@@ -86,6 +86,8 @@ class Keyed(Struct, frozen=True):
 
     connections: int
     """Connections in which keys opened something."""
+    failed: int
+    """Connections that only keys show to have failed."""
     certificates: int
     """Connections with certificates that only keys show."""
     client_certificates: int
