@@ -16,6 +16,7 @@ from tlsdissect.model.connection import Alert
 from tlsdissect.model.transcript import kept, keyed_end
 from tlsdissect.tls.quic import PacketType, frame_places
 from tlsdissect.trust.rules import finding
+from tlsdissect.views.certificates import table_row
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import Text
 from tlsdissect.views.diff.builder import DiffBuilder, Given
@@ -217,6 +218,32 @@ def test_an_authority_that_only_keys_show(keys: bool) -> None:
     [refused] = read("eap/radius-tls-server-refused-tls13", keys=keys)
     [said] = [one for one in explain(refused).about("end") if one.code == "unknown_authority"]
     assert said.text == "Only keys show which authority that is: TLS 1.3 encrypts certificates."
+
+
+def test_certificates_that_only_keys_show_are_marked_in_a_page() -> None:
+    seen, hidden = (ROOT / "samples" / f"{name}.pcap" for name in ("tls12-full", "tls13-full"))
+    keys = hidden.with_suffix(".keys")
+    # Both have the same certificates.
+    for captures, names in (([hidden], ["localhost*", "smplca*"]), ([hidden, seen], ["localhost", "smplca"])):
+        found = tlsdissect.certs(*captures, keylog=keys)
+        assert [table_row(one)[0] for one in found] == names
+        assert f">{names[0]}<" in found._repr_html_()
+    [one, _] = found
+    assert one.findings
+    marked = replace(one, findings=tuple(replace(each, with_keys=True) for each in one.findings))
+    assert all(code.endswith("*") for code in table_row(marked)[8].split(", "))
+
+
+@pytest.mark.parametrize("name", ["quic-unknown-ca", "quic-quinn-unknown-ca"])
+def test_a_comparison_counts_failures_that_only_keys_show(name: str) -> None:
+    for keys, failed in ((False, "failed: none\n"), (True, "failed: none; seen with keys besides: 1 with QUIC\n")):
+        [group] = compared(read(f"quic/{name}", keys=keys))
+        assert failed in b"".join(Text().written([group])).decode()
+        assert [(side.failed, side.keyed.failed) for side in group.sides] == [(0, int(keys))]
+    [refused] = read("tls13-client-cert-rejected", keys=True)
+    [group] = compared([refused])
+    # Anyone sees that it failed.
+    assert [(side.failed, side.keyed.failed) for side in group.sides] == [(1, 0)]
 
 
 def test_whose_alert_is_a_refusal() -> None:

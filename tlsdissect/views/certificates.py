@@ -14,7 +14,7 @@ from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import USUAL, printable, shortened, styled
 from tlsdissect.views.printable import columns as width_of
-from tlsdissect.views.table import FAINT, HEADING, SECTION, common_name
+from tlsdissect.views.table import FAINT, HEADING, KEYED, SECTION, common_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -201,10 +201,11 @@ def shown_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
 
 
 def table_row(one: CertificateSummary) -> list[str]:
-    """Format a certificate as a row of a page's table."""
+    """Format a certificate as a row of a page's table, with a mark at what only keys show."""
     shown = [*one.servers, *one.clients]
+    seen = {found.code for found in one.findings if one.with_keys or not found.with_keys}
     cells = (
-        shown_name(one.subject, one.dns_names),
+        f"{shown_name(one.subject, one.dns_names)}{KEYED if one.with_keys else ''}",
         "itself" if one.self_signed else shown_name(one.issuer),
         key_of(one),
         (one.not_after or "")[:10],
@@ -212,7 +213,9 @@ def table_row(one: CertificateSummary) -> list[str]:
         f"{shown[0] if shown else ''}{f' and {len(shown) - 1} more' if len(shown) > 1 else ''}",
         str(one.connections),
         ", ".join(text for text, _ in verdicts(one)),
-        ", ".join(dict.fromkeys(found.code for found in one.findings)),
+        ", ".join(
+            dict.fromkeys(found.code if found.code in seen else f"{found.code}{KEYED}" for found in one.findings)
+        ),
         _role(one),
         (one.not_before or "")[:10],
         one.sha256,
