@@ -73,6 +73,13 @@ def test_what_explanations_say() -> None:
     said = {sentence.code: sentence.text for sentence in explain(early).about("keys")}
     assert said["keys_early_data"] == "The server accepted the client's early data."
     assert said["keys_resumes"].startswith("It resumed the session of stream 0")
+    assert early.hidden is not None
+    wrong = replace(early, early_data="rejected", round_trips=1, hidden=replace(early.hidden, round_trips=0))
+    [said_of_it] = [one.text for one in explain(wrong).about("keys") if one.code == "keys_early_data"]
+    assert said_of_it == (
+        "The server accepted the client's early data, which waited for no round trip (without keys, it seems to be "
+        "rejected)."
+    )
 
 
 def test_a_refusal_that_only_keys_show() -> None:
