@@ -181,8 +181,11 @@ def slowed(sent: list[Segment], at: int, by: int) -> list[Segment]:
     return [replace(one, time=one.time + by) if number >= at else one for number, one in enumerate(sent)]
 
 
-def split_flight(pieces: int, wait: int) -> list[Segment]:
-    """A TLS 1.2 handshake whose server's flight stops before its last piece until that before is acknowledged."""
+def split_flight(pieces: int, wait: int, after: int = 1) -> list[Segment]:
+    """A TLS 1.2 handshake whose server's flight stops before its last piece.
+
+    The client acknowledges the piece before after `wait` microseconds, and the server goes on `after` ones later.
+    """
     sent = segments(ROOT / "samples/tls12-full.pcap")
     at = next(number for number, one in enumerate(sent) if len(one.payload) > 2000)
     flight, size = sent[at], -(-len(sent[at].payload) // pieces)
@@ -193,8 +196,8 @@ def split_flight(pieces: int, wait: int) -> list[Segment]:
     ]
     # The client's acknowledgement that follows the flight in the sample comes before its last piece here.
     acknowledgement = replace(sent[at + 1], acknowledged=parts[-1].sequence, time=flight.time + wait)
-    last = replace(parts[-1], time=flight.time + wait + 1)
-    return [*sent[:at], *parts[:-1], acknowledgement, last, *slowed(sent[at + 1 :], 0, wait + 2)]
+    last = replace(parts[-1], time=flight.time + wait + after)
+    return [*sent[:at], *parts[:-1], acknowledgement, last, *slowed(sent[at + 1 :], 0, wait + after + 1)]
 
 
 def test_a_flight_larger_than_the_initial_window(tmp_path: Path) -> None:
@@ -208,6 +211,40 @@ def test_an_acknowledgement_held_back(tmp_path: Path) -> None:
     sentences = written(tmp_path / "delayed.pcap", split_flight(3, 40_000))
     assert sentences["delayed_ack"].startswith("The server waited 40.0 ms within its flight")
     assert "initial_window" not in sentences
+
+
+@pytest.mark.parametrize(
+    ("wait", "after"),
+    [
+        pytest.param(10, 1_031_000, id="acknowledged at once"),
+        pytest.param(600_000, 1, id="longer than TCP may delay it"),
+        pytest.param(40_000, 100_000, id="went on long after it"),
+    ],
+)
+def test_pauses_that_are_no_delayed_acknowledgements(tmp_path: Path, wait: int, after: int) -> None:
+    assert "delayed_ack" not in written(tmp_path / "pause.pcap", split_flight(3, wait, after))
+
+
+def test_a_pause_after_the_handshake_that_ends_with_the_fin_of_the_other_side(tmp_path: Path) -> None:
+    """The server's close_notify follows the client's FIN, 40 ms after the server's last record."""
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(sent) if one.flags & 1)
+    assert "delayed_ack" not in written(tmp_path / "fin.pcap", slowed(sent, at, 40_000))
+
+
+def test_acknowledgements_held_back_twice_are_one_sentence(tmp_path: Path) -> None:
+    once = split_flight(3, 40_000)
+    # Two pieces, the acknowledgement, and the last piece.
+    at = next(number for number, one in enumerate(once) if len(one.payload) > 500) + 3
+    last = once[at]
+    first, rest = (
+        replace(last, payload=last.payload[:400]),
+        replace(last, payload=last.payload[400:], sequence=last.sequence + 400, time=last.time + 40_001),
+    )
+    acknowledgement = replace(once[at - 1], acknowledged=rest.sequence, time=last.time + 40_000)
+    twice = [*once[:at], first, acknowledgement, rest, *slowed(once[at + 1 :], 0, 50_000)]
+    text = written(tmp_path / "twice.pcap", twice)["delayed_ack"]
+    assert text.startswith("2 times, 80.0 ms in all, a side waited within its flight for an acknowledgement")
 
 
 def test_an_authority_whose_own_certificate_was_not_sent() -> None:

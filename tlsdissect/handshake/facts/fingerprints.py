@@ -6,11 +6,11 @@ values (RFC 8701) are left out everywhere, since they are random in each connect
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
 from hashlib import md5, sha256
 from itertools import filterfalse, islice
-from sys import byteorder
+from struct import error as struct_error
+from struct import pack
 from typing import TYPE_CHECKING, Literal
 
 from msgspec.json import encode
@@ -166,13 +166,11 @@ def _hexadecimals(numbers: tuple[int, ...]) -> str:
 
 def _hexadecimal_text(kept: Sequence[int]) -> str:
     try:
-        data = array("H", kept)
-    except OverflowError:
+        data = pack(f">{len(kept)}H", *kept)
+    except struct_error:
         # A hello has no number of more than two bytes, but another tool's log may.
         return ",".join([f"{number:04x}" for number in kept])
-    if byteorder == "little":
-        data.byteswap()
-    return data.tobytes().hex(",", 2) if kept else ""
+    return data.hex(",", 2) if kept else ""
 
 
 def _sorted_without_grease(numbers: tuple[int, ...]) -> list[int]:

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 _NEAR = 0.9
 """Share of TCP's round trip beyond the capture point if that is next to one of the sides."""
-_SYN = 2
+_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _SLOW = 10.0
 """Milliseconds beyond a round trip from which on a side is called slow."""
 _DELAYED = 25.0
-"""Minimum milliseconds of a delayed acknowledgement: 40 in Linux, up to 500 (RFC 9293 section 3.8.6.3)."""
+"""Minimum milliseconds by which an acknowledgement is delayed: 40 in Linux."""
+_MAX_DELAYED = 500.0
+"""Maximum milliseconds by which a TCP may delay an acknowledgement (RFC 9293 section 3.8.6.3)."""
 _LOOKUPS = {
     "ocsp_lookup": "The handshake waited for an OCSP look-up",
     "crl_download": "A CRL was fetched meanwhile",
@@ -224,16 +226,31 @@ def _lookups(c: Connection) -> Iterator[Sentence]:
 
 
 def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
-    """Yield the pauses within a flight: for the congestion window, or for a delayed acknowledgement."""
-    rtt = c.timing.tcp_ms
-    if rtt is None:
+    """Yield the pauses within a flight: for the congestion window, or for delayed acknowledgements."""
+    rtt, to_server = c.timing.tcp_ms, c.timing.syn_synack_ms
+    if rtt is None or to_server is None:
         return
-    for pause in pauses(packets, max(rtt / 2, 1.0)):
-        size = segment_size(packets, pause.sender)
+    within = _before_end(c, packets)
+    delayed: list[Pause] = []
+    for pause in pauses(within, max(rtt / 2, 1.0)):
+        size = segment_size(within, pause.sender)
+        # From the capture point to the other side and back, and to the sender and back.
+        beyond = rtt - to_server if pause.sender == "server" else to_server
         if pause.sent >= (WINDOW - 1) * size and pause.segments >= WINDOW - 1:
             yield _window(pause)
-        elif pause.ms >= _DELAYED and pause.ms > 1.5 * rtt:
-            yield _delayed(pause)
+        elif pause.is_delayed(beyond, rtt - beyond):
+            delayed.append(pause)
+    if delayed:
+        yield _delayed(delayed)
+
+
+def _before_end(c: KeptConnection, packets: list[Packet]) -> list[Packet]:
+    """Return the packets up to the end of the client's handshake; all of them where that is not known."""
+    took, hello = c.timing.handshake_ms, c.client_hello
+    begin = None if hello is None else next((one for one in packets if one.frame == hello.frame), None)
+    if took is None or begin is None:
+        return packets
+    return [packet for packet in packets if (since := elapsed(begin.time, packet.time)) is None or since <= took]
 
 
 def _window(pause: Pause) -> Sentence:
@@ -243,11 +260,17 @@ def _window(pause: Pause) -> Sentence:
     return Sentence("time", "initial_window", text, pause.frames, guess=True)
 
 
-def _delayed(pause: Pause) -> Sentence:
-    other = "client" if pause.sender == "server" else "server"
-    text = f"The {pause.sender} waited {in_ms(pause.ms)} within its flight for an acknowledgement that the {other} "
-    text += "held back (a delayed ACK, RFC 9293 section 3.8.6.3)."
-    return Sentence("time", "delayed_ack", text, pause.frames, guess=True)
+def _delayed(pauses: list[Pause]) -> Sentence:
+    first = pauses[0]
+    other = "client" if first.sender == "server" else "server"
+    if len(pauses) == 1:
+        text = f"The {first.sender} waited {in_ms(first.ms)} within its flight for an acknowledgement that the {other} "
+        text += "held back (a delayed ACK, RFC 9293 section 3.8.6.3)."
+    else:
+        took = in_ms(sum(pause.ms for pause in pauses))
+        text = f"{len(pauses)} times, {took} in all, a side waited within its flight for an acknowledgement that the "
+        text += "other held back (delayed ACKs, RFC 9293 section 3.8.6.3)."
+    return Sentence("time", "delayed_ack", text, first.frames, guess=True)
 
 
 def _copied(c: KeptConnection) -> Iterator[Sentence]:
@@ -332,12 +355,24 @@ class Pause(NamedTuple):
 
     sender: Side
     ms: float
+    heard_ms: float
+    """Milliseconds of it until that acknowledgement was captured."""
+    complete: bool
+    """Whether that acknowledged all bytes before the pause."""
     sent: int
     """Bytes that the side had sent in this flight."""
     segments: int
     """The number of their segments."""
     frames: tuple[int, int, int]
     """The segment before the pause, the acknowledgement, and the segment after it."""
+
+    def is_delayed(self, beyond: float, before: float) -> bool:
+        """Return whether the acknowledgement was delayed, and the sender went on as soon as it had come.
+
+        `beyond` and `before` are the milliseconds from the capture point to the other side and to the sender, and back.
+        """
+        is_late = _DELAYED <= self.heard_ms - beyond <= _MAX_DELAYED
+        return self.complete and is_late and self.ms - self.heard_ms - before <= _SLOW
 
 
 class Repeat(NamedTuple):
@@ -355,20 +390,34 @@ def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
     """Yield pauses of at least `least_ms` that ended with an acknowledgement without payload."""
     run: list[Packet] = []
     heard: Packet | None = None
+    complete = False
     for packet in packets:
         if not packet.length:
-            if run and packet.sender != run[-1].sender and packet.flags & 16:
-                heard = packet
+            if run and not complete and _only_acknowledges(packet, run[-1]):
+                heard, complete = packet, _reaches(packet, run[-1])
             continue
         if run and packet.sender == run[-1].sender:
             wait = elapsed(run[-1].time, packet.time)
-            if heard is not None and wait is not None and wait >= least_ms:
-                sent = sum(one.length for one in run)
-                yield Pause(packet.sender, wait, sent, len(run), (run[-1].frame, heard.frame, packet.frame))
+            until = None if heard is None else elapsed(run[-1].time, heard.time)
+            if heard is not None and until is not None and wait is not None and wait >= least_ms:
+                sent, frames = sum(one.length for one in run), (run[-1].frame, heard.frame, packet.frame)
+                yield Pause(packet.sender, wait, until, complete, sent, len(run), frames)
         else:
             run = []
         run.append(packet)
-        heard = None
+        heard, complete = None, False
+
+
+def _only_acknowledges(packet: Packet, segment: Packet) -> bool:
+    """Return whether a packet without payload is only an acknowledgement of the side that received a segment."""
+    return packet.sender != segment.sender and packet.flags & (_FIN | _SYN | _RST | _ACK) == _ACK
+
+
+def _reaches(packet: Packet, segment: Packet) -> bool:
+    """Return whether a packet acknowledges all of a segment."""
+    if packet.acknowledged is None or segment.offset is None:
+        return False
+    return packet.acknowledged >= segment.offset + segment.length
 
 
 def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
