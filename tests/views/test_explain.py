@@ -74,7 +74,7 @@ def test_a_full_handshake_of_tls_1_2() -> None:
     assert sentences["trip_hello"] == "Round trip 1: the ClientHello, and the server's whole flight."
     assert sentences["trip_keys"] == "Round trip 2: the client's keys and Finished, and the server's Finished."
     assert "CN=localhost" in sentences["server_certificate_visible"]
-    assert "the only one that this version has among those offered" in sentences["choice"]
+    assert "the only one of TLS 1.2 and older versions among those offered" in sentences["choice"]
     assert sentences["closed"] == "Both sides ended with an encrypted alert."
     assert "hidden" not in sentences
 
@@ -171,9 +171,9 @@ def test_suites_that_the_key_rules_out() -> None:
     offered = changed(connection, client_hello=changed(connection.client_hello, cipher_suites=suites))
     sentences = texts(tlsdissect.explain(offered))
     assert sentences["key_of_certificate"] == (
-        "With its RSA key, the server could not use 1 of the client's 2 suites of this version."
+        "With its RSA key, the server could not use 1 of the client's 2 suites of TLS 1.2 and older versions."
     )
-    assert "the 2nd of the 2 that this version has" in sentences["choice"]
+    assert "the 2nd of the 2 of TLS 1.2 and older versions" in sentences["choice"]
 
 
 def slowed(sent: list[Segment], at: int, by: int) -> list[Segment]:
@@ -342,3 +342,14 @@ def test_words() -> None:
     assert listed(list("abcdefgh")) == "a, b, c, d, e and 3 more"
     assert [ordinal(n) for n in (1, 2, 3, 4, 11, 22, 113)] == ["1st", "2nd", "3rd", "4th", "11th", "22nd", "113th"]
     assert (counted(1, "day"), counted(1000, "day")) == ("1 day", "1,000 days")
+
+
+def test_the_copy_that_counts_may_be_named_last() -> None:
+    sentences = [
+        one.text
+        for connection in tlsdissect.read(ROOT / "samples/evasion.pcap.gz")
+        for one in tlsdissect.explain(connection).sentences
+        if one.code == "conflicting_data"
+    ]
+    assert any(", which counts. Which of them" in text for text in sentences)
+    assert not any(",." in text for text in sentences)

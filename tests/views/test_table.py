@@ -137,6 +137,11 @@ def test_the_outcome_is_never_cut(width: int) -> None:
     assert "…" in lines[2], "the server's name is"
 
 
+def test_who_gave_up_is_not_who_did_not_answer() -> None:
+    assert table.outcome(made(outcome="no_answer", failed_by="client")) == ("no_answer",)
+    assert table.outcome(made(outcome="reset", failed_by="client")) == ("reset by client",)
+
+
 def test_columns_without_content_are_left_out() -> None:
     assert {"ALPN", "resumed", "problems"}.isdisjoint(titles(recorded()))
     assert {"ALPN", "resumed", "problems"} <= set(titles(recorded(), at_worst()))

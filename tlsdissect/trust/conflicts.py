@@ -33,7 +33,8 @@ def described(problem: Problem) -> str:
     place = "" if problem.offset is None else f" at offset {problem.offset:,}"
     copies = problem.copies or ()
     limits = {one.hop_limit for one in copies}
-    return f"{sender}{place} differ: {' and '.join([_copy(one, len(limits) > 1) for one in copies])}"
+    shown = " and ".join([_copy(one, len(limits) > 1) for one in copies])
+    return f"{sender}{place} differ: {shown.removesuffix(',')}"
 
 
 def _copy(one: DataCopy, limited: bool) -> str:

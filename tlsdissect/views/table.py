@@ -169,6 +169,9 @@ def outcome(c: Connection) -> Texts:
 
 def reason(outcome: str, by: str | None, alert: str | None) -> str:
     """Why a handshake failed: how it ended, with the alert, and who ended it."""
+    if outcome == "no_answer":
+        # The client gave up, but it is the server that did not answer.
+        return outcome
     # The description of an alert is missing only if it is encrypted.
     unnamed = f"encrypted {outcome}" if outcome == "alert" else outcome
     what = unnamed if alert is None else f"{outcome} {alert}"

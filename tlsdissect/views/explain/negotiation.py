@@ -65,7 +65,8 @@ def _groups(hello: ClientHello) -> Iterator[Sentence]:
         return
     text = f"For the key exchange it supports {listed(groups)}"
     if hello.key_shares is not None:
-        text += f", and sent {'a share of ' + listed(shares) if shares else 'no share yet'}"
+        kind = "a share" if len(shares) == 1 else "shares"
+        text += f", and sent {f'{kind} of {listed(shares)}' if shares else 'no share yet'}"
     yield Sentence("offer", "groups", f"{text}.", (hello.frame,))
 
 
@@ -149,12 +150,12 @@ def _retry(c: Connection) -> str:
 
 
 def _rank(c: Connection) -> str:
-    """The position of the selected suite in the client's list, among those that the version allows."""
+    """The position of the selected suite in the client's list: among those of TLS 1.3, or among those before it."""
     fit = _fitting(c)
     if c.cipher_suite not in fit:
         return ""
     place = fit.index(c.cipher_suite) + 1
-    kind = "of TLS 1.3" if c.is_tls13 else "that this version has"
+    kind = "of TLS 1.3" if c.is_tls13 else "of TLS 1.2 and older versions"
     if len(fit) == 1:
         return f", the only one {kind} among those offered"
     return f", the {'first' if place == 1 else ordinal(place)} of the {len(fit)} {kind} in the client's list"
@@ -189,7 +190,7 @@ def _constraints(c: Connection) -> Iterator[Sentence]:
         return
     ruled_out = [suite for suite in fit if (needed := _needed_key(suite)) is not None and needed != key]
     if ruled_out:
-        suites = f"{len(ruled_out)} of the client's {len(fit)} suites of this version"
+        suites = f"{len(ruled_out)} of the client's {len(fit)} suites of TLS 1.2 and older versions"
         text = f"With its {key} key, the server could not use {suites}."
         yield Sentence("choice", "key_of_certificate", text, message_frame(c, "certificate"))
 
