@@ -43,6 +43,25 @@ def written(path: Path, sent: list[Segment]) -> dict[str, str]:
     return texts(tlsdissect.explain(connection))
 
 
+def test_a_handshake_of_tcp_without_its_answer(tmp_path: Path) -> None:
+    syn, _, _, *others = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(others) if one.payload)
+    sentences = written(tmp_path / "syn.pcap", [syn, *others[at:]])
+    assert sentences["no_tcp_handshake"].startswith("The whole TCP handshake is not in the capture")
+    sentences = written(tmp_path / "none.pcap", others[at:])
+    assert sentences["no_tcp_handshake"].startswith("The TCP handshake is not in the capture")
+
+
+def test_long_names_are_broken_after_their_commas() -> None:
+    [connection] = kept(ROOT / "samples/tls12-full.pcap")
+    assert connection.certificates
+    units = [f"OU=Department-{number}" for number in range(9)]
+    leaf = structs.replace(connection.certificates[0], subject=",".join(["CN=a.sample.example", *units, "C=US"]))
+    lines = list(tlsdissect.explain(structs.replace(connection, certificates=(leaf,))).lines(60))
+    assert max(map(len, lines)) <= 60
+    assert all(any(unit in line for line in lines) for unit in units)
+
+
 @each_sample
 def test_every_sentence_rests_on_frames_that_are_there(sample: Path) -> None:
     last = len(packets(sample))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from quicwriting import V1, V2, Sent, close, crypto, handshake, initial, negotiation, pcap
-from recorded import ROOT
+from recorded import ROOT, kept
 from test_quic import ACK, ANSWER, CLIENT, HELLO, ORIGINAL, SERVER, course
 
 import tlsdissect
@@ -47,6 +47,13 @@ def test_samples(sample: str, expected: dict[str, tuple[int, ...]]) -> None:
     assert "no_tcp_handshake" not in told
     others = {"retry", "version_negotiation", "compatible_version", "large_client_hello", "amplification"}
     assert others & set(told) == others & set(expected)
+
+
+def test_where_the_flight_of_a_server_ends_is_not_said() -> None:
+    """Its Certificate and Finished are in Handshake packets, which may come after packets of the client."""
+    [connection] = kept(ROOT / "samples/quic/quic-retry.pcap")
+    told = {one.code: one.text for one in tlsdissect.explain(connection).sentences}
+    assert told["trip_hello"] == "Round trip 2: the ClientHello, and the server's flight."
 
 
 def test_what_is_said_of_quic_is_not_said_of_tcp() -> None:

@@ -56,6 +56,16 @@ def test_times_names_addresses_and_frames_make_no_other_story_and_the_alert_does
     assert r"1 like this one: stream b\x1b.pcap:3" in told([one, elsewhere])[0]
 
 
+def test_clients_with_other_offers_fail_by_the_same_story() -> None:
+    [one] = kept(ROOT / "samples/tls12-unknown-ca.pcap")
+    assert one.client_hello is not None
+    fewer = replace(one, stream=7, client_hello=replace(one.client_hello, groups=("secp256k1",)))
+    assert ["1 like this one: stream 7" in block for block in told([one, fewer])] == [True]
+    [good] = kept(ROOT / "samples/tls12-full.pcap")
+    assert good.client_hello is not None
+    assert len(told([good, replace(good, client_hello=replace(good.client_hello, groups=("secp256k1",)))])) == 2
+
+
 def test_stories_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     connections = kept(FAILURES)
     everything = told(connections)

@@ -27,7 +27,10 @@ TOPICS: dict[Topic, str] = {
     "end": "How it ended",
     "keys": "What only keys show",
 }
-_NO_BREAK = "\xa0"
+_NO_BREAK, _BREAK = "\xa0", "\v"
+_LONG = re.compile(r"\S{21,}")
+"""A word that may be broken after its commas: a distinguished name, and not a number."""
+_COMMA = re.compile(r",(?=\S)")
 _CITED = re.compile(r"[\[(]frames? [0-9][^\])]{0,40}[\])]$")
 """The evidence at the end of a sentence."""
 WIDEST = 100
@@ -171,11 +174,11 @@ class Explanation(Struct, frozen=True):
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Wrap a sentence, and keep the frames that it rests on together on one line."""
+    """Wrap a sentence: the frames that it rests on stay together on one line, and names are broken after commas."""
     kept = _CITED.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
-    return [
-        line.replace(_NO_BREAK, " ") for line in wrap(kept, width, subsequent_indent=indent, break_on_hyphens=False)
-    ]
+    kept = _LONG.sub(lambda found: _COMMA.sub(f",{_BREAK}", found[0]), kept)
+    lines = wrap(kept, width, subsequent_indent=indent, break_on_hyphens=False, replace_whitespace=False)
+    return [line.replace(_BREAK, "").replace(_NO_BREAK, " ") for line in lines]
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:

@@ -1,8 +1,10 @@
 """Connections grouped by story: the text explains the first of each group and counts the others.
 
 Two stories are the same if their verdicts and sentences are, in the same order, apart from times, dates, counts of
-bytes and packets, names and addresses of this connection, and frames. Only a digest of these texts is kept for the
-comparison, so that memory depends on the number of different stories, which is limited, and not on that of connections.
+bytes and packets, names and addresses of this connection, and frames. Where the handshake did not succeed, only the
+verdict and how it ended count: what the client offered differs between clients that fail for the same reason. Only a
+digest of these texts is kept for the comparison, so that memory depends on the number of different stories, which is
+limited, and not on that of connections.
 """
 
 from __future__ import annotations
@@ -116,9 +118,10 @@ class Stories:
 
 def _digest(c: Connection, one: Explanation) -> bytes:
     """Return a digest of what makes a story, without what differs between connections that went the same way."""
+    sentences = one.sentences if one.verdict.result == "established" else one.about("end")
     said = [
         f"{one.verdict.guess} {one.verdict.text}",
-        *(f"{part.code} {part.guess} {part.text}" for part in one.sentences),
+        *(f"{part.code} {part.guess} {part.text}" for part in sentences),
     ]
     text = "\n".join(said)
     for name in sorted(set(_names(c)), key=len, reverse=True):

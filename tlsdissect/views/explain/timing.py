@@ -80,7 +80,11 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         yield Sentence("time", "no_times", text)
         return
     if t.tcp_ms is None:
-        text = "The TCP handshake is not in the capture: how long a round trip takes is not known."
+        begun = t.syn_synack_ms is not None or any(packet.flags & _SYN for packet in packets)
+        text = (
+            f"The {'whole ' if begun else ''}TCP handshake is not in the capture: how long a round trip takes is not "
+        )
+        text += "known."
         yield Sentence("time", "no_tcp_handshake", text)
         return
     near = ""
@@ -147,7 +151,9 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     if hello and answer:
         again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
         which = _hello(number + 1)
-        size = "" if c.resumption is None else "short " if c.resumption in ("ticket", "session_id") else "whole "
+        # Of QUIC's flight, only the ServerHello is known to be in these packets.
+        known = c.resumption is not None and c.quic is None
+        size = "" if not known else "short " if c.resumption in ("ticket", "session_id") else "whole "
         yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
     keys = c.first_message("client_key_exchange")
     if keys is not None and c.resumption == "none":
