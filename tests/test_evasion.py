@@ -223,6 +223,25 @@ def test_parts_of_a_hello_where_a_forged_syn_would_begin_are_read(tmp_path: Path
     assert same(read(tmp_path / "a.pcap", [*SENT[:HELLO], syn, *parts, *SENT[HELLO + 1 :]]), "dropped_segment")
 
 
+@pytest.mark.parametrize("at", [HELLO, HELLO + 1, len(SENT) - 3])
+def test_a_connection_of_a_syn_that_nobody_answers_says_that_it_was_dropped(tmp_path: Path, at: int) -> None:
+    """Its hello is reported all the same."""
+    hello = replace(CLIENT, sequence=(CLIENT.sequence + 123_456_789) % 2**32, payload=SENT[HELLO].payload)
+    forged = replace(hello, time=SENT[at].time)
+    first, second = read_all(tmp_path / "a.pcap", [*SENT[:at], forged, *SENT[at:]])
+    assert same(first, "dropped_segment")
+    assert second["outcome"] == "one_sided"
+    assert [(one["code"], one["frame"]) for one in second["problems"]] == [("dropped_segment", at + 1)]
+
+
+def test_a_connection_of_a_syn_that_is_answered_later_was_not_dropped(tmp_path: Path) -> None:
+    again = shifted(SENT, 123_456_789)
+    first = replace(again[0], payload=again[HELLO].payload)
+    later = [replace(one, time=one.time + 10**6) for one in [first, *again[1:HELLO], *again[HELLO + 1 :]]]
+    opened = [one for one in SENT if not one.flags & FIN]
+    assert same(read_all(tmp_path / "a.pcap", [*opened, *later])[1])
+
+
 def test_each_of_several_syns_without_an_answer_is_dropped(tmp_path: Path) -> None:
     syns = [replace(CLIENT, time=SENT[HELLO].time, sequence=CLIENT.sequence ^ 1 << bit) for bit in range(8, 28)]
     connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], *syns, *SENT[HELLO:]])

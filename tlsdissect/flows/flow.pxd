@@ -86,6 +86,7 @@ cdef class Flow(Totals):
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced
+    cdef readonly bint claims
     cdef public Flow rival
     cdef public Flow former
     cdef public bint outlived

@@ -320,6 +320,8 @@ class Flow(Totals):
     queued: cython.longlong
     replaced: cython.bint
     """Whether the flow table finds another flow by its endpoints."""
+    claims: cython.bint
+    """Whether its SYN came while another flow with its endpoints was established, and has not been answered."""
     rival: Flow | None
     """The flow of the latest SYN with another sequence number."""
     former: Flow | None
@@ -349,7 +351,7 @@ class Flow(Totals):
         self.unfinished = self.gave_up = False
         self.due = NEVER
         self.queued = NEVER
-        self.replaced = False
+        self.replaced = self.claims = False
         self.rival = None
         self.former = None
         self.outlived = False
@@ -385,13 +387,17 @@ class Flow(Totals):
 
     @cython.ccall
     def unanswered(self) -> cython.longlong:
-        """Return the number of SYNs, and of packets after them, that claim its endpoints and did not end it."""
+        """Return the number of SYNs, and of packets after them, that claim endpoints and did not get them."""
+        if self.claims:
+            return self.packets
         rival: Flow | None = self.rival
         return 0 if rival is None or (rival.other.seen and not self.outlived) else rival.packets
 
     @cython.ccall
     def first_drop(self) -> cython.longlong:
         """Return the frame of the first packet that TCP dropped, those that were not answered included; 0 if none."""
+        if self.claims:
+            return self.first_frame
         rival: Flow | None = self.rival
         if rival is None or not self.unanswered():
             return self.first_dropped

@@ -283,7 +283,7 @@ class FlowTable:
             self._succeed(rival, flow)
         else:
             rival = self._new(packet)
-            rival.replaced = True
+            rival.replaced = rival.claims = True
             self._replaced[rival.stream] = rival
         one: Flow | None = flow
         while one is not None:
@@ -324,7 +324,7 @@ class FlowTable:
             flow.rival = None
             self._replace(flow)
             self._replaced.pop(rival.stream, None)
-            rival.replaced = False
+            rival.replaced = rival.claims = False
             self._flows[rival.endpoints] = rival
             self._succeed(rival, flow)
         return rival
