@@ -15,6 +15,7 @@ import tlsdissect
 from tlsdissect.model.connection import Closure, Endpoint
 from tlsdissect.views.diff import builder, model
 from tlsdissect.views.diff.builder import DiffBuilder, Given
+from tlsdissect.views.diff.text import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,6 +107,13 @@ def test_fingerprints_and_times(upgrade: CaptureDiff) -> None:
     assert upgrade.times.differences is not None
     trips = next(one for one in upgrade.times.differences if one.measure == "round_trips")
     assert (trips.difference, trips.low, trips.high, trips.connections) == (1, 1, 1, 20)
+    times = next(one for one in upgrade.times.differences if one.measure == "milliseconds")
+    assert times.difference == times.old - times.new
+    shown = " ".join("\n".join(lines(upgrade)).split())
+    assert f"{times.old:.2f}" in shown
+    assert f"{times.new:.2f}" in shown
+    # The medians of all pairs are other numbers, and would stand beside a difference that is not theirs.
+    assert "ms of 13 before" not in shown
 
 
 def test_the_reverse_is_the_reverse(upgrade: CaptureDiff) -> None:

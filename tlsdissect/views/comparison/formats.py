@@ -35,11 +35,15 @@ _MEASURES = {
 }  # fmt: skip
 WIDEST = 110
 """Maximum width in columns."""
-_LABEL, _LONGEST = 26, 48
+_SHORTEST, _LABEL, _LONGEST = 12, 26, 48
+"""Width of labels in columns: at least, where versions need the room, and at most."""
 _BETWEEN = " / "
+_NOTHING = "-"
 _BOLD, _FAINT = "1", "2"
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
 _LESS = {"round_trips": "fewer"}
+_STATISTIC = {"round_trips": "mean", "milliseconds": "median", "in_round_trips": "median"}
+"""What is compared of each measure."""
 HEAD = ("key", "version", "measure", "value")
 
 
@@ -59,9 +63,13 @@ class Section(NamedTuple):
 
 def filled_sections(sides: Sequence[Side]) -> Iterator[FilledSection]:
     """Yield the sections in order, without rows whose cells are all empty."""
-    for section in sections(sides):
+    yield from _filled(sections(sides), sides)
+
+
+def _filled(wanted: Iterable[Section], sides: Sequence[Side]) -> Iterator[FilledSection]:
+    for section in wanted:
         rows = [(label, [cell(side) for side in sides]) for label, cell in section.rows]
-        filled = [(label, [cell or "-" for cell in cells]) for label, cells in rows if any(cells)]
+        filled = [(label, [cell or _NOTHING for cell in cells]) for label, cells in rows if any(cells)]
         if filled:
             yield FilledSection(section.heading, filled)
 
@@ -280,14 +288,10 @@ class Text:
         yield ""
         sides = group.sides if self._whole else _known(group.sides)
         versions = [side.version for side in sides]
-        filled = list(filled_sections(sides) if self._whole else _brief(group, sides))
-        heads = versions if self._whole else [*versions, "difference (95 %)"]
-        table = [("", heads), *((f"  {label}", cells) for _, rows in filled for label, cells in rows)]
-        widths = self._column_widths(table)
-        yield self._styled(self._line("", heads, widths), _BOLD)
-        for heading, rows in filled:
-            yield self._styled(heading, _FAINT)
-            yield from (self._line(f"  {label}", cells, widths) for label, cells in rows)
+        yield from self._tables(versions, list(filled_sections(sides) if self._whole else _brief(sides)))
+        if not self._whole and group.differences:
+            yield ""
+            yield from self._table(["", *PAIRED, "difference (95 %)"], [_changes(group.differences)])
         notes = [*(conclusions(group.differences) if self._whole else ()), *caveats(group)]
         if notes:
             yield self._styled(
@@ -308,33 +312,62 @@ class Text:
             line = f"{name}{' ' * (first - columns(name))}{cells}".rstrip()
             yield self._styled(line, _BOLD) if row is _HEADS else line
 
-    def _column_widths(self, rows: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
-        """Return the widths of the labels and of each version: what they need; the widest are cut if not all fit."""
-        labels, *versions = [
-            max(map(columns, texts)) + 2 for texts in zip(*((label, *cells) for label, cells in rows), strict=True)
+    def _tables(self, versions: Sequence[str], filled: Sequence[FilledSection]) -> Iterator[str]:
+        """Format sections as a table; versions that do not fit beside TLS 1.2 and 1.3 get tables of their own below."""
+        rows: list[tuple[str, Sequence[str]]] = [
+            ("", versions),
+            *((f"  {label}", cells) for _, several in filled for label, cells in several),
         ]
-        labels = min(labels, _LONGEST)
-        while sum(versions) > self._width - min(labels, _LABEL):
-            versions[versions.index(max(versions))] -= 1
-        return [min(labels, self._width - sum(versions)), *versions]
+        labels = min(max(columns(label) for label, _ in rows) + 2, _LABEL)
+        ranked = sorted(range(len(versions)), key=lambda at: versions[at] not in PAIRED)
+        blocks = [[ranked[0]]]
+        widths = [max(columns(cells[at]) for _, cells in rows) + 2 for at in range(len(versions))]
+        room = self._width - labels - widths[ranked[0]]
+        for at in ranked[1:]:
+            if widths[at] > room:
+                blocks.append([])
+                room = self._width - labels
+            blocks[-1].append(at)
+            room -= widths[at]
+        for number, block in enumerate(blocks):
+            if number:
+                yield ""
+            chosen = sorted(block)
+            part = [
+                FilledSection(heading, [(label, [cells[at] for at in chosen]) for label, cells in several])
+                for heading, several in filled
+            ]
+            if len(blocks) > 1:
+                part = list(_with_values(part))
+            yield from self._table(["", *(versions[at] for at in chosen)], part)
 
-    def _line(self, label: str, cells: Sequence[str], widths: Sequence[int]) -> str:
-        before, *versions = widths
-        shown = shortened(printable(label), before - 1, tail=before * 2 // 5)
-        padded = [_fitting(cell, width - 1).rjust(width) for cell, width in zip(cells, versions, strict=True)]
-        return f"{shown}{' ' * (before - columns(shown))}{''.join(padded)}".rstrip()
+    def _table(self, heads: Sequence[str], filled: Sequence[FilledSection]) -> Iterator[str]:
+        """Format sections as a table with one header; labels are cut if not all fits, numbers are not."""
+        table = [heads, *([f"  {label}", *cells] for _, rows in filled for label, cells in rows)]
+        labels, *widths = [max(map(columns, texts)) + 2 for texts in zip(*table, strict=True)]
+        labels = min(labels, _LONGEST, max(self._width - sum(widths), _SHORTEST))
+        yield self._styled(_line(heads, labels, widths), _BOLD)
+        for heading, rows in filled:
+            yield self._styled(heading, _FAINT)
+            yield from (_line([f"  {label}", *cells], labels, widths) for label, cells in rows)
 
     def _styled(self, text: str, style: str) -> str:
         return styled(text, style) if self._coloured else text
 
 
-def _fitting(cell: str, width: int) -> str:
-    """Drop the last of several numbers until the others fit: a number must not be cut in the middle."""
-    parts = cell.split(_BETWEEN)
-    while len(parts) > 1 and columns(cell) > width:
-        parts = parts[:-1]
-        cell = _BETWEEN.join([*parts, "…"])
-    return shortened(cell, width)
+def _line(texts: Sequence[str], labels: int, widths: Sequence[int]) -> str:
+    label, *cells = texts
+    shown = shortened(printable(label), labels - 1, tail=labels * 2 // 5)
+    padded = "".join(f"{' ' * (width - columns(cell))}{cell}" for cell, width in zip(cells, widths, strict=True))
+    return f"{shown}{' ' * (labels - columns(shown))}{padded}".rstrip()
+
+
+def _with_values(filled: Iterable[FilledSection]) -> Iterator[FilledSection]:
+    """Leave out rows, and sections, in which no version has a value."""
+    for heading, rows in filled:
+        kept = [(label, cells) for label, cells in rows if set(cells) != {_NOTHING}]
+        if kept:
+            yield FilledSection(heading, kept)
 
 
 _HEADS = ("", "1.2", "1.3", "failed", "RT 1.2", "RT 1.3", "ms 1.2", "ms 1.3", "full, ms (95 %)")
@@ -347,9 +380,10 @@ def _row(group: Group) -> tuple[str, ...]:
     old, new = sides.get(_OLD), sides.get(_NEW)
     failed = sum(side.failed for side in group.sides)
     trips = [_number("mean_round_trips")(side) if side else None for side in (old, new)]
-    times = [_spread("milliseconds", "handshake", "median")(side) if side else None for side in (old, new)]
+    times = [_spread("handshakes", "full", "median")(side) if side else None for side in (old, new)]
     counts = [f"{side.connections:,}" if side else None for side in (old, new)]
-    change = _change(group, "full", "milliseconds")
+    compared = [one for one in group.differences or () if (one.kind, one.measure) == ("full", "milliseconds")]
+    change = _apart(compared[0]) if compared else None
     cells = (*counts, f"{failed:,}" if failed else None, *trips, *times, change)
     return (group.key or "", *(cell or "-" for cell in cells))
 
@@ -359,47 +393,53 @@ def _known(sides: Sequence[Side]) -> Sequence[Side]:
     return [side for side in sides if side.version != UNKNOWN] or sides
 
 
-def _brief(group: Group, sides: Sequence[Side]) -> Iterator[FilledSection]:
-    """Yield the sections that most readers need, with the difference between the versions as the last column."""
-    counts = [("seen", lambda s: f"{s.connections:,}"), ("failed", _share("failed")),
-              ("HelloRetryRequest", _share("hello_retries")), ("resumed", _resumed)]  # fmt: skip
-    wanted: list[tuple[str, list[tuple[str, Cell, str | None]]]] = [
-        ("connections", [(label, cell, None) for label, cell in counts]),
-        ("round trips", [
-            ("mean", _number("mean_round_trips"), None),
-            ("full handshakes", lambda _: None, _change(group, "full", "round_trips")),
-            ("resumed handshakes", lambda _: None, _change(group, "resumed", "round_trips")),
+def _brief(sides: Sequence[Side]) -> Iterator[FilledSection]:
+    """Yield the sections that most readers need."""
+    wanted: list[tuple[str, Sequence[tuple[str, Cell]]]] = [
+        ("connections", [
+            ("seen", lambda s: f"{s.connections:,}"),
+            ("failed", _share("failed")),
+            ("HelloRetryRequest", _share("hello_retries")),
+            ("resumed", _resumed),
         ]),
+        ("round trips", [("mean", _number("mean_round_trips"))]),
         ("ms: p50 / p90 / p99", [
-            ("full handshake", _spread("handshakes", "full", *_PERCENTILES), _change(group, "full", "milliseconds")),
-            ("resumed handshake", _spread("handshakes", "resumed", *_PERCENTILES),
-             _change(group, "resumed", "milliseconds")),
-            ("retried handshake", _spread("handshakes", "retried", *_PERCENTILES), None),
-            ("server's first data", _spread("milliseconds", "first_byte", *_PERCENTILES), None),
-            ("TCP handshake", _spread("milliseconds", "tcp", *_PERCENTILES), None),
-            *([("first packet to first data", _spread("milliseconds", "to_first_data", *_PERCENTILES), None)]
+            ("full handshake", _spread("handshakes", "full", *_PERCENTILES)),
+            ("resumed handshake", _spread("handshakes", "resumed", *_PERCENTILES)),
+            ("retried handshake", _spread("handshakes", "retried", *_PERCENTILES)),
+            ("server's first data", _spread("milliseconds", "first_byte", *_PERCENTILES)),
+            ("TCP handshake", _spread("milliseconds", "tcp", *_PERCENTILES)),
+            *([("first packet to first data", _spread("milliseconds", "to_first_data", *_PERCENTILES))]
               if _has_quic(sides) else []),
         ]),
         ("in the clear", [
-            ("certificates", lambda s: _part(s.exposure.connections, s), None),
-            ("certificate bytes", lambda s: _number_of(s.exposure.bytes), None),
-            ("server name", lambda s: _part(s.exposure.sni, s), None),
+            ("certificates", lambda s: _part(s.exposure.connections, s)),
+            ("certificate bytes", lambda s: _number_of(s.exposure.bytes)),
+            ("server name", lambda s: _part(s.exposure.sni, s)),
         ]),
         ("seen with keys besides", [
-            ("in connections", lambda s: _part(s.keyed.connections, s), None),
-            ("failed", lambda s: _part(s.keyed.failed, s), None),
-            ("certificates", lambda s: _part(s.keyed.certificates, s), None),
-            ("certificate bytes", lambda s: _number_of(s.keyed.bytes), None),
-            ("client certificates", lambda s: _part(s.keyed.client_certificates, s), None),
-            ("ALPN, agreed", lambda s: _part(s.keyed.alpn_agreed, s), None),
+            ("in connections", lambda s: _part(s.keyed.connections, s)),
+            ("failed", lambda s: _part(s.keyed.failed, s)),
+            ("certificates", lambda s: _part(s.keyed.certificates, s)),
+            ("certificate bytes", lambda s: _number_of(s.keyed.bytes)),
+            ("client certificates", lambda s: _part(s.keyed.client_certificates, s)),
+            ("ALPN, agreed", lambda s: _part(s.keyed.alpn_agreed, s)),
         ]),
     ]  # fmt: skip
-    for heading, rows in wanted:
-        filled = [(label, [cell(side) for side in sides], change) for label, cell, change in rows]
-        kept = [(label, [*(cell or ("-" if any(cells) else "") for cell in cells), change or ""])
-                for label, cells, change in filled if any(cells) or change]  # fmt: skip
-        if kept:
-            yield FilledSection(heading, kept)
+    yield from _filled((Section(heading, rows) for heading, rows in wanted), sides)
+
+
+def _changes(differences: Iterable[Difference]) -> FilledSection:
+    """Return a row for each difference of round trips and milliseconds: both numbers, and how far they are apart."""
+    rows = [
+        (
+            f"{one.kind}, {_UNITS[one.measure]} ({_STATISTIC[one.measure]})",
+            [_short(one.old), _short(one.new), _apart(one)],
+        )
+        for one in differences
+        if one.measure != "in_round_trips"
+    ]
+    return FilledSection("between the same clients and servers", rows)
 
 
 _PERCENTILES = ("median", "p90", "p99")
@@ -409,13 +449,9 @@ def _resumed(side: Side) -> str | None:
     return _part(sum(many for kind, many in side.resumption.items() if kind not in ("none", "others")), side)
 
 
-def _change(group: Group, kind: str, measure: str) -> str | None:
-    """Format TLS 1.3 minus TLS 1.2 with its interval; None if it was not computed."""
-    for one in group.differences or ():
-        if (one.kind, one.measure) == (kind, measure):
-            low, high = -one.high, -one.low
-            return f"{_signed(-one.difference)} ({_signed(low)} to {_signed(high)})"
-    return None
+def _apart(one: Difference) -> str:
+    """Format TLS 1.3 minus TLS 1.2 with its interval."""
+    return f"{_signed(-one.difference)} ({_signed(-one.high)} to {_signed(-one.low)})"
 
 
 def _signed(value: float) -> str:
@@ -468,8 +504,11 @@ def _told(one: Difference, unit: str) -> str:
     less = one.difference > 0
     low, high = sorted((abs(one.low), abs(one.high)))
     word = ("fewer" if one.measure == "round_trips" else "less") if less else "more"
-    interval = f"(95 %: {_short(low)} to {_short(high)})"
-    return f"{one.kind} handshakes take {_short(abs(one.difference))} {unit} {word} with TLS 1.3 {interval}"
+    numbers = f"{_STATISTIC[one.measure]} {_short(one.new)}, not {_short(one.old)}"
+    interval = f"95 %: {_short(low)} to {_short(high)}"
+    return (
+        f"{one.kind} handshakes take {_short(abs(one.difference))} {unit} {word} with TLS 1.3 ({numbers}; {interval})"
+    )
 
 
 def conclusions(
@@ -486,16 +525,24 @@ def conclusions(
         pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
         # The interval is that of the difference in the direction in which it is stated.
         low, high = (one.low, one.high) if one.difference > 0 or not one.differs else (-one.high, -one.low)
-        interval = f"(95 %: {low:.2f} to {high:.2f}; {one.connections:,} connections, {pairs})"
+        interval = f"95 %: {low:.2f} to {high:.2f}; {one.connections:,} connections, {pairs}"
+        old, new = f"{one.old:.2f}", f"{one.new:.2f}"
         if one.differs:
             more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
-            yield f"{measure} {what} takes {abs(one.difference):.2f} {more} {interval}"
+            numbers = f"{_STATISTIC[one.measure]} {new}, not {old}"
+            yield f"{measure} {what} takes {abs(one.difference):.2f} {more} ({numbers}; {interval})"
         else:
-            yield f"{measure} no significant difference {interval}"
+            numbers = f"{_STATISTIC[one.measure]}s {old} and {new}"
+            yield f"{measure} no significant difference ({numbers}; {interval})"
 
 
 def caveats(group: Group) -> Iterator[str]:
     """Yield what a reader of these numbers must keep in mind."""
+    if group.differences:
+        yield (
+            "only the same clients and servers are compared: times by the median over these pairs of their medians, "
+            "round trips by the mean of their means"
+        )
     newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
     if newer is not None and newer.hello_retries:
         retried = f"{newer.hello_retries:,} of {newer.connections:,}"

@@ -185,7 +185,8 @@ class Side(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     """One side minus the other, TLS 1.2 minus TLS 1.3 or before minus after.
 
-    It is the mean over pairs of client and server, with a 95 % bootstrap interval.
+    Both are numbers of the same pairs of client and server: of times, the median over the pairs of each pair's median;
+    of round trips, the mean of each pair's mean. The interval is a 95 % bootstrap interval of their difference.
     """
 
     kind: str
@@ -195,7 +196,12 @@ class Difference(Struct, frozen=True):
     pairs: int
     connections: int
     """Of both sides, in these pairs."""
+    old: float
+    """Of the first side, TLS 1.2 or before: the median of times, the mean of round trips."""
+    new: float
+    """The same of the second side."""
     difference: float
+    """`old` minus `new`."""
     low: float
     high: float
 

@@ -1,8 +1,16 @@
 """Compares two sides, such as TLS 1.2 and TLS 1.3, over connections of the same client to the same server.
 
 Comparing all connections of one side with all of the other would compare the paths and servers that happen to be on
-each. Within a pair of client and server, only the side differs. The interval is a bootstrap over pairs and connections,
-which assumes nothing about how times are distributed.
+each. Within a pair of client and server, only the side differs.
+
+Times are compared by medians: of each side, the median over the pairs of each pair's median, and the difference is that
+of these two numbers. Times have long tails, so that one handshake that waited for a lost packet would decide a
+difference of means. A median over pairs of differences would be as sound, but would not be the difference of any two
+numbers that could stand beside it. Round trips are few and small: their median hides that a tenth of the handshakes
+took one more, so theirs are means, in both steps.
+
+The interval is a bootstrap of that statistic over pairs and connections, which assumes nothing about how times are
+distributed.
 """
 
 from __future__ import annotations
@@ -18,7 +26,7 @@ from tlsdissect.views.comparison import client_times
 from tlsdissect.views.comparison.model import Difference, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +41,8 @@ THICK = 5
 """Connections of each side that a pair needs to show the variance of its times by itself."""
 RESAMPLED = 2000
 """Bootstrap samples for an interval."""
+MAX_DRAWN = 1_000_000
+"""Differences of pairs that the bootstrap draws at a time, 8 bytes each."""
 _SEED = 20180810
 _CONFIDENCE = (2.5, 97.5)
 _KINDS = ("full", "resumed", "retried")
@@ -117,13 +127,18 @@ def _difference(both: Iterable[Values], kind: int, measure: int) -> Difference |
     pairs = _usable([_pair(rows, kind, measure) for rows in both])
     if min(sum(len(pair.old) for pair in pairs), sum(len(pair.new) for pair in pairs)) < LEAST:
         return None
-    low, high = np.percentile(_drawn(pairs), _CONFIDENCE).tolist()
+    name = _MEASURES[measure]
+    statistic = _MEAN if name == "round_trips" else _MEDIAN
+    low, high = np.percentile(_drawn(pairs, statistic), _CONFIDENCE).tolist()
+    old, new = (float(statistic.of(np.array([statistic.of(pair[side]) for pair in pairs]))) for side in range(2))
     return Difference(
         kind=_KINDS[kind],
-        measure=_MEASURES[measure],
+        measure=name,
         pairs=len(pairs),
         connections=sum(len(pair.old) + len(pair.new) for pair in pairs),
-        difference=float(np.mean([pair.old.mean() - pair.new.mean() for pair in pairs])),
+        old=old,
+        new=new,
+        difference=old - new,
         low=low,
         high=high,
     )
@@ -145,34 +160,91 @@ def _is_thin(pair: _Pair) -> bool:
     return min(len(pair.old), len(pair.new)) < THICK
 
 
-def _drawn(pairs: list[_Pair]) -> Values:
-    """Return bootstrap samples of the mean difference: connections are drawn with replacement within each pair.
+def _drawn(pairs: Sequence[_Pair], statistic: _Statistic) -> Values:
+    """Return bootstrap samples of the difference: connections are drawn with replacement within each pair.
 
     Thin pairs are themselves drawn with replacement, too. Resampling a pair with a single connection of each side
     always gives the same value, so that ten such pairs would otherwise seem to have no variance at all.
     """
     draw = np.random.default_rng(_SEED)
-    thin = sum(map(_is_thin, pairs))
-    total, left = np.zeros(RESAMPLED), np.full(RESAMPLED, thin)
-    for pair in pairs:
-        often: NDArray[np.int64] | int = 1
-        if _is_thin(pair):
-            # How often this pair is drawn: a multinomial distribution, sampled one pair after the other.
-            often = draw.binomial(left, 1 / thin)
-            left, thin = left - often, thin - 1
-        total += often * (_means(pair.old, draw) - _means(pair.new, draw))
-    return total / len(pairs)
-
-
-def _means(given: Values, draw: np.random.Generator) -> Values:
-    """Return the means of bootstrap samples of the values."""
-    # A pair with very many connections is sampled in parts, to bound memory.
-    step = max(1, 1_000_000 // len(given))
-    parts = [
-        given[draw.integers(len(given), size=(min(step, RESAMPLED - at), len(given)))].mean(axis=1)
-        for at in range(0, RESAMPLED, step)
-    ]
+    thin = [pair for pair in pairs if _is_thin(pair)]
+    ordered = [*thin, *(pair for pair in pairs if not _is_thin(pair))]
+    # With very many pairs, fewer samples are drawn at a time, to bound memory.
+    step = max(1, MAX_DRAWN // len(ordered))
+    parts = []
+    for at in range(0, RESAMPLED, step):
+        many = min(step, RESAMPLED - at)
+        old, new = (_resampled([pair[side] for pair in ordered], statistic, draw, many) for side in range(2))
+        if thin:
+            chosen = draw.integers(len(thin), size=(len(thin), many))
+            for side in (old, new):
+                side[: len(thin)] = np.take_along_axis(side[: len(thin)], chosen, axis=0)
+        parts.append(statistic.of(old) - statistic.of(new))
     return np.concatenate(parts)
+
+
+def _resampled(samples: Sequence[Values], statistic: _Statistic, draw: np.random.Generator, many: int) -> Values:
+    """Return the statistic of `many` bootstrap samples of each sample: a row for each."""
+    found = np.empty((len(samples), many))
+    of_size: dict[int, list[int]] = {}
+    for at, one in enumerate(samples):
+        of_size.setdefault(len(one), []).append(at)
+    for alike in of_size.values():
+        # Samples of one size are drawn together: with many pairs, a call for each would take minutes.
+        found[alike] = statistic.resampled(np.sort(np.stack([samples[at] for at in alike])), draw, many)
+    return found
+
+
+def _resampled_means(rows: Values, draw: np.random.Generator, many: int) -> Values:
+    """Return means of bootstrap samples of each row, of which each has few distinct values.
+
+    How often each distinct value is drawn is multinomial, so that the values need not be drawn one by one.
+    """
+    size = rows.shape[1]
+    found: Values = np.zeros((len(rows), many))
+    left, rest = np.full((len(rows), many), size), np.full((len(rows), 1), size)
+    for value in np.unique(rows):
+        has = np.count_nonzero(rows == value, axis=1, keepdims=True)
+        often = draw.binomial(left, has / np.maximum(rest, 1))
+        found += often * value
+        left, rest = left - often, rest - has
+    found /= size
+    return found
+
+
+def _resampled_medians(rows: Values, draw: np.random.Generator, many: int) -> Values:
+    """Return medians of bootstrap samples of each row, whose values are sorted.
+
+    Drawing n of n sorted values is drawing n uniform numbers between 0 and n, whose integer parts are the positions.
+    The k-th smallest of n uniform numbers between 0 and 1 has the distribution Beta(k, n + 1 - k), and the one after it
+    is the smallest of the n - k that are left. So a median takes one or two draws, however many values there are.
+    """
+    count, size = rows.shape
+    below = (size + 1) // 2
+    at = draw.beta(below, size + 1 - below, size=(count, many))
+    median = _at(rows, at)
+    if size % 2 == 0:
+        median = (median + _at(rows, at + (1 - at) * draw.beta(1, size - below, size=(count, many)))) / 2
+    return median
+
+
+def _at(rows: Values, at: Values) -> Values:
+    """Return the values of each row at these parts of its length."""
+    size = rows.shape[1]
+    return np.take_along_axis(rows, np.minimum((at * size).astype(np.int64), size - 1), axis=1)
+
+
+class _Statistic(NamedTuple):
+    """A way to summarize values."""
+
+    of: Callable[[Values], Values]
+    """Returns it over the first axis."""
+    resampled: Callable[[Values, np.random.Generator, int], Values]
+    """Returns it of bootstrap samples of each row: a row for each."""
+
+
+_MEAN = _Statistic(lambda values: np.mean(values, axis=0), _resampled_means)
+_MEDIAN = _Statistic(lambda values: np.median(values, axis=0), _resampled_medians)
 
 
 def _values(c: Connection) -> tuple[float, ...]:

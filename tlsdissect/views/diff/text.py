@@ -187,9 +187,12 @@ def _fingerprints(kind: str, several: Sequence[Fingerprint]) -> _Paragraphs:
 
 def _times(found: CaptureDiff) -> _Paragraphs:
     times = found.times
+    # Where a difference was computed, its sentence has the medians of the pairs that it is based on. Those of all pairs
+    # beside it would be other numbers, of which it is not the difference.
+    compared = {one.kind for one in times.differences or () if one.measure == "milliseconds"}
     medians = [
         (2, f"{kind}: {_median(times.before[kind])} before, {_median(times.after[kind])} now")
-        for kind in times.before.keys() & times.after.keys()
+        for kind in (times.before.keys() & times.after.keys()) - compared
     ]
     return [*sorted(medians), *((2, one) for one in conclusions(times.differences, "it now", "on each side"))]
 

@@ -157,7 +157,9 @@ def _differences(differences: Sequence[Difference] | None) -> Iterator[str]:
         what = f"Between the same clients and servers, full handshakes of TLS 1.3 take {abs(one.difference):.2f} {unit}"
         if one.differs:
             more = ("fewer" if one.measure == "round_trips" else "less") if one.difference > 0 else "more"
-            yield f"{what} {more} than those of TLS 1.2 ({interval})."
+            statistic = "mean" if one.measure == "round_trips" else "median"
+            numbers = f"{statistic} {one.new:.2f}, not {one.old:.2f}"
+            yield f"{what} {more} than those of TLS 1.2 ({numbers}; {interval})."
         else:
             yield f"In {unit}, full handshakes of TLS 1.2 and TLS 1.3 do not differ significantly ({interval})."
 
