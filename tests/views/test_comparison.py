@@ -384,6 +384,18 @@ def test_what_tls13_hides() -> None:
     assert new.encrypted["server"].median > old.encrypted["server"].median
 
 
+def test_a_refused_certificate_was_sent() -> None:
+    """Two of the four clients answered unknown_ca: the certificates that they refuse are encrypted, too."""
+    (whole,) = compared(tuple(tlsdissect.read(ROOT / "samples/network/network-failures.pcap")))
+    (newer,) = [side for side in whole.sides if side.version == "TLS 1.3"]
+    assert (newer.connections, newer.established, newer.exposure.hidden_certificates) == (4, 2, 4)
+    # The server's alert about something else says nothing about certificates.
+    (refused,) = tlsdissect.read(ROOT / "samples/tls13-unknown-ca.pcap")
+    other = replace(refused, alerts=tuple(replace(one, description="decode_error") for one in refused.alerts))
+    (whole,) = compared([refused, other])
+    assert whole.sides[0].exposure.hidden_certificates == 1
+
+
 def test_pairs_of_one_connection_each_are_no_certainty() -> None:
     """Ten clients, each with one connection of both versions: only what differs between the clients shows how sure."""
     costs = [5, -5, 1, -1, 3, -4, 2, -2, 6, -4]

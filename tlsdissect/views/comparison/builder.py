@@ -38,6 +38,11 @@ _AEAD = re.compile(r"_(GCM|CCM|CCM_8|POLY1305|MGM_[LS]|AEGIS_256|AEGIS_128L)(_|$
 _FORWARD_SECRET = re.compile(r"_(EC)?DHE_|_(EC)?DH_anon_|_ECCPWD_")
 _POST_QUANTUM = re.compile(r"MLKEM|Kyber", re.IGNORECASE)
 _NOT_HANDSHAKE = frozenset(("change_cipher_spec", "alert"))
+_OF_CERTIFICATES = frozenset((
+    "bad_certificate", "unsupported_certificate", "certificate_revoked", "certificate_expired", "certificate_unknown",
+    "unknown_ca", "bad_certificate_status_response",
+))  # fmt: skip
+"""Alerts about a certificate: its sender has received one, and the client's only comes after the server's."""
 _MEASURES = ("hello_bytes", "hello_segments", "share_bytes", "server_hello_bytes")
 MAX_KINDS = 1000
 """Distinct values listed of each kind, such as cipher suites or groups; the rest count as `others`."""
@@ -117,10 +122,11 @@ class ExposureCounter:
             self._server_names.add(c.sni)
         for one in (*(c.certificates or ()), *(c.client_certificates or ())):
             self._certificate(one)
-        if c.outcome == "established":
-            hides = c.is_tls13
-            self._n["hidden_certificates"] += hides and c.certificates is None
-            self._n["hidden_alpn"] += hides and offered
+        established = c.outcome == "established"
+        judged = any(one.description in _OF_CERTIFICATES for one in c.alerts)
+        self._n["hidden_certificates"] += c.is_tls13 and c.certificates is None and (established or judged)
+        if established:
+            self._n["hidden_alpn"] += c.is_tls13 and offered
             self._handshake(c)
 
     def _certificate(self, one: Certificate) -> None:

@@ -70,7 +70,8 @@ class Exposure(Struct, frozen=True):
     alpn_offered: int
     alpn_agreed: int
     hidden_certificates: int
-    """Connections with encrypted certificates: full handshakes of TLS 1.3."""
+    """Connections with encrypted certificates: full handshakes of TLS 1.3, established or refused for a certificate.
+    Of other failed ones, it is not seen whether the server's certificate was sent."""
     hidden_alpn: int
     """Connections that offered ALPN and whose negotiated protocol was encrypted."""
     readable: dict[str, Spread]
