@@ -44,6 +44,16 @@ class BuildKernel(build_ext):
         if digests:
             path.write_text("".join(f"{module} {digest}\n" for module, digest in sorted(digests.items())))
 
+    def build_extensions(self) -> None:
+        """Optimize less than Python's own build does, and without debug information, unless CFLAGS says how.
+
+        The kernel runs about as fast, and compiles in half the time.
+        """
+        if self.compiler.compiler_type == "unix" and "CFLAGS" not in os.environ:
+            for ext in self.extensions:
+                ext.extra_compile_args = ["-O2", "-g0"]
+        super().build_extensions()
+
     def build_extension(self, ext: Extension) -> None:
         """Compile a module; if that fails, its digest stays that of an earlier one."""
         super().build_extension(ext)
