@@ -234,3 +234,11 @@ def test_only_what_is_bad_is_coloured() -> None:
     assert "\x1b[31m2 alert unknown_ca by client" in shown
     _, shown = on_terminal(80, TLS12)
     assert "\x1b[31m" not in shown
+
+
+def test_a_wrong_password_inside_the_tunnel_is_no_failed_handshake_and_is_named() -> None:
+    found = tlsdissect.summary(ROOT / "samples/eap/eapol-peap-wrong-password-tls12.pcap")
+    assert (found.outcomes, found.failures) == ({"established": 1}, ())
+    assert [(group.what, group.connections) for group in found.eap_refused] == [("PEAP", 1)]
+    text = " ".join(str(found).split())
+    assert "EAP-Failure after the handshake 1 PEAP: from 02:00:00:00:00:01 to 02:00:00:00:00:02" in text

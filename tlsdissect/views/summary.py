@@ -115,6 +115,8 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     failures: tuple[FailureGroup, ...]
     failing_clients: tuple[Peer, ...]
     """The ten clients with most failures."""
+    eap_refused: tuple[Group, ...]
+    """Established handshakes after which EAP refused the supplicant, by method: what happened is encrypted."""
     versions: dict[str, int]
     """By version; "unknown" if none is visible."""
     weak: tuple[Group, ...]
@@ -193,7 +195,7 @@ class SummaryBuilder:
         self._resumption: Counter[str] = Counter()
         self._early_data: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
-        self._failures, self._weak = _Tally(self), _Tally(self)
+        self._failures, self._eap_refused, self._weak = _Tally(self), _Tally(self), _Tally(self)
         self._advice: dict[str, list[str]] = defaultdict(list)
         """What to do about the first failures of each reason."""
         self._failing: Counter[str] = Counter()
@@ -238,6 +240,8 @@ class SummaryBuilder:
             if len(self._advice[reason]) < _ADVISED:
                 self._advice[reason].append(advice(c, explain(c)))
             self.count(self._failing, c.client.host)
+        elif c.outcome == "established" and c.eap is not None and c.eap.result == "failure":
+            self._eap_refused.add(c.eap.method, c)
         for what in dict.fromkeys(weaknesses(c)):
             self._weak.add(what, c)
         leaf = c.leaf("server")
@@ -287,6 +291,7 @@ class SummaryBuilder:
             ),
             failing_clients=_most(self._failing, _FAILING),
             versions=_ranked(self._versions),
+            eap_refused=self._eap_refused.groups(),
             weak=self._weak.groups(),
             ending=tuple(sorted(self._ending.values(), key=lambda one: (one.not_after, one.sha256))),
             resumption=_ranked(self._resumption),
@@ -397,6 +402,8 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
             yield Section("Failed", _RED, [(2, worst), *_failures(found.failures, detail)])
         else:
             yield Section("Failed", "", [(0, "none")])
+        if found.eap_refused:
+            yield Section("EAP-Failure", _RED, [(0, "after the handshake"), *_groups(found.eap_refused, detail)])
         unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
         if unclear:
             yield Section("Not all seen", "", [(0, ", ".join(unclear))])
