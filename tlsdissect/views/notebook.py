@@ -120,7 +120,7 @@ def _took(c: Connection) -> Iterator[str]:
     if c.timing.handshake_ms is not None:
         yield in_ms(c.timing.handshake_ms)
     if c.timing.tcp_ms is not None:
-        yield f"TCP's took {in_ms(c.timing.tcp_ms)}"
+        yield f"TCP's handshake took {in_ms(c.timing.tcp_ms)}"
 
 
 def _certificate(c: Connection) -> str | None:

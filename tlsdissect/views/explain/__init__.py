@@ -21,6 +21,21 @@ from tlsdissect.views.explain.verdict import verdict
 from tlsdissect.views.printable import TextBlocks
 
 
+_PROTOCOLS = {
+    "unknown": "another protocol",
+    "http-connect": "HTTP (CONNECT)",
+    "http-upgrade": "HTTP (Upgrade)",
+    "proxy": "the PROXY protocol",
+    "mysql": "MySQL",
+    "postgresql": "PostgreSQL",
+    "sieve": "ManageSieve",
+    "sunrpc": "ONC RPC",
+    "gnutella": "Gnutella",
+    "telnet": "Telnet",
+}
+"""Protocols before TLS whose names are not their codes in capitals."""
+
+
 def text(width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> TextBlocks:
     """Return the view that explains each connection as text."""
     return TextBlocks(lambda connection: explain(connection).lines(width, coloured=coloured), encoding)
@@ -43,14 +58,10 @@ def explain(connection: Connection) -> Explanation:
     before: tuple[Sentence, ...] = ()
     if connection.upgrade:
         target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""
-        spoken = f"{connection.upgrade}{target}"
+        spoken = f"{_PROTOCOLS.get(connection.upgrade, connection.upgrade.upper())}{target}"
         # Without an answer in TLS, the client may have begun it on its own.
         agreed = any(message.sender == "server" for message in connection.messages)
-        if agreed:
-            text = f"Before TLS, the two spoke {spoken}."
-        else:
-            protocol = "another protocol" if connection.upgrade == "unknown" else spoken
-            text = f"Before the ClientHello, {protocol} was spoken."
+        text = f"Before TLS, the two spoke {spoken}." if agreed else f"Before the ClientHello, {spoken} was spoken."
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
     # Whoever has no keys reads the same sentences.
     seen = replace(connection, hidden=None)

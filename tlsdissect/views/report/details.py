@@ -255,7 +255,7 @@ def _resumption(c: Connection) -> str | None:
 def _took(c: Connection) -> str | None:
     parts = [] if c.timing.handshake_ms is None else [in_ms(c.timing.handshake_ms)]
     parts += [] if c.round_trips is None else [f"{c.round_trips} round trip{'' if c.round_trips == 1 else 's'}"]
-    parts += [] if c.timing.tcp_ms is None else [f"TCP's took {in_ms(c.timing.tcp_ms)}"]
+    parts += [] if c.timing.tcp_ms is None else [f"TCP's handshake took {in_ms(c.timing.tcp_ms)}"]
     return ", ".join(parts) or None
 
 
