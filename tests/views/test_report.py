@@ -386,9 +386,9 @@ def test_failures_come_first_by_reason_and_lead_to_their_connections(visit: Visi
     assert set(visit.cells("client")) == {one}
     shown.get_by_role("button", name="Show the connections with alert unknown_ca by client").click()
     assert set(visit.cells("outcome")) == {"alert unknown_ca by client"}
-    verdicts = [one.locator("strong").inner_text() for one in shown.all()]
+    verdicts = [one.locator("strong").first.inner_text() for one in shown.all()]
     assert all(text.startswith("✗ the ") for text in verdicts)
-    shown.first.get_by_role("link").click()
+    shown.first.get_by_role("link").first.click()
     assert verdicts[0] in visit.opened().inner_text()
     assert "alert" in visit.opened().locator("dd", has_text="alert").first.inner_text()
 

@@ -9,6 +9,8 @@ from recorded import ROOT, kept
 from tlsdissect.model.connection import FAILURES, Alert, Connection
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.advice import advice
+from tlsdissect.views.report.failures import Failure, Failures
+from tlsdissect.views.summary import SummaryBuilder
 
 
 def failed(name: str, outcome: str = "alert") -> Connection:
@@ -68,3 +70,40 @@ def test_advice_about_an_expired_certificate_looks_at_the_time(start: str | None
     (leaf, *rest) = c.certificates or ()
     leaf = replace(leaf, not_before="2026-01-01T00:00:00Z", not_after="2027-01-01T00:00:00Z")
     assert said(replace(c, alerts=alerts, start=start, certificates=(leaf, *rest))) == words
+
+
+def by_reason(connections: list[Connection]) -> list[Failure]:
+    failures, summary = Failures(), SummaryBuilder()
+    for one in connections:
+        failures.add(one)
+        summary.add(one)
+    return failures.by_reason(summary.summary(len(connections), {}, []))
+
+
+def test_connections_that_failed_for_one_reason_in_two_ways_have_two_stories() -> None:
+    """Two clients were refused with handshake_failure, one of them since it sent no certificate."""
+    found = by_reason(kept(ROOT / "samples/network/network-failures.pcap"))
+    one = next(failure for failure in found if failure.reason == "alert handshake_failure by server")
+    assert (one.connections, one.explained, one.others) == (2, 2, 0)
+    assert [story.connections for story in one.stories] == [1, 1]
+    assert one.stories[0].sentences != one.stories[1].sentences
+    assert one.stories[0].first < one.stories[1].first
+    assert one.cause.startswith("In 1 of 2: ")
+
+
+def test_a_story_of_all_connections_is_told_without_a_share() -> None:
+    (one,) = by_reason([failed("tls12-unknown-ca")] * 3)
+    assert [story.connections for story in one.stories] == [3]
+    assert one.cause.startswith("The last certificate that the server sent is ")
+
+
+def test_of_many_stories_the_most_frequent_are_told() -> None:
+    c = failed("tls12-unknown-ca")
+    others = [
+        replace(c, certificates=(replace((c.certificates or ())[0], self_signed=None, subject=None, issuer=issuer),))
+        for issuer in (None, "CN=a", "CN=b", "CN=b", "CN=c")
+    ]
+    (one,) = by_reason([*others, *[c] * 200])
+    assert (one.connections, one.explained) == (205, 100)
+    assert one.stories[0].connections > 90
+    assert len(one.stories) <= 3

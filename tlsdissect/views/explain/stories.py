@@ -91,7 +91,7 @@ class Stories:
     def row(self, connection: Connection) -> bytes:
         """Add a connection; its sentences are output at the end."""
         one = self._explain(connection)
-        result, key = one.verdict.result, _digest(connection, one)
+        result, key = one.verdict.result, digest(connection, one)
         group = self._groups[result].get(key)
         if group is not None:
             group.add(one)
@@ -116,7 +116,7 @@ class Stories:
                 yield self._blocks.block([text])
 
 
-def _digest(c: Connection, one: Explanation) -> bytes:
+def digest(c: Connection, one: Explanation) -> bytes:
     """Return a digest of what makes a story, without what differs between connections that went the same way."""
     sentences = one.sentences if one.verdict.result == "established" else one.about("end")
     said = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from msgspec import Struct
 from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
+from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.printable import printable, shortened
 from tlsdissect.views.summary import Peer, weaknesses
 
@@ -16,11 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.summary import CaptureSummary
+    from tlsdissect.views.explain.model import Explanation
+    from tlsdissect.views.summary import CaptureSummary, FailureGroup
 
 
 _CAUSE = 400
 """Maximum length of what is said about a cause at the top of the page, in characters."""
+_EXPLAINED = 100
+"""Maximum number of the first connections with a reason that are explained."""
+_STORIES = 3
+"""Maximum number of stories that are told of a reason."""
 
 
 class Tile(Struct, frozen=True):
@@ -33,6 +40,20 @@ class Tile(Struct, frozen=True):
     bad: bool = False
 
 
+class Story(Struct):
+    """Connections that failed for one reason and in the same way."""
+
+    verdict: str
+    """The verdict of `explain` on the first of them."""
+    sentences: list[str]
+    """Its sentences about the end."""
+    cause: str
+    """What these say about the cause, without their frames."""
+    first: int
+    """The number of that connection in the page's table."""
+    connections: int = 0
+
+
 class Failure(Struct, frozen=True):
     """The connections that failed for one reason."""
 
@@ -40,36 +61,38 @@ class Failure(Struct, frozen=True):
     connections: int
     clients: list[Peer]
     servers: list[Peer]
-    story: list[str]
-    """The verdict of `explain` on the first of these connections, and its sentences about the end."""
+    stories: list[Story]
+    """The most frequent ways in which they failed, of those that were explained."""
+    others: int
+    """How many other ways there were."""
+    explained: int
+    """How many of them were explained: the first ones."""
     cause: str
-    """What these sentences say about the cause, without their frames."""
+    """What the most frequent story says about the cause."""
     advice: str
     """What to do about it; empty unless the connections of this reason show the cause."""
-    first: int
-    """The number of that connection in the page's table."""
 
 
 class Failures:
-    """Collects the first failed connection of each reason, and counts what the tiles show."""
+    """Collects how connections failed, and counts what the tiles show."""
 
     def __init__(self) -> None:
         self._rows = 0
-        self._first: dict[str, tuple[list[str], str, int]] = {}
+        self._explained: Counter[str] = Counter()
+        self._stories: dict[str, dict[bytes, Story]] = defaultdict(dict)
+        """By reason, and by what makes a story."""
         self._weak = self._versions = self._tls13 = 0
 
     def add(self, c: Connection) -> None:
         """Add a connection that was read with its transcript."""
         reason = table.outcome(c)[0] or c.outcome
-        if has_failed(c) and reason not in self._first:
-            said = explain(c)
-            ended, story = list(said.about("end")), [said.verdict.line]
-            # The first sentence says who ended it, as the reason does.
-            cause = " ".join(one.without_frames for one in ended[1:])
-            if keyed_end(c) is not None:
-                ended += [one for one in said.about("keys") if one.code in ("keys_alert", "keys_close")]
-            story += [one.with_evidence for one in ended]
-            self._first[reason] = story, shortened(cause, _CAUSE), self._rows
+        if has_failed(c) and self._explained[reason] < _EXPLAINED:
+            self._explained[reason] += 1
+            said, stories = explain(c), self._stories[reason]
+            key = digest(c, said)
+            if key not in stories:
+                stories[key] = _story(c, said, self._rows)
+            stories[key].connections += 1
         self._rows += 1
         self._weak += any(True for _ in weaknesses(c))
         self._versions += c.version is not None
@@ -77,14 +100,24 @@ class Failures:
 
     def by_reason(self, summary: CaptureSummary) -> list[Failure]:
         """Return the failures, the most frequent reason first."""
-        failures = []
-        for group in summary.failures:
-            story, cause, first = self._first[group.what]
-            peers = _named(group.clients), _named(group.servers)
-            failures.append(
-                Failure(printable(group.what), group.connections, *peers, story, cause, group.advice or "", first)
-            )
-        return failures
+        return [self._failure(group) for group in summary.failures]
+
+    def _failure(self, group: FailureGroup) -> Failure:
+        stories = sorted(self._stories[group.what].values(), key=lambda story: -story.connections)
+        cause = stories[0].cause
+        if cause and len(stories) > 1:
+            cause = f"In {stories[0].connections} of {self._explained[group.what]}: {cause}"
+        return Failure(
+            printable(group.what),
+            group.connections,
+            _named(group.clients),
+            _named(group.servers),
+            stories[:_STORIES],
+            len(stories[_STORIES:]),
+            self._explained[group.what],
+            shortened(cause, _CAUSE),
+            group.advice or "",
+        )
 
     def tiles(self, summary: CaptureSummary) -> list[Tile]:
         """Return the figures on top of the page."""
@@ -110,6 +143,15 @@ class Failures:
                 "comparison",
             ),
         ]
+
+
+def _story(c: Connection, said: Explanation, row: int) -> Story:
+    ended = list(said.about("end"))
+    # The first sentence says who ended it, as the reason does.
+    cause = " ".join(one.without_frames for one in ended[1:])
+    if keyed_end(c) is not None:
+        ended += [one for one in said.about("keys") if one.code in ("keys_alert", "keys_close")]
+    return Story(said.verdict.line, [one.with_evidence for one in ended], cause, row)
 
 
 def _share(part: int, whole: int) -> str:
