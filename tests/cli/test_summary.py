@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,13 @@ def test_times_are_those_of_all_and_the_slowest_are_named() -> None:
     two = summarized(made(source="a/b.pcap", stream=3), made(source="c.pcap"))
     assert two.captures == 2
     assert "(stream b.pcap:3, localhost:8443)" in " ".join(str(two).split())
+
+
+def test_each_request_for_another_hello_has_its_name() -> None:
+    """DTLS 1.0 and 1.2 have HelloVerifyRequest (RFC 6347), TLS 1.3 HelloRetryRequest."""
+    done = run("-q", str(ROOT / "samples/dtls"), str(ROOT / "samples/tls13-hello-retry.pcap"))
+    shown = " ".join(done.stdout.decode().split())
+    assert re.search(r"; [0-9]+ HelloVerifyRequests; 1 HelloRetryRequest slowest", shown)
 
 
 def test_a_summary_of_much_fits_a_screen_and_says_where_the_rest_is() -> None:

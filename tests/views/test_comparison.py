@@ -396,6 +396,28 @@ def test_a_refused_certificate_was_sent() -> None:
     assert whole.sides[0].exposure.hidden_certificates == 1
 
 
+def test_each_request_for_another_hello_has_its_name() -> None:
+    """DTLS 1.0 and 1.2 have HelloVerifyRequest (RFC 6347), TLS 1.3 and DTLS 1.3 have HelloRetryRequest."""
+    (dtls,) = compared([*tlsdissect.read(ROOT / "samples/dtls"), sample("tls13-hello-retry")])
+    asked = {side.version: side.hello_retries for side in dtls.sides}
+    assert asked["TLS 1.2"]
+    assert asked["TLS 1.3"]
+    for whole in (False, True):
+        lines = list(Text(110, whole=whole).lines(dtls))
+        first = lines.index("connections")
+        lines = lines[first - 1 : next(at for at in range(first + 1, len(lines)) if not lines[at].startswith(" "))]
+        versions = re.split("  +", next(line for line in lines if "TLS 1.2  " in line).strip())
+        rows = {
+            line.split()[0]: dict(zip(versions, re.split("  +", line.strip())[1:], strict=True))
+            for line in lines
+            if line.startswith(("  HelloVerifyRequest", "  HelloRetryRequest")) and "%" in line
+        }
+        assert rows["HelloVerifyRequest"]["TLS 1.2"].startswith(f"{asked['TLS 1.2']} (")
+        assert rows["HelloVerifyRequest"]["TLS 1.3"] == "-"
+        assert rows["HelloRetryRequest"]["TLS 1.3"].startswith(f"{asked['TLS 1.3']} (")
+        assert rows["HelloRetryRequest"]["TLS 1.2"] == "-"
+
+
 def test_pairs_of_one_connection_each_are_no_certainty() -> None:
     """Ten clients, each with one connection of both versions: only what differs between the clients shows how sure."""
     costs = [5, -5, 1, -1, 3, -4, 2, -2, 6, -4]

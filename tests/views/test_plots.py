@@ -128,6 +128,14 @@ def test_bars_count_connections(tables: Tables) -> None:
     assert [text.get_text() for text in ax.texts] == [f"{many:,}" for many in counts[counts > 0]]
 
 
+def test_dtls_12_has_no_hello_retry_request() -> None:
+    """Its request for another ClientHello is a HelloVerifyRequest (RFC 6347)."""
+    shown = drawn(tlsdissect.tables(ROOT / "samples/dtls"), "handshake-times")
+    curves = {str(line.get_label()).split("\n")[0] for line in shown.lines}
+    assert "DTLS 1.2, with HelloVerifyRequest" in curves
+    assert not any("1.3" not in name and "HelloRetryRequest" in name for name in curves)
+
+
 def test_curves_reach_the_slowest(tables: Tables) -> None:
     ax = drawn(tables, "handshake-times")
     slowest: dict[str, float] = {}

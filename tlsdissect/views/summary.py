@@ -126,6 +126,9 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     resumption: dict[str, int]
     early_data: dict[str, int]
     hello_retries: int
+    """Connections with a HelloRetryRequest or HelloVerifyRequest."""
+    hello_verifications: int
+    """Of these, those with a HelloVerifyRequest, which DTLS 1.0 and 1.2 have (RFC 6347)."""
     times: Times | None
     problems: dict[str, int]
     """Connections with each kind of problem."""
@@ -182,7 +185,7 @@ class SummaryBuilder:
     """Collects a summary from connections, in bounded memory."""
 
     def __init__(self) -> None:
-        self._connections = self._captures = self._hello_retries = 0
+        self._connections = self._captures = self._hello_retries = self._hello_verifications = 0
         self._source: str | None = None
         self._start: str | None = None
         self._end: str | None = None
@@ -230,7 +233,9 @@ class SummaryBuilder:
         self._outcomes[c.outcome if keyed is None else f"{keyed.outcome}{table.KEYED}"] += 1
         self._versions[c.version or "unknown"] += 1
         self._resumption[c.resumption or "unknown"] += 1
-        self._hello_retries += bool(c.hello_retry)
+        if c.hello_retry:
+            self._hello_retries += 1
+            self._hello_verifications += c.first_message("hello_verify_request") is not None
         if c.early_data not in (None, "none"):
             self._early_data[c.early_data or ""] += 1
         self._problems.update({one.code for one in c.problems})
@@ -297,6 +302,7 @@ class SummaryBuilder:
             resumption=_ranked(self._resumption),
             early_data=_ranked(self._early_data),
             hello_retries=self._hello_retries,
+            hello_verifications=self._hello_verifications,
             times=self._spread(),
             problems=_ranked(self._problems),
             counts_cut=self._cut,
@@ -488,7 +494,9 @@ def _resumption(found: CaptureSummary, detail: _Detail) -> str:
 
 
 def _times(times: Times, found: CaptureSummary, detail: _Detail) -> Iterator[tuple[int, str]]:
-    retried = f"; {_many(found.hello_retries, 'HelloRetryRequest')}" if found.hello_retries else ""
+    verified = found.hello_verifications
+    asked = ((verified, "HelloVerifyRequest"), (found.hello_retries - verified, "HelloRetryRequest"))
+    retried = "".join(f"; {_many(many, name)}" for many, name in asked if many)
     yield 0, f"median {in_ms(times.median)}, 90 % {in_ms(times.p90)}{retried}"
     slow = [f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest]
     yield 2, f"slowest: {', '.join(slow[: detail.slowest])}"

@@ -91,7 +91,7 @@ def _ends(sides: Sequence[Side]) -> Iterator[Section]:
         ("established", _share("established")),
         ("failed", _share("failed")),
         ("incomplete", _share("incomplete")),
-        ("HelloRetryRequest", _share("hello_retries")),
+        *_RETRIES,
     ])  # fmt: skip
     yield _listed("failed with alert", "alerts", sides)
     yield _listed("resumption", "resumption", sides)
@@ -131,6 +131,19 @@ def _sizes(sides: Sequence[Side]) -> Iterator[Section]:
     for side in ("client", "server"):
         name = f"{side}_message_bytes"
         yield Section(f"mean bytes of the {side}'s", [(kind, _mean(name, kind)) for kind in _keys(name, sides)])
+
+
+def _asked_again(side: Side, *, retry: bool) -> str | None:
+    """Format how often the server asked for another ClientHello; None if that has another name in this version."""
+    return _part(side.hello_retries, side) if (side.version in _WITH_RETRY) == retry else None
+
+
+_WITH_RETRY = frozenset(("TLS 1.3", QUIC))
+_RETRIES: tuple[tuple[str, Cell], ...] = (
+    # Of DTLS 1.0 and 1.2 (RFC 6347). A HelloRetryRequest negotiates the version, so that it is never of an unknown one.
+    ("HelloVerifyRequest", lambda s: _asked_again(s, retry=False)),
+    ("HelloRetryRequest", lambda s: _asked_again(s, retry=True)),
+)
 
 
 def _listed(heading: str, name: str, sides: Sequence[Side]) -> Section:
@@ -399,7 +412,7 @@ def _brief(sides: Sequence[Side]) -> Iterator[FilledSection]:
         ("connections", [
             ("seen", lambda s: f"{s.connections:,}"),
             ("failed", _share("failed")),
-            ("HelloRetryRequest", _share("hello_retries")),
+            *_RETRIES,
             ("resumed", _resumed),
         ]),
         ("round trips", [("mean", _number("mean_round_trips"))]),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 INITIAL_WINDOW = 10 * 1460
 """Bytes that a server may send before the first acknowledgement (RFC 6928), with segments of 1460 bytes."""
-_STYLES = {"full": "-", "resumed": "--", "with HelloRetryRequest": ":"}
+_RETRY, _VERIFY = "with HelloRetryRequest", "with HelloVerifyRequest"
+_STYLES = {"full": "-", "resumed": "--", _RETRY: ":", _VERIFY: ":"}
 """Kinds of handshakes: mixing them would hide the round trips in which they differ."""
 _UNITS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 _FEW = 5
@@ -87,13 +88,10 @@ def _of_kinds(connections: pd.DataFrame) -> pd.DataFrame:
     known = connections.dropna(subset=["value"])
     resumed = known["resumption"].astype(object).fillna("none") != "none"
     retried = known["hello_retry"].fillna(value=False).astype(bool)
-    return pd.DataFrame(
-        {
-            "value": known["value"],
-            "version": version_names(known),
-            "kind": resumed.map({False: "full", True: "resumed"}).mask(retried, "with HelloRetryRequest"),
-        }
-    )
+    # Up to DTLS 1.2, the server asks for another ClientHello by a HelloVerifyRequest (RFC 6347).
+    newer = known["version"].astype(str).str.contains("1.3", regex=False)
+    kind = resumed.map({False: "full", True: "resumed"}).mask(retried & newer, _RETRY).mask(retried & ~newer, _VERIFY)
+    return pd.DataFrame({"value": known["value"], "version": version_names(known), "kind": kind})
 
 
 def draw_times(data: pd.DataFrame, ax: Axes) -> None:
