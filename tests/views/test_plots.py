@@ -24,7 +24,8 @@ from tlsdissect.views.dataframes import Tables
 from tlsdissect.views.plots import KINDS, PLOTS, figure, picture
 from tlsdissect.views.plots.counts import MAX_BARS
 from tlsdissect.views.plots.lifetimes import MAX_LIFETIMES
-from tlsdissect.views.plots.style import BAD, VERSIONS, version_names
+from tlsdissect.views.plots.style import BAD, PALE, VERSIONS, version_names
+from tlsdissect.views.plots.times import MAX_CURVES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -195,7 +196,8 @@ def test_points_that_lie_close_together_are_seen() -> None:
 @pytest.mark.parametrize(
     ("last", "unit", "written"),
     [
-        ("2026-11-23T00:00:00.5", "a second", "00:00:00"),
+        ("2026-11-23T00:00:00.5", "0.1 seconds", "00:00:00.2"),
+        ("2026-11-23T00:00:20", "a second", "00:00:00"),
         ("2026-11-23T00:30:00", "a minute", "00:00:00"),
         ("2026-11-23T20:00:00", "an hour", "00:00"),
         ("2026-12-31T00:00:00", "a day", "2026-"),
@@ -300,9 +302,45 @@ def test_each_curve_has_its_name_beside_it_and_the_curves_their_room() -> None:
         assert badly_placed(of) == []
         (ax,) = of.axes
         legend, height = ax.get_legend(), of.get_size_inches()[1]
-        assert len(legend.get_texts()) == 10
+        assert len(legend.get_texts()) == MAX_CURVES
+        (left_out,) = [one.get_text() for one in ax.texts if one.get_text().startswith("not drawn")]
+        assert left_out.count("(1)") == 2
+        drawn_versions = " ".join(text.get_text() for text in legend.get_texts())
+        assert all(f"{version}, {how}" in drawn_versions for version in versions[2:4] for how in ("full", "resumed"))
         assert legend.get_window_extent().y0 > 0
         assert ax.get_position().height * height > 2.5
+
+
+def test_of_many_groups_those_of_few_handshakes_are_named_without_a_curve() -> None:
+    """Nine groups, of which one has fewer handshakes than a curve needs."""
+    versions = ("TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "SSL 3.0")
+    groups = [(version, kind) for version in versions for kind in ("none", "psk")][:9]
+    took = [(group, n) for at, group in enumerate(groups) for n in range(2 if at == 5 else 6)]
+    tables = Tables(
+        lambda: [
+            made(stream=at, version=version, resumption=kind, timing=Timing(tcp_ms=20.0, handshake_ms=20.0 + n))
+            for at, ((version, kind), n) in enumerate(took)
+        ]
+    )
+    ax = drawn(tables, "handshake-times")
+    assert len(ax.lines) == 8
+    assert [one.get_text() for one in ax.texts] == ["not drawn: TLS 1.2, resumed (2)"]
+
+
+def test_dots_are_spread_where_the_initial_window_is_far_away() -> None:
+    """The flights of the paths have 150 to 1,000 bytes; on a linear axis to 15,000 they are one heap at its start."""
+    ax = drawn(tlsdissect.tables(SAMPLES / "paths-client.pcap.gz"), "server-bytes")
+    assert ax.get_xscale() == "log"
+    assert len([tick for tick in ax.get_xticks() if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]]) >= 2
+
+
+def test_a_certificate_that_ends_soon_has_its_day() -> None:
+    of = figure(tlsdissect.tables(SAMPLES / "network" / "network-failures.pcap"), "lifetimes")
+    (ax,) = of.axes
+    assert "to 2026-12-13" in [text.get_text() for text in ax.texts]
+    FigureCanvasAgg(of).draw()
+    validity = [bar.get_window_extent().width for bar in ax.patches if to_hex(bar.get_facecolor()) == PALE]
+    assert min(validity) > 5
 
 
 def test_few_bars_are_no_slabs() -> None:

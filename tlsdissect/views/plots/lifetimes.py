@@ -21,6 +21,10 @@ MAX_LIFETIMES = 40
 _KEYS = ["source", "transport", "stream"]
 _TICKS, _MONTHS = 7, (1, 2, 3, 6)
 """Dates below the axis, and months between two of them where it is short."""
+_SEEN = 4
+"""Times as wide as its mark of use that the bar of a short lifetime is at least, so that it can be seen."""
+_SOON = 0.25
+"""Years after its last use within which the end of a certificate is written as a day."""
 _BEFORE, _AFTER = 4.0, 6.0
 """Years before the first use and after the last that are drawn; what lies beyond is written as a year."""
 
@@ -48,13 +52,16 @@ def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
     low = min(max(begin.min(), around.min() - _BEFORE), around.min())
     high = max(min(end.max(), around.max() + _AFTER), around.max(), low + 0.1)
     least = (high - low) / 250
+    ends = shown["not_after"]
     for row, (since, until, start, stop, verdict) in enumerate(zip(begin, end, first, last, wrong, strict=True)):
         left, right = (min(max(year, low), high) for year in (since, until))
-        ax.barh(row, max(right - left, least), left=left, height=0.5, color=BAD if verdict else PALE)
+        right = max(right, left + _SEEN * least)
+        ax.barh(row, right - left, left=left, height=0.5, color=BAD if verdict else PALE)
         if not pd.isna(start):
             middle = max(stop - start, least)
             ax.barh(row, middle, left=(start + stop - middle) / 2, height=0.8, color=GOOD)
-        beyond = f"to {until:.0f}" if until > high else ""
+        soon = not verdict and until - (low if pd.isna(stop) else stop) < _SOON
+        beyond = f"to {until:.0f}" if until > high else f"to {ends.iloc[row]:%Y-%m-%d}" if soon else ""
         write_behind(ax, max(right, stop if pd.notna(stop) else right), row, "  ".join(filter(None, (verdict, beyond))))
     ax.set_xlim(low, high + (high - low) * 0.22)
     months = next((step for step in _MONTHS if (high - low) * 12 / step <= _TICKS), None)

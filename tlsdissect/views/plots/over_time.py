@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _INTERVALS, _LEAST_INTERVALS = 60, 9
 """Bars, of which there are as many as whole units of time allow."""
 _UNITS = {
+    "100ms": "0.1 seconds",
     "1s": "a second", "5s": "5 seconds", "15s": "15 seconds", "1min": "a minute", "5min": "5 minutes",
     "15min": "15 minutes", "1h": "an hour", "3h": "3 hours", "12h": "12 hours", "1D": "a day", "7D": "a week",
     "28D": "4 weeks", "364D": "52 weeks",
@@ -83,10 +84,18 @@ def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: 
         ax.bar(days[:-1], values, days[1:] - days[:-1], bottom, align="edge", color=colour, linewidth=0)
         bottom = bottom + values
     ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=_TICKS))  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_formatter(DateFormatter(_form(edges[0], edges[-1])))  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_formatter(_Time(_form(edges[0], edges[-1])))  # type: ignore[no-untyped-call]
     ax.set_xlim(days[0], days[-1])
     ax.set_xlabel(f"time (UTC); a bar is {step}")
     mark_keys(ax, shown)
+
+
+class _Time(DateFormatter):
+    """Writes times; of parts of a second, a tenth is enough."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        written: str = super().__call__(x, pos)  # type: ignore[no-untyped-call]
+        return written[:-5] if self.fmt.endswith("%f") else written
 
 
 def _intervals(first: pd.Timestamp, last: pd.Timestamp) -> tuple[Any, str]:
@@ -107,6 +116,8 @@ def _form(first: pd.Timestamp, last: pd.Timestamp) -> str:
     span = last - first
     if span > pd.Timedelta(days=3):
         return "%Y-%m-%d"
+    if span <= pd.Timedelta(seconds=7):
+        return "%H:%M:%S.%f"
     if span <= pd.Timedelta(hours=1):
         return "%H:%M:%S"
     return "%H:%M" if first.date() == last.date() else "%m-%d %H:%M"

@@ -80,6 +80,7 @@ def inked(*, dark: bool) -> AbstractContextManager[None]:
         "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.8,
         "xtick.major.size": 0, "xtick.minor.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0,
         "font.size": 10,
+        "xtick.major.pad": 7,  # The lowest label of the other axis must not touch the first one here.
         "legend.frameon": False, "legend.fontsize": 10,
         "svg.hashsalt": "tlsdissect",
         "text.parse_math": False,
@@ -111,7 +112,7 @@ def mark_keys(ax: Axes, colours: Mapping[str, str]) -> None:
     ax.legend(
         # A legend is filled column by column, and is read row by row.
         handles=[one for first in range(many) for one in handles[first::many]],
-        loc="lower left", bbox_to_anchor=(LEFT, 1), ncols=many, borderaxespad=0.2, borderpad=0.2, handlelength=1.2,
+        loc="lower left", bbox_to_anchor=(LEFT, 1), ncols=many, borderaxespad=0.7, borderpad=0.2, handlelength=1.2,
         columnspacing=1.4, bbox_transform=blended_transform_factory(figure.transFigure, ax.transAxes),
     )  # fmt: skip
 

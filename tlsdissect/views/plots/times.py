@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from math import ceil, log10
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
@@ -29,8 +30,17 @@ _STYLES = {"full": "-", "resumed": "--", _RETRY: ":", _VERIFY: ":"}
 _UNITS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 _FEW = 5
 """Values that a curve needs to be seen without dots."""
+MAX_CURVES = 8
+"""Curves of a figure: of more groups, those of the versions `_FIRST`, then the largest, and none of few values."""
+_FIRST = ("TLS 1.2", "TLS 1.3")
+_NOT_DRAWN = 6
+"""Groups without a curve that are named below the axis."""
+_SPREAD = 8
+"""An axis of bytes that ends at so many times their median is logarithmic: else all dots would lie at its start."""
 NO_PATH = "no TCP round trip of 1 ms or more: here programs take more time than the path"
 """What stands instead of a figure in round trips."""
+_LINE, _BELOW = 92, -44
+"""Characters of a line below the axis, and where the first stands, in points."""
 _ROWS_PER_CURVE = 1.8
 """Rows of categories that are as high as the name of a curve."""
 _LEAST_ROWS = 7
@@ -110,12 +120,27 @@ def draw_round_trips(data: pd.DataFrame, ax: Axes) -> None:
 
 def curve_rows(data: pd.DataFrame) -> int:
     """Return how high a figure is for the names of its curves, in rows of categories."""
-    return max(_LEAST_ROWS, ceil(data.groupby(["version", "kind"]).ngroups * _ROWS_PER_CURVE))
+    return max(_LEAST_ROWS, ceil(len(_drawn(data)) * _ROWS_PER_CURVE))
 
 
 def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str], marks: Sequence[float]) -> None:
     """Draw a curve for each version and kind, named beside the Axes with its median, the fastest first."""
-    groups = sorted(data.groupby(["version", "kind"]), key=lambda one: float(one[1]["value"].median()))
+    groups = sorted(_drawn(data), key=lambda one: float(one[1]["value"].median()))
+    shown = {name for name, _ in groups}
+    rest = [(name, len(rows)) for name, rows in data.groupby(["version", "kind"]) if name not in shown]
+    if rest:
+        named = [f"{version}, {kind} ({many:,})" for (version, kind), many in _largest(rest)[:_NOT_DRAWN]]
+        more = f", {len(rest) - _NOT_DRAWN} more" if len(rest) > _NOT_DRAWN else ""
+        below = "\n".join(wrap(f"not drawn: {', '.join(named)}{more}", _LINE))
+        ax.annotate(
+            below,
+            (0, 0),
+            xytext=(0, _BELOW),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="top",
+            fontsize=9,
+        )
     for (version, kind), rows in groups:
         values = rows["value"].sort_values()
         shares = [number / len(values) for number in range(1, len(values) + 1)]
@@ -135,6 +160,19 @@ def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str], marks
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("handshakes done by then")
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), labelspacing=0.9, handlelength=2.2)
+
+
+def _drawn(data: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+    """Return the groups that get a curve: all, or of many those in which the versions differ most, and the largest."""
+    groups: list[tuple[Any, pd.DataFrame]] = list(data.groupby(["version", "kind"]))
+    if len(groups) <= MAX_CURVES:
+        return groups
+    thick = [one for one in groups if len(one[1]) >= _FEW] or groups
+    return sorted(thick, key=lambda one: (one[0][0] not in _FIRST, -len(one[1])))[:MAX_CURVES]
+
+
+def _largest(groups: list[tuple[Any, int]]) -> list[tuple[Any, int]]:
+    return sorted(groups, key=lambda one: -one[1])
 
 
 def _median(values: pd.Series[float], written: Callable[[float], str]) -> str:
@@ -186,7 +224,11 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
         "initial window\n(RFC 6928)", (INITIAL_WINDOW, 1), xytext=(5, -2), textcoords="offset points",
         xycoords=("data", "axes fraction"), va="top",
     )  # fmt: skip
-    ax.set_xlim(0, most)
+    wide = data["bytes"].min() > 0 and most >= _SPREAD * data["bytes"].median()
+    start = data["bytes"].min() / _AROUND if wide else 0
+    if wide:
+        ax.set_xscale("log")
+    ax.set_xlim(start, most)
     logarithmic = data["value"].min() > 0
     if logarithmic:
         ax.set_yscale("log")
@@ -195,11 +237,14 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     if many:
         unit += "; the stronger the colour, the more handshakes"
         for version, rows in groups.items():
-            _density(rows, ax, VERSIONS[version], (0, most, low, high))
+            _density(rows, ax, VERSIONS[version], (start, most, low, high))
     ax.set_ylim(low, high)
     if logarithmic:
         _mark(ax.yaxis, low, high, _COUNTS, _number)
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if wide:
+        _mark(ax.xaxis, start, most, _COUNTS, _number)
+    else:
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel(unit)
     ax.set_ylabel("time, in round trips of TCP")
     mark_keys(ax, {f"{version}, n = {len(rows):,}": VERSIONS[version] for version, rows in groups.items()})
@@ -210,11 +255,15 @@ def _density(rows: pd.DataFrame, ax: Axes, colour: str, limits: tuple[float, flo
 
     Cells are a part of the Axes: of the data, they would vanish where all points lie close together.
     """
-    scale = ax.get_yscale()
+    across, scale = ax.get_xscale(), ax.get_yscale()
     left, right, low, high = limits
     ax.hexbin(
-        rows["bytes"], rows["value"], gridsize=_GRID, yscale="log" if scale == "log" else "linear", mincnt=1,
-        extent=(left, right, *((log10(low), log10(high)) if scale == "log" else (low, high))),
+        rows["bytes"], rows["value"], gridsize=_GRID, mincnt=1,
+        xscale="log" if across == "log" else "linear", yscale="log" if scale == "log" else "linear",
+        extent=(
+            *((log10(left), log10(right)) if across == "log" else (left, right)),
+            *((log10(low), log10(high)) if scale == "log" else (low, high)),
+        ),
         norm=LogNorm(vmin=1), linewidths=0, rasterized=True,
         cmap=LinearSegmentedColormap.from_list(colour, [to_rgba(colour, _FAINTEST), to_rgba(colour)]),
     )  # fmt: skip
