@@ -112,6 +112,22 @@ def test_a_ladder_has_the_datagrams_that_were_sent_again() -> None:
     assert again[0].labels == ("171 bytes sent again",)
 
 
+def test_a_ladder_shows_each_part_of_a_flight_at_its_own_time() -> None:
+    """The certificate came whole only with the second copy of the flight; the rest was there a second before."""
+    [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-loss.pcap")
+    flight = [arrow for arrow in drawn(connection).arrows if arrow.sender == "server" and arrow.kind == "clear"][1:3]
+    assert [arrow.labels for arrow in flight] == [
+        ("server_hello 61", "server_key_exchange 296", "server_hello_done 0"),
+        ("certificate 2088",),
+    ]
+    assert [(arrow.frames, round(arrow.ms or 0)) for arrow in flight] == [((5, 10), 1030), ((13, 16), 2057)]
+    sent = {packet.frame: packet.length for packet in connection.transcript.packets}
+    # The ServerHello of frame 12 has an arrow as one that was sent again.
+    assert [arrow.bytes for arrow in flight] == [
+        sum(sent[at] for at in frames) for frames in (range(5, 11), range(13, 17))
+    ]
+
+
 def test_a_ladder_counts_the_bytes_of_record_headers() -> None:
     [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-full.pcap")
     arrows = drawn(connection).arrows

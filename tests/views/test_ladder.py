@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from made import made
-from mangle import cut, duplicated, in_ethernet, pcap, segments
+from mangle import cut, duplicated, in_ethernet, pcap, pieces, segments
 from matplotlib.patches import FancyArrowPatch
 from msgspec.structs import replace
 from recorded import ROOT, SAMPLES, SHARED, kept
@@ -320,6 +320,27 @@ def test_what_was_sent_again_is_told(tmp_path: Path) -> None:
     assert [a.labels for a in whole.arrows if a.kind == "clear"] == [
         a.labels for a in drawn(one("tls12-full")).arrows if a.kind == "clear"
     ]
+
+
+def test_messages_before_a_loss_keep_their_time(tmp_path: Path) -> None:
+    """Of the server's flight, a segment amid the certificate comes 300 ms late, and the last one 500 ms late."""
+    path = tmp_path / "late.pcap"
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(sent) if len(one.payload) > 2000)
+    first, lost, *rest = pieces(sent[at], 300)
+    delays = [0] * (at + 1 + len(rest[:-1])) + [300_000] + [500_000] * (1 + len(sent[at + 1 :]))
+    moved = zip([*sent[:at], first, *rest[:-1], lost, rest[-1], *sent[at + 1 :]], delays, strict=True)
+    path.write_bytes(pcap([(one.time + delay, frame) for one, delay in moved for frame in in_ethernet(one)], 1))
+    [connection] = kept(path)
+    flight = [
+        (arrow.labels, round(arrow.ms or 0, -2), arrow.kind)
+        for arrow in drawn(connection).arrows
+        if arrow.sender == "server" and arrow.kind in ("clear", "again")
+    ]
+    assert flight[1][0] == ("300 bytes late: lost and sent again, or overtaken",)
+    assert [(ms, kind) for _, ms, kind in flight[:4]] == [(0, "clear"), (300, "again"), (300, "clear"), (500, "clear")]
+    told = [[label.partition(" ")[0] for label in labels] for labels, _, kind in flight if kind == "clear"]
+    assert told[:3] == [["server_hello"], ["certificate"], ["server_key_exchange", "server_hello_done"]]
 
 
 def test_a_flight_over_many_segments_names_its_first_frame(tmp_path: Path) -> None:

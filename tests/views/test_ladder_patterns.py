@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mangle import in_ethernet, pcap, pieces, segments
 from recorded import ROOT, SAMPLES, kept
 
 import tlsdissect
@@ -67,3 +69,21 @@ def test_other_times_make_another_ladder(tmp_path: Path) -> None:
     assert first.arrows[0].ms is not None
     assert abs(first.arrows[0].ms - second.arrows[0].ms - 2000) < 0.001
     assert second == drawn(kept(other)[0])
+
+
+def test_a_pause_within_a_flight_is_another_pattern(tmp_path: Path) -> None:
+    """The same segments, the last one of the server's flight at once or half a second later."""
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(sent) if len(one.payload) > 2000)
+    before, flight, after = sent[:at], pieces(sent[at], 300), sent[at + 1 :]
+    found = LadderPatterns()
+    arrows = []
+    for number, wait in enumerate((0, 500_000)):
+        path = tmp_path / f"{number}.pcap"
+        late = [replace(one, time=one.time + wait) for one in (flight[-1], *after)]
+        whole = [*before, *flight[:-1], *late]
+        path.write_bytes(pcap([(one.time, frame) for one in whole for frame in in_ethernet(one)], 1))
+        [connection] = kept(path)
+        assert found.drawn(connection) == drawn(connection)
+        arrows.append(len(drawn(connection).arrows))
+    assert arrows[1] == arrows[0] + 1

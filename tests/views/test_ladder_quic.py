@@ -49,6 +49,19 @@ def test_early_data_and_the_first_packets_of_1_rtt() -> None:
     ]
 
 
+def test_a_loss_does_not_move_what_came_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "lost.pcap"
+    sent = course()
+    path.write_bytes(pcap([*sent[:3], *sent[:2], *sent[3:]]))
+    assert told(path)[:5] == [
+        ("c", "client_hello 237", 2),
+        ("s", "server_hello 86, encrypted 900", 3),
+        ("c", "1200 bytes sent again", 4),
+        ("c", "1200 bytes sent again", 5),
+        ("s", "encrypted 700", 6),
+    ]
+
+
 def test_a_close_that_is_no_alert(tmp_path: Path) -> None:
     path = tmp_path / "closed.pcap"
     first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from bisect import bisect_right
+from itertools import groupby, pairwise
 from math import inf
 from operator import itemgetter
 from textwrap import wrap
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.connection import CRYPTO_ERROR, Message, Timing
-from tlsdissect.model.transcript import final_alert, has_failed, kept, keyed_end, refusal
+from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
 from tlsdissect.views import table
@@ -40,8 +41,8 @@ _MANY = 4
 
 
 Kind = Literal["tcp", "clear", "encrypted", "data", "again", "lost"]
-"""The transport's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again; a
-packet that the capture at the other end lacks."""
+"""The transport's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again, or
+late; a packet that the capture at the other end lacks."""
 
 
 class Arrow(Struct, frozen=True):
@@ -205,6 +206,13 @@ def unit(timing: Timing) -> float | None:
     return timing.tcp_ms if timing.tcp_ms is not None and timing.tcp_ms >= _LEAST_RTT_MS else None
 
 
+def paused(timing: Timing, before: Message, message: Message) -> bool:
+    """Return whether half a round trip of TCP, or a millisecond, passed between two messages of one flight."""
+    if timing.tcp_ms is None or before.ms is None or message.ms is None or before.sender != message.sender:
+        return False
+    return message.ms - before.ms >= max(timing.tcp_ms / 2, _LEAST_RTT_MS)
+
+
 class _Drawing:
     """Draws the arrows of one connection."""
 
@@ -226,11 +234,17 @@ class _Drawing:
         """The CONNECTION_CLOSE that keys opened; one that stands for an alert is among the messages."""
         self._zero = self._begin()
         """The packet that completed the ClientHello, or else the first packet; None if there are no packets."""
+        transcript = connection.transcript
+        self._times = {one.frame: one.time for one in (transcript.packets if transcript.quic else transcript.records)}
+        self._repeated_frames = transcript.repeated_frames()
+        self._places: dict[Side, Places] = {}
+        """Where each byte came first, of a side that sent something again."""
+        self._again = list(self._repeated())
 
     def arrows(self) -> list[Arrow]:
         """Return all arrows in the order of the frames that completed them."""
         flights = list(self._flights())
-        transport = [*self._opening(), *self._carrier(), *self._repeated(), *self._ends(), *self._quic()]
+        transport = [*self._opening(), *self._carrier(), *self._again, *self._ends(), *self._quic()]
         found = [*transport, *flights, *self._refusal(), *self._opened(flights)]
         found.sort(key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
         lost = {
@@ -282,34 +296,62 @@ class _Drawing:
         return self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, None)
 
     def _flights(self) -> Iterator[Arrow]:
-        """Yield the flights: messages of one side up to a message, data or the end of the other side."""
-        transcript = self._connection.transcript
-        times = {one.frame: one.time for one in (transcript.packets if transcript.quic else transcript.records)}
+        """Yield the flights: messages of one side up to a message, data or the end of the other side.
+
+        A flight in which something was lost, or which paused, has an arrow for each part.
+        """
         sent: list[Message | Arrow] = [*self._connection.messages, *self._data()]
         sent.sort(key=_frame)
         ends = self._first_ends()
         flights = groupby(
             sent, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[OTHER[one.sender]])
         )
-        for (sender, is_data, _), group in flights:
+        for (_, is_data, _), group in flights:
             if is_data:
                 yield from (one for one in group if isinstance(one, Arrow))
                 continue
             messages = [one for one in group if isinstance(one, Message)]
-            first, last = messages[0].frame, messages[-1].frame
-            records = self._records(sender, first, last)
-            labelled = list(self._labels(messages))
-            labelled += [(label, True) for label in self._inside(sender, first, last)]
-            labels, sealed = [label for label, _ in labelled], tuple(sealed for _, sealed in labelled)
-            size = sum(_size(record) for record in records)
-            if transcript.quic:
-                # There are no records: what was sent is datagrams.
-                packets = [one for one in self._packets if one.sender == sender and first <= one.frame <= last]
-                size = sum(one.length for one in packets)
-            frames = (self._first_frame(records, first), last)
-            kind: Kind = "encrypted" if all(sealed) else "clear"
-            arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
-            yield replace(arrow, sealed=sealed)
+            begin = messages[0].frame
+            for part in self._apart(messages):
+                yield self._flight(part, begin)
+                begin = part[-1].frame + 1
+
+    def _apart(self, messages: list[Message]) -> Iterator[list[Message]]:
+        """Split a flight where something was sent again, or where half a round trip passed.
+
+        A message that was complete before the loss is drawn at its own time, not at that of the message that the loss
+        delayed.
+        """
+        again = sorted(arrow.frames[-1] for arrow in self._again if arrow.kind == "again")
+        part = messages[:1]
+        for before, message in pairwise(messages):
+            lost = bisect_right(again, message.frame) > bisect_right(again, before.frame)
+            if lost or paused(self._connection.timing, before, message):
+                yield part
+                part = []
+            part.append(message)
+        yield part
+
+    def _flight(self, messages: list[Message], begin: int) -> Arrow:
+        """Return the arrow of messages that were sent at one time, with all that was sent from frame `begin` on."""
+        sender, last = messages[0].sender, messages[-1].frame
+        records = self._records(sender, begin, last)
+        labelled = list(self._labels(messages))
+        labelled += [(label, True) for label in self._inside(sender, begin, last)]
+        labels, sealed = [label for label, _ in labelled], tuple(sealed for _, sealed in labelled)
+        if self._connection.transcript.quic:
+            # There are no records: what was sent is datagrams.
+            packets = [
+                one
+                for one in self._packets
+                if one.sender == sender and begin <= one.frame <= last and one.frame not in self._repeated_frames
+            ]
+            first, size = packets[0].frame if packets else begin, sum(one.length for one in packets)
+        else:
+            first, size = self._first_frame(records, messages[0].frame), sum(_size(record) for record in records)
+        kind: Kind = "encrypted" if all(sealed) else "clear"
+        arrow = self._arrow(sender, kind, labels, (first, last), self._times.get(last), size)
+        return replace(arrow, sealed=sealed)
 
     def _inside(self, sender: Side, first: int, last: int) -> Iterator[str]:
         """What keys opened in a flight, each message in brackets."""
@@ -371,7 +413,11 @@ class _Drawing:
 
     def _records(self, sender: Side, first: int, last: int) -> list[WireRecord]:
         records = self._connection.transcript.records
-        return [record for record in records if record.sender == sender and first <= record.frame <= last]
+        return [
+            record
+            for record in records
+            if record.sender == sender and first <= record.frame <= last and record.frame not in self._repeated_frames
+        ]
 
     def _first_frame(self, records: list[WireRecord], frame: int) -> int:
         """Return the frame in which the first of these records begins."""
@@ -385,9 +431,8 @@ class _Drawing:
         return frame
 
     def _repeated(self) -> Iterator[Arrow]:
-        """Yield the segments and datagrams without new bytes, and those that were lost on the way."""
+        """Yield the segments and datagrams without new bytes, late segments, and those that were lost on the way."""
         reached = {"client": 0, "server": 0}
-        repeated = self._connection.transcript.repeated_frames()
         for packet in self._packets:
             if not packet.length or (packet.offset is None and id(packet) not in self._lost):
                 continue
@@ -395,10 +440,21 @@ class _Drawing:
             lost = self._lost.get(id(packet))
             if lost is not None:
                 yield self._arrow(packet.sender, "lost", [_lost_label(lost)], (packet.frame,), packet.time, lost.size)
-            elif end <= reached[packet.sender] or packet.frame in repeated:
-                labels = [f"{packet.length} bytes sent again"]
+            elif end <= reached[packet.sender] or packet.frame in self._repeated_frames:
+                what = "late: lost and sent again, or overtaken" if self._fills_gap(packet) else "sent again"
+                labels = [f"{packet.length} bytes {what}"]
                 yield self._arrow(packet.sender, "again", labels, (packet.frame,), packet.time, packet.length)
             reached[packet.sender] = max(reached[packet.sender], end)
+
+    def _fills_gap(self, packet: Packet) -> bool:
+        """Return whether a segment has bytes that the capture shows nowhere before it."""
+        transcript, start, side = self._connection.transcript, packet.offset, packet.sender
+        if start is None or transcript.carrier is not None or packet.frame in self._repeated_frames:
+            return False
+        if side not in self._places:
+            self._places[side] = Places(transcript, side)
+        spans = self._places[side].ranges(start, start + len(packet.payload), packet.frame)
+        return any(frame == packet.frame for frame, _, _ in spans)
 
     def _data(self) -> Iterator[Arrow]:
         """Yield each side's first application data after the handshake."""

@@ -7,11 +7,12 @@ frames and times are filled in.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.transcript import kept
-from tlsdissect.views.ladder.model import Arrow, drawn, unit, with_arrows
+from tlsdissect.views.ladder.model import Arrow, drawn, paused, unit, with_arrows
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -74,7 +75,10 @@ def _frames(c: KeptConnection) -> list[int]:
 
 
 def _key(c: KeptConnection, ranks: dict[int, int]) -> Hashable | None:
-    """Return all that arrows depend on, but frames and times; None if one has a frame without a packet."""
+    """Return all that arrows depend on, but frames and times; None if one has a frame without a packet.
+
+    Of times, only pauses within flights count: they split an arrow.
+    """
     seen, hello = c.transcript, c.client_hello
     try:
         return (
@@ -83,6 +87,7 @@ def _key(c: KeptConnection, ranks: dict[int, int]) -> Hashable | None:
             ),
             tuple([(one.sender, ranks[one.frame], one.start, one.length, one.content_type) for one in seen.records]),
             tuple([(one.sender, ranks[one.frame], one.type, one.bytes) for one in c.messages]),
+            tuple([paused(c.timing, one, after) for one, after in pairwise(c.messages)]),
             tuple([(one.sender, ranks[one.frame], one.level, one.description) for one in c.alerts]),
             tuple([None if one is None else ranks[one.frame] for one in seen.first_data]),
             None if hello is None else ranks[hello.frame],
