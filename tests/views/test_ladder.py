@@ -284,6 +284,47 @@ def test_a_failure_is_red_and_names_who_caused_it() -> None:
     assert is_refusal(culprit)
 
 
+def test_a_picture_names_the_whole_reason_of_a_failure() -> None:
+    failures = kept(ROOT / "samples/network/network-failures.pcap")
+    [refused] = [drawn(connection) for connection in failures if connection.stream == 8]
+    worst = replace(refused, outcome="alert certificate_unobtainable_for_now by server")
+    made = figure([refused, worst])
+    made.canvas.draw()
+    for one_of_both, left, right in ((refused, 0.5, 4.75), (worst, 4.75, 9.0)):
+        [text] = [text for text in made.axes[0].texts if text.get_text() == one_of_both.outcome]
+        box = text.get_window_extent().transformed(made.dpi_scale_trans.inverted())
+        assert left <= box.x0 < box.x1 <= right
+
+
+def test_on_a_loopback_no_end_and_no_round_trip_is_drawn() -> None:
+    """TCP's round trip of microseconds says nothing about where it was captured."""
+    failures = kept(ROOT / "samples/network/network-failures.pcap")
+    assert {axis.Axis([axis.Course(drawn(one))]).origin for one in failures} == {
+        "Times since the ClientHello, as captured."
+    }
+    bands = list(axis.Course(drawn(one("tls12-full"))).bands())
+    assert [band.name for band in bands] == ["TCP"]
+    path = [band.name for connection in paths() for band in axis.Course(drawn(connection)).bands()]
+    assert path == ["TCP", "1st round trip", "2nd round trip", "TCP", "1st round trip"]
+
+
+def test_every_band_has_a_name() -> None:
+    bands = [band for one in ladders(ROOT / "samples/paths-client.pcap.gz") for band in axis.Course(one).bands()]
+    assert all(band.name for band in bands)
+    assert "handshake" in {band.name for band in bands}
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.95, "near the client"), (0.05, "near the server"), (0.5, None)])
+def test_a_capture_is_near_a_side_as_far_as_explain_says_so(share: float, words: str | None) -> None:
+    (connection, _) = paths()
+    timing = replace(connection.timing, tcp_ms=100.0, syn_synack_ms=100.0 * share, synack_ack_ms=100.0 * (1 - share))
+    moved = replace(connection, timing=timing)
+    said = axis.Axis([axis.Course(drawn(moved))]).origin
+    explained = " ".join(sentence.text for sentence in tlsdissect.explain(moved).sentences)
+    assert ("captured near" in said) == ("captured near" in explained) == (words is not None)
+    assert words is None or (f"captured {words}" in said and f"captured {words}" in explained)
+
+
 @each_sample
 def test_each_failure_of_one_side_has_its_arrow(sample: Path) -> None:
     for connection in kept(sample):

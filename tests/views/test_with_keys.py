@@ -25,6 +25,8 @@ from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.findings import junit, sarif
 from tlsdissect.views.findings.results import Results
 from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.ladder.plot import figure
+from tlsdissect.views.ladder.text import Text as LadderText
 from tlsdissect.views.notebook import card
 from tlsdissect.views.report.details import connection_details
 from tlsdissect.views.report.failures import Failures
@@ -104,6 +106,10 @@ def test_a_refusal_that_only_keys_show() -> None:
     ]
     assert [one.labels for one in ladders[1].arrows if one.failed] == [("encrypted 67", "[alert bad_certificate]")]
     assert not any(one.failed for one in ladders[0].arrows)
+    signs = "[in brackets]: decrypted with keys; *: known only with keys"
+    for one, shown in zip(ladders, (False, True), strict=True):
+        assert (signs in [text.get_text() for text in figure([one]).axes[0].texts]) == shown
+        assert (list(LadderText(80).lines(one))[-1] == signs) == shown
     assert ' class="badge bad">alert bad_certificate* by client<' in card(opened)
     selected = Selection(failed=True)
     assert [selected.matches(one, 0) for one in (unseen, opened)] == [False, True]

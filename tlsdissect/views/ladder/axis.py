@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.explain.model import ordinal
-from tlsdissect.views.ladder.model import OTHER, path
+from tlsdissect.views.ladder.model import OTHER, legend, path
 from tlsdissect.views.ladder.scale import Scale
 
 if TYPE_CHECKING:
@@ -82,8 +82,10 @@ class Course:
         if done is None:
             return
         count = self.ladder.round_trips
-        if rtt is None or not count or round(done / rtt) != count:
-            yield Band(0.0, done, 1, "")  # it waited for something else, too
+        if rtt is None:
+            return  # without round trips, a band would look like one
+        if not count or round(done / rtt) != count:
+            yield Band(0.0, done, 1, "handshake")  # it waited for something else, too
             return
         for number in range(count):
             end = done if number + 1 == count else (number + 1) * rtt
@@ -112,15 +114,19 @@ class Axis:
     @property
     def origin(self) -> str:
         """A sentence that says where times were measured, and what is not drawn."""
-        near = {course.near for course in self._courses if course.estimated}
+        near = {course.ladder.captured_near for course in self._courses if course.estimated}
         said = "Times since the ClientHello, as captured"
-        if len(near) == 1:
-            (side,) = near
+        if len(near) == 1 and (side := next(iter(near))) is not None:
             said += f" near the {side}; when arrows were at the {OTHER[side]} is estimated from TCP's round trip"
         elif near:
-            said += " near one side; when arrows were at the other is estimated from TCP's round trip"
+            said += "; when arrows were at either side is estimated from TCP's round trip"
         more = sum(course.more for course in self._courses)
         return f"{said}{f'; {more:,} more arrows are not drawn' if more else ''}."
+
+    @property
+    def legend(self) -> str:
+        """What explains the signs of what only keys show; empty if there are none."""
+        return legend(course.ladder for course in self._courses)
 
 
 def _round_step(least: float) -> float:

@@ -36,6 +36,8 @@ OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 """The side that an arrow of a side goes to."""
 _LEAST_RTT_MS = 1.0
 """TCP's round trip from which times are given in round trips."""
+_NEAR = 0.9
+"""Share of TCP's round trip beyond the capture point if that is next to one of the sides."""
 _MANY = 4
 """Maximum number of adjacent encrypted records whose sizes are listed one by one."""
 
@@ -112,10 +114,21 @@ class Ladder(Struct, frozen=True):
 
     @property
     def ways(self) -> dict[Side, float]:
-        """Milliseconds from either end to the capture point: half of the round trip that TCP's handshake measured."""
+        """Milliseconds from either end to the capture point: half of the round trip that TCP's handshake measured.
+
+        On a path so short that the round trip measures computers, they are 0.
+        """
         there, back = self.timing.syn_synack_ms, self.timing.synack_ack_ms
-        known = there is not None and back is not None
+        known = there is not None and back is not None and self.rtt_ms is not None
         return {"client": (back or 0.0) / 2, "server": (there or 0.0) / 2} if known else {"client": 0.0, "server": 0.0}
+
+    @property
+    def captured_near(self) -> Side | None:
+        """The side near which it was captured, by the rule of `explain`; None if that is not known."""
+        there, whole = self.timing.syn_synack_ms, self.rtt_ms
+        if there is None or whole is None or 1 - _NEAR <= there / whole <= _NEAR:
+            return None
+        return "client" if there / whole > _NEAR else "server"
 
     @property
     def negotiated(self) -> str:
@@ -192,6 +205,17 @@ def _culprit(c: Connection, arrows: Sequence[Arrow]) -> Arrow | None:
 
 def _close_label(close: QuicClose) -> str:
     return f"[CONNECTION_CLOSE {close.code}]"
+
+
+def legend(ladders: Iterable[Ladder]) -> str:
+    """Return a line that explains the signs for what only keys show; empty if there are none."""
+    outcomes, labels = [], []
+    for one in ladders:
+        outcomes.append(one.outcome)
+        labels += [label for arrow in one.arrows for label in arrow.labels]
+    told = ["[in brackets]: decrypted with keys"] if any(label.startswith("[") for label in labels) else []
+    told += [f"{table.KEYED}: known only with keys"] if any(table.KEYED in outcome for outcome in outcomes) else []
+    return "; ".join(told)
 
 
 def path(ladders: Iterable[Ladder]) -> float | None:

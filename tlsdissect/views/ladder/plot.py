@@ -266,8 +266,10 @@ class _Drawing:
         self._text(ax, left, 0.22, version, fontsize=12, fontweight="bold", color=ink.words)
         if ladder.failed or done is None:
             colour = ink.failed if ladder.failed else ink.words
-            shown = shortened(ladder.outcome, int(letters * 0.5))
-            self._text(ax, left, 0.53, shown, fontsize=15, fontweight="bold", color=colour)
+            shown = shortened(ladder.outcome, letters)
+            # A long reason shrinks: cut off, it would lose who caused it.
+            size = max(min(15.0, 15.0 * letters * 0.5 / len(shown)), _SMALL)
+            self._text(ax, left, 0.53, shown, fontsize=size, fontweight="bold", color=colour)
         else:
             self._text(ax, left, 0.53, in_ms(done), fontsize=21, fontweight="bold", color=ink.kinds["clear"])
             for number, told in enumerate(("handshake", "" if trips is None else counted(trips, "round trip"))):
@@ -335,4 +337,8 @@ class _Drawing:
                 self._text(ax, x + way * _AWAY, y, text, ha=align, color=colour, fontweight=weight)
 
     def _foot(self, ax: Axes) -> None:
-        self._text(ax, _AXIS + 0.05, self.height - 0.18, self.axis.origin, fontsize=7.5)
+        said = self.axis.origin
+        if self.axis.legend:
+            self._text(ax, _AXIS + 0.05, self.height - 0.32, said, fontsize=7.5)
+            said = self.axis.legend
+        self._text(ax, _AXIS + 0.05, self.height - 0.18, said, fontsize=7.5)

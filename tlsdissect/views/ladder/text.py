@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
 from tlsdissect.views.durations import in_ms, short_ms
-from tlsdissect.views.ladder.model import drawn, in_turn, tenths, views, waits, wrapped
+from tlsdissect.views.ladder.model import drawn, in_turn, legend, tenths, views, waits, wrapped
 from tlsdissect.views.printable import USUAL, TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Text(TextBlocks):
     def lines(self, one: Ladder, other: Ladder | None = None) -> Iterator[str]:
         """Draw a ladder, or two on one axis of time."""
         yield from (line.rstrip() for line in (self._single(one) if other is None else self._pair(one, other)))
+        if signs := legend((one,) if other is None else (one, other)):
+            yield self._styled(signs, _FAINT)
 
     def _single(self, one: Ladder) -> Iterator[str]:
         width = min(self._width, WIDEST)
