@@ -319,3 +319,20 @@ def test_workers_that_do_not_start_are_named(tmp_path: Path, monkeypatch: pytest
     done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path / "dataset")
     assert done.returncode == 71
     assert done.stderr.splitlines()[0] == b"tlsdissect: the workers on this machine: they took too long to start"
+
+
+def test_nothing_of_dask_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    done = run_scan(SAMPLES / "tls13-full.pcap", "--to", tmp_path / "dataset", "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_symbolic_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dataset").symlink_to(tmp_path / "gone")
+    done = run_scan(SAMPLES / "tls13-full.pcap", "--to", tmp_path / "dataset", "--jobs", "1")
+    assert done.returncode == 2
+    assert f"is a symbolic link to {tmp_path / 'gone'}, which is not there".encode() in done.stderr
+    assert b"File exists" not in done.stderr

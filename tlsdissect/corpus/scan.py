@@ -12,6 +12,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import dask
@@ -319,7 +320,9 @@ def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> It
             yield client
         return
     with (
-        dask.config.set(_LOCAL),
+        # Dask's own folder for its workers would stay behind.
+        TemporaryDirectory(prefix="tlsdissect-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({**_LOCAL, "temporary-directory": folder}),
         _local_cluster(jobs, memory) as cluster,
         _dask.Client(cluster) as client,
     ):

@@ -194,8 +194,11 @@ class Store:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Hold the lock of a folder on a disk. NFS locks only files that are open for writing."""
+        root = Path(self._root)
+        if root.is_symlink() and not root.exists():
+            raise StoreError(f"is a symbolic link to {root.readlink()}, which is not there")
         with self.part_errors():
-            Path(self._root).mkdir(parents=True, exist_ok=True)
+            root.mkdir(parents=True, exist_ok=True)
             number = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
