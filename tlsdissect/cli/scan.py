@@ -169,7 +169,7 @@ def _run(scan: Scan, connect: Callable[[], Client]) -> None:
         return f"{scan.captures_done:,} of {count(len(scan.pending), 'capture')}{failed}"
 
     # Workers take seconds to start.
-    with ScanBar(lambda: (scan.bytes_done, scan.bytes), captures):
+    with ScanBar(lambda: (scan.bytes_done, scan.bytes), lambda: (scan.captures_done, len(scan.pending)), captures):
         client = connect()
         scan.read(client)
     with FractionBar("linking", lambda: scan.linked_part):

@@ -10,7 +10,10 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from contextlib import nullcontext, suppress
+from datetime import timedelta
+from math import ceil
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from tlsdissect.cli.exit_status import print_stderr
@@ -127,6 +130,12 @@ class _Bar(StatusLine):
     def columns(self) -> tuple[ProgressColumn, ...]:
         """Return the columns before the remaining time."""
 
+    def remaining(self) -> ProgressColumn:
+        """Return the column of the remaining time, by the rate of what is counted."""
+        from rich.progress import TimeRemainingColumn  # noqa: PLC0415 (as in `create`)
+
+        return TimeRemainingColumn(table_column=_cell())
+
     def create(self) -> Progress:
         """Create the bar."""
         from rich import progress  # noqa: PLC0415 (a tenth of a second that short runs save)
@@ -134,7 +143,7 @@ class _Bar(StatusLine):
 
         self._bar = progress.Progress(
             *self.columns(),
-            progress.TimeRemainingColumn(table_column=_cell()),
+            self.remaining(),
             console=Console(stderr=True),
             expand=self.width is None,
             auto_refresh=False,
@@ -205,20 +214,90 @@ class ProgressBar(_Bar):
         )
 
 
+class RemainingTime:
+    """Estimates the seconds that a scan still takes, from the seconds a byte and a file have taken so far.
+
+    Large captures come first: by the rate of bytes alone, hundreds of small ones at the end would seem to take no time.
+    So a byte and a file each have a cost, those that fit the times seen so far best (by least squares).
+    """
+
+    def __init__(self) -> None:
+        self._begun: float | None = None
+        self._seen = (0, 0)
+        # Sums over the observations: bytes and files, each times itself, times the other, and times seconds.
+        self._bytes2 = self._files2 = self._both = self._bytes_time = self._files_time = 0.0
+
+    def observe(self, now: float, size: int, files: int) -> None:
+        """Take note of the bytes and the files that are done at a time in seconds; the first call begins it."""
+        if self._begun is None:
+            self._begun = now
+        if (size, files) == self._seen:
+            return
+        self._seen, took = (size, files), now - self._begun
+        self._bytes2 += size * size
+        self._files2 += files * files
+        self._both += size * files
+        self._bytes_time += size * took
+        self._files_time += files * took
+
+    def costs(self) -> tuple[float, float] | None:
+        """Return the seconds that a byte and a file take; None before the first file is done."""
+        if not self._files2:
+            return None
+        square = self._bytes2 * self._files2 - self._both**2
+        # As long as all files were of one size, the two cannot be told apart: bytes stand for both.
+        if square > 1e-9 * self._bytes2 * self._files2:
+            a_byte = (self._bytes_time * self._files2 - self._files_time * self._both) / square
+            a_file = (self._files_time * self._bytes2 - self._bytes_time * self._both) / square
+            if a_byte >= 0 and a_file >= 0:
+                return a_byte, a_file
+            if a_byte < 0:
+                return 0.0, self._files_time / self._files2
+        if self._bytes2:
+            return self._bytes_time / self._bytes2, 0.0
+        return 0.0, self._files_time / self._files2
+
+    def seconds(self, size: int, files: int) -> float | None:
+        """Return the seconds for so many more bytes and files; None if not known yet."""
+        known = self.costs()
+        return None if known is None else known[0] * size + known[1] * files
+
+
 class ScanBar(ProgressBar):
     """The same of a scan, with the captures that are done."""
 
     width = None
 
-    def __init__(self, position: Callable[[], tuple[int, int | None]], captures: Callable[[], str]) -> None:
-        """`captures` describes how many are done."""
+    def __init__(
+        self, position: Callable[[], tuple[int, int]], files: Callable[[], tuple[int, int]], captures: Callable[[], str]
+    ) -> None:
+        """`position` and `files` return the bytes and the files that are done, and all; `captures` says it in words."""
         super().__init__(position)
-        self._captures = captures
+        self._bytes, self._files, self._captures = position, files, captures
+        self._time = RemainingTime()
+        self._left: float | None = None
 
     def update(self) -> None:
-        """Update the bar and its description."""
+        """Update the bar, its description, and the remaining time."""
+        (size, all_bytes), (files, all_files) = self._bytes(), self._files()
+        self._time.observe(monotonic(), size, files)
+        self._left = self._time.seconds(all_bytes - size, all_files - files)
         self._bar.update(self._task, description=self._captures())
         super().update()
+
+    def remaining(self) -> ProgressColumn:
+        """Return the column of the remaining time, by bytes and files."""
+        from rich import progress  # noqa: PLC0415 (as above)
+        from rich.text import Text  # noqa: PLC0415
+
+        bar = self
+
+        class Remaining(progress.ProgressColumn):
+            def render(self, _task: progress.Task) -> Text:
+                left = "-:--:--" if bar._left is None else str(timedelta(seconds=ceil(bar._left)))
+                return Text(left, "progress.remaining")
+
+        return Remaining(table_column=_cell())
 
 
 class FractionBar(_Bar):

@@ -20,7 +20,6 @@ from tlsdissect.views.explain.timing import trips
 from tlsdissect.views.explain.verdict import verdict
 from tlsdissect.views.printable import TextBlocks
 
-
 _PROTOCOLS = {
     "unknown": "another protocol",
     "http-connect": "HTTP (CONNECT)",
