@@ -6,6 +6,8 @@ const PRINTED = 1000; // maximum number of printed rows
 const PHONE = matchMedia("(max-width: 40rem)");
 const CUT = 16; // width in characters to which a phone cuts columns
 const LEAST = 120; // width in characters below which a table scrolls sideways
+const REASON = 27; // width in characters of an outcome on a phone, where it takes two lines
+const NAMED = 30; // width in characters up to which a capture's name is not cut
 
 class Grid {
   constructor(name, noun, open) {
@@ -30,6 +32,7 @@ class Grid {
     this.rows = await unpack(`${this.name}-rows`);
     if (PHONE.matches) {
       for (const column of this.columns) column.shown &&= column.narrow;
+      this.fitPhone();
       for (const box of this.boxes) box.checked = this.columns[box.dataset.at].shown;
     }
     this.arrange();
@@ -48,13 +51,34 @@ class Grid {
     this.draw();
   }
 
+  // The width in characters that a column takes at least.
+  least(column) {
+    if (!PHONE.matches) return column.title === "source" ? Math.min(column.width, NAMED) : column.width;
+    if (column.title === "outcome") return Math.min(column.width, REASON);
+    return column.whole === "yes" ? column.width : CUT;
+  }
+
+  // Hide the last columns that may be cut until the outcome is in sight; the reader can show them again.
+  fitPhone() {
+    this.table.style.width = "100ch";
+    const room = (this.scroll.clientWidth / this.table.offsetWidth) * 100;
+    this.table.style.width = "";
+    const taken = () => this.columns.reduce((sum, column) => sum + (column.shown ? this.least(column) : 0), 0);
+    for (const column of [...this.columns].reverse()) {
+      if (taken() <= room) return;
+      if (column.whole !== "yes" && this.columns.some((one) => one !== column && one.shown)) column.shown = false;
+    }
+  }
+
   arrange() {
     const around = this.table.querySelectorAll("col");
-    const whole = (column) => column.whole === "yes" || (column.whole === "wide" && !PHONE.matches);
-    const least = (column) => (whole(column) || !PHONE.matches ? column.width : CUT);
-    const all = this.columns.reduce((sum, column) => sum + (column.shown ? least(column) : 0), 0) || 1;
+    const whole = (column) => column.whole === "yes" || (!PHONE.matches && (column.whole === "wide" || column.title === "source"));
+    const all = this.columns.reduce((sum, column) => sum + (column.shown ? this.least(column) : 0), 0) || 1;
     this.columns.forEach((column, at) => {
-      around[at].style.width = whole(column) ? `${column.width}ch` : "auto";
+      const width = `${this.least(column)}ch`;
+      // A wide window has room for longer names of captures.
+      const named = column.title === "source" ? `min(${column.width}ch, max(${width}, 18vw))` : width;
+      around[at].style.width = whole(column) ? named : "auto";
       for (const one of [around[at], this.heads[at]]) one.classList.toggle("hidden", !column.shown);
     });
     const across = this.columns.filter((column) => column.shown).length;
@@ -183,7 +207,7 @@ class Grid {
     row.dataset.number = number;
     this.columns.forEach((column, at) => {
       const text = this.rows[number][at];
-      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text)];
+      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text), column.title === "outcome" ? "reason" : ""];
       const parts = this.values(at, text).flatMap((value, place) => [place ? ", " : null,
         element("span", { class: "value", role: "button", tabindex: -1, "data-at": at, "data-value": value }, value)]);
       const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, ...(parts.length ? parts : [text || "-"]));
