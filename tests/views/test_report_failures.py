@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from recorded import ROOT, kept
 
+import tlsdissect
 from tlsdissect.model.connection import FAILURES, Alert, Connection
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.advice import advice
@@ -107,3 +108,11 @@ def test_of_many_stories_the_most_frequent_are_told() -> None:
     assert (one.connections, one.explained) == (205, 100)
     assert one.stories[0].connections > 90
     assert len(one.stories) <= 3
+
+
+def test_a_wrong_password_inside_the_tunnel_needs_attention() -> None:
+    path = ROOT / "samples/eap/eapol-peap-wrong-password-tls12.pcap"
+    page = tlsdissect.report(path).decode()
+    assert "by PEAP: EAP-Failure after the handshake" in page
+    assert "No handshake failed" in page.split('id="failures"')[1]
+    assert "EAP-Failure after" not in tlsdissect.report(ROOT / "samples/eap/eapol-peap-tls12.pcap").decode()

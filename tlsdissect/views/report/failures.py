@@ -12,7 +12,7 @@ from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.printable import printable, shortened
-from tlsdissect.views.summary import Peer, weaknesses
+from tlsdissect.views.summary import Group, Peer, weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,6 +156,12 @@ def _story(c: Connection, said: Explanation, row: int) -> Story:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} % of {whole:,}" if part and whole else "none"
+
+
+def printable_group(group: Group) -> Group:
+    """Return a group whose names are printable."""
+    clients, servers = tuple(_named(group.clients)), tuple(_named(group.servers))
+    return Group(printable(group.what), group.connections, clients, servers)
 
 
 def _named(peers: Sequence[Peer]) -> list[Peer]:

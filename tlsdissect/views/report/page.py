@@ -26,7 +26,7 @@ from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import TOGETHER, Blocks, certificate_details, packed
-from tlsdissect.views.report.failures import Failures
+from tlsdissect.views.report.failures import Failures, printable_group
 from tlsdissect.views.report.figure_rows import FigureData
 from tlsdissect.views.report.summary import Findings, Overview, period, verdict_sentences
 from tlsdissect.views.summary import SummaryBuilder
@@ -309,6 +309,7 @@ class Report:
             period=period(seen.start, seen.end),
             tiles=self._failures.tiles(seen) if self._rows else [],
             failures=self._failures.by_reason(seen),
+            eap_refused=[printable_group(one) for one in seen.eap_refused],
             delay=self._delays.result(),
             urgent=MAX_URGENT,
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
