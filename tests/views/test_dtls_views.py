@@ -204,3 +204,9 @@ def test_a_datagram_is_either_of_the_flight_or_sent_again() -> None:
     again = [one.frames for one in tlsdissect.explain(connection).sentences if one.code == "flight_again"]
     assert said["flight_segments"] == (5, 10)
     assert (12, 21) in again
+
+
+def test_a_report_names_the_request_of_a_dtls_server() -> None:
+    page = tlsdissect.report(ROOT / "samples/dtls/dtls12-loss.pcap").decode()
+    assert "asked for another ClientHello (HelloVerifyRequest)" in page
+    assert "another ClientHello (HelloRetryRequest)" not in page

@@ -135,10 +135,11 @@ def _sizes(sides: Sequence[Side]) -> Iterator[Section]:
 
 def _asked_again(side: Side, *, retry: bool) -> str | None:
     """Format how often the server asked for another ClientHello; None if that has another name in this version."""
-    return _part(side.hello_retries, side) if (side.version in _WITH_RETRY) == retry else None
+    return _part(side.hello_retries, side) if (side.version in WITH_RETRY) == retry else None
 
 
-_WITH_RETRY = frozenset(("TLS 1.3", QUIC))
+WITH_RETRY = frozenset(("TLS 1.3", QUIC))
+"""Versions with a HelloRetryRequest; DTLS before 1.3 has a HelloVerifyRequest."""
 _RETRIES: tuple[tuple[str, Cell], ...] = (
     # Of DTLS 1.0 and 1.2 (RFC 6347). A HelloRetryRequest negotiates the version, so that it is never of an unknown one.
     ("HelloVerifyRequest", lambda s: _asked_again(s, retry=False)),

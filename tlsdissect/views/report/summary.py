@@ -11,6 +11,7 @@ from msgspec import Struct
 from tlsdissect.model.connection import SEVERITIES
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views import table
+from tlsdissect.views.comparison.formats import WITH_RETRY
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.model import counted, listed
 from tlsdissect.views.printable import printable, shortened
@@ -131,9 +132,10 @@ def _resumed(sides: Sequence[Side]) -> Iterator[str]:
         how = listed([f"{many:,} {_KINDS.get(kind, kind)}" for kind, many in kinds.most_common()])
         more = f"; early data was accepted in {early:,}" if early else ""
         yield f"{kinds.total():,} resumed an earlier session: {how}{more}."
-    retries = sum(side.hello_retries for side in sides)
-    if retries:
-        yield f"In {_connections(retries)} the server asked for another ClientHello (HelloRetryRequest)."
+    for name, later in (("HelloVerifyRequest", False), ("HelloRetryRequest", True)):
+        retries = sum(side.hello_retries for side in sides if (side.version in WITH_RETRY) == later)
+        if retries:
+            yield f"In {_connections(retries)} the server asked for another ClientHello ({name})."
 
 
 def _took(sides: Sequence[Side]) -> Iterator[str]:
