@@ -64,6 +64,7 @@ SIZED_BY_US = {
     "views/comparison/builder.py is_post_quantum": "512 names of groups, each from a registry or six characters",
     "views/printable.py _in_json": "single characters",
     "corpus/where.py _library": "no argument: a library",
+    "corpus/plausible.py _checks": "types of ours",
     "corpus/selection.py _text": "64 times that a user gave, each a number and 29 characters",
     "corpus/selection.py _is_version": "256 names of versions",
     "corpus/selection.py _is_in": "4,096 addresses of 39 characters at most",

@@ -128,11 +128,11 @@ def test_a_refusal_that_only_keys_show_counts_as_failure() -> None:
             report.add(one)
         found = builder.summary(1, Counter(), [])
         assert ([one.what for one in found.failures], found.outcomes) == (failures, {outcome: 1})
-        stories = [one.story for one in report.by_reason(found)]
+        stories = [one for failure in report.by_reason(found) for one in failure.stories]
         assert len(stories) == len(failures)
-        for verdict, *rest in stories:
-            assert "refused the handshake: bad_certificate, as keys show" in verdict
-            assert [one for one in rest if one.startswith("The client sent bad_certificate")]
+        for story in stories:
+            assert "refused the handshake: bad_certificate, as keys show" in story.verdict
+            assert [one for one in story.sentences if one.startswith("The client sent bad_certificate")]
 
 
 def test_a_close_without_an_alert_that_only_keys_show() -> None:
@@ -161,7 +161,7 @@ def test_a_close_without_an_alert_that_only_keys_show() -> None:
     found = builder.summary(1, Counter(), [])
     assert ([one.what for one in found.failures], found.outcomes) == (["closed* by client"], {"closed*": 1})
     [failure] = report.by_reason(found)
-    assert said.with_evidence in failure.story
+    assert said.with_evidence in failure.stories[0].sentences
     # A side also closes in a Handshake packet after the handshake, while it does not know what the other can open.
     assert keyed_end(replace(opened, outcome="established")) is None
 
