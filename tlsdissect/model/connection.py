@@ -40,6 +40,10 @@ OLD_VERSIONS = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"
 """What RFC 8996 and its predecessors forbid."""
 FAILURES = frozenset({"alert", "no_answer", "reset", "closed"})
 """The outcomes of a handshake that was seen to fail."""
+LOOPBACK_MS = 1.0
+"""Milliseconds below which a round trip of TCP measures the programs, and not the path."""
+_NEAR = 0.1
+"""Largest share of the round trip between the capture point and a side that is near."""
 CRYPTO_ERROR = "CRYPTO_ERROR"
 """The code of a CONNECTION_CLOSE that stands for an alert."""
 Severity = Literal["info", "low", "medium", "high"]
@@ -136,6 +140,19 @@ class Timing(Struct, frozen=True, gc=False):
     """TLS 1.3: first ClientHello to the server's first record after the client's flight, a ticket or data."""
     split_path: bool | None = None
     """Whether TCP seems to end nearer than TLS: server_hello_ms is at least 5 * tcp_ms and tcp_ms + 10."""
+
+    @property
+    def path_ms(self) -> float | None:
+        """The round trip of TCP's handshake; None if it is not known or measures the programs (LOOPBACK_MS)."""
+        return None if self.tcp_ms is None or self.tcp_ms < LOOPBACK_MS else self.tcp_ms
+
+    @property
+    def captured_near(self) -> Side | None:
+        """The side near which the packets were captured, judged by TCP's handshake; None if that is not known."""
+        path, there, back = self.path_ms, self.syn_synack_ms, self.synack_ack_ms
+        if path is None or there is None or back is None:
+            return None
+        return "client" if back <= _NEAR * path else "server" if there <= _NEAR * path else None
 
 
 class HandshakeBytes(Struct, frozen=True, gc=False):

@@ -296,7 +296,7 @@ class Tally:
     def _times(self, c: Connection) -> None:
         self._count("capture_points", client_times.capture_point(c))
         self._n["split_paths"] += bool(c.timing.split_path)
-        unit, kind = client_times.round_trip(c), kind_of(c)
+        unit, kind = c.timing.path_ms, kind_of(c)
         for name, took in client_times.since_client_hello(c):
             self._values["ms", name].add(took)
             if unit and name != "tcp":

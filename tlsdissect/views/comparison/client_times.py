@@ -9,29 +9,17 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Connection
 
-LOOPBACK_MS = 1.0
-"""A TCP round trip shorter than this does not show where the capture point is."""
-NEAR = 0.1
-"""Largest share of the round trip between the capture point and an end that still counts as near."""
 LOCAL, NOT_SEEN = "loopback or LAN", "not seen"
 
 
 def capture_point(c: Connection) -> str:
     """Return near which end the packets were captured, judged by the TCP handshake."""
-    there, back = c.timing.syn_synack_ms, c.timing.synack_ack_ms
-    if there is None or back is None:
+    timing = c.timing
+    if timing.tcp_ms is None or timing.syn_synack_ms is None or timing.synack_ack_ms is None:
         return NOT_SEEN
-    if there + back < LOOPBACK_MS:
+    if timing.path_ms is None:
         return LOCAL
-    if back <= NEAR * (there + back):
-        return "near the client"
-    return "near the server" if there <= NEAR * (there + back) else "in between"
-
-
-def round_trip(c: Connection) -> float | None:
-    """Return the milliseconds of a round trip of TCP; None if programs may take more than the path."""
-    tcp = c.timing.tcp_ms
-    return None if tcp is None or tcp < LOOPBACK_MS else tcp
+    return f"near the {timing.captured_near}" if timing.captured_near else "in between"
 
 
 def since_client_hello(c: Connection) -> Iterator[tuple[str, float]]:

@@ -249,7 +249,7 @@ _MEDIAN = _Statistic(lambda values: np.median(values, axis=0), _resampled_median
 
 def _values(c: Connection) -> tuple[float, ...]:
     """Return the measures of a connection, NaN where one is unknown."""
-    nan, unit = float("nan"), client_times.round_trip(c)
+    nan, unit = float("nan"), c.timing.path_ms
     trips = nan if c.round_trips is None else float(c.round_trips)
     took = dict(client_times.since_client_hello(c)).get("handshake", nan)
     return trips, took, took / unit if unit else nan

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Dtls, Side
     from tlsdissect.model.transcript import Packet
 
-_NEAR = 0.9
-"""Share of TCP's round trip beyond the capture point if that is next to one of the sides."""
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _SLOW = 10.0
 """Milliseconds beyond a round trip from which on a side is called slow."""
@@ -87,11 +85,7 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         text += "known."
         yield Sentence("time", "no_tcp_handshake", text)
         return
-    near = ""
-    if t.syn_synack_ms is not None and t.tcp_ms >= 1:
-        share = t.syn_synack_ms / t.tcp_ms
-        if not 1 - _NEAR <= share <= _NEAR:
-            near = f" (captured near the {'client' if share > _NEAR else 'server'})"
+    near = f" (captured near the {t.captured_near})" if t.captured_near else ""
     text = f"The TCP handshake took {in_ms(t.tcp_ms)}, which is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
 

@@ -75,7 +75,7 @@ class Course:
 
     def bands(self) -> Iterator[Band]:
         """Yield TCP's handshake and that of TLS, its round trips apart if it waited for nothing else."""
-        timing, rtt, done = self.ladder.timing, self.ladder.rtt_ms, self.ladder.timing.handshake_ms
+        timing, rtt, done = self.ladder.timing, self.ladder.timing.path_ms, self.ladder.timing.handshake_ms
         gap, tcp = timing.ack_client_hello_ms, timing.tcp_ms
         if gap is not None and tcp is not None:
             yield Band(-gap - tcp, -gap, 0, "TCP")
@@ -114,7 +114,7 @@ class Axis:
     @property
     def origin(self) -> str:
         """A sentence that says where times were measured, and what is not drawn."""
-        near = {course.ladder.captured_near for course in self._courses if course.estimated}
+        near = {course.ladder.timing.captured_near for course in self._courses if course.estimated}
         said = "Times since the ClientHello, as captured"
         if len(near) == 1 and (side := next(iter(near))) is not None:
             said += f" near the {side}; when arrows were at the {OTHER[side]} is estimated from TCP's round trip"

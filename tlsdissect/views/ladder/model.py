@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
-from tlsdissect.model.connection import CRYPTO_ERROR, Message, Timing
+from tlsdissect.model.connection import CRYPTO_ERROR, LOOPBACK_MS, Message, Timing
 from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
@@ -34,10 +34,6 @@ NO_BREAK = "\xa0"
 _CHANGE = "change_cipher_spec"
 OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 """The side that an arrow of a side goes to."""
-_LEAST_RTT_MS = 1.0
-"""TCP's round trip from which times are given in round trips."""
-_NEAR = 0.9
-"""Share of TCP's round trip beyond the capture point if that is next to one of the sides."""
 _MANY = 4
 """Maximum number of adjacent encrypted records whose sizes are listed one by one."""
 
@@ -108,27 +104,14 @@ class Ladder(Struct, frozen=True):
     arrows: tuple[Arrow, ...]
 
     @property
-    def rtt_ms(self) -> float | None:
-        """The round trip of TCP's handshake in milliseconds; None if it is not known, or too short to be a unit."""
-        return unit(self.timing)
-
-    @property
     def ways(self) -> dict[Side, float]:
         """Milliseconds from either end to the capture point: half of the round trip that TCP's handshake measured.
 
         On a path so short that the round trip measures computers, they are 0.
         """
         there, back = self.timing.syn_synack_ms, self.timing.synack_ack_ms
-        known = there is not None and back is not None and self.rtt_ms is not None
+        known = there is not None and back is not None and self.timing.path_ms is not None
         return {"client": (back or 0.0) / 2, "server": (there or 0.0) / 2} if known else {"client": 0.0, "server": 0.0}
-
-    @property
-    def captured_near(self) -> Side | None:
-        """The side near which it was captured, by the rule of `explain`; None if that is not known."""
-        there, whole = self.timing.syn_synack_ms, self.rtt_ms
-        if there is None or whole is None or 1 - _NEAR <= there / whole <= _NEAR:
-            return None
-        return "client" if there / whole > _NEAR else "server"
 
     @property
     def negotiated(self) -> str:
@@ -225,16 +208,11 @@ def path(ladders: Iterable[Ladder]) -> float | None:
     return max(known) if known and len(known) == len(times) else None
 
 
-def unit(timing: Timing) -> float | None:
-    """Return TCP's round trip in milliseconds as a unit; None on a path so short that it measures computers."""
-    return timing.tcp_ms if timing.tcp_ms is not None and timing.tcp_ms >= _LEAST_RTT_MS else None
-
-
 def paused(timing: Timing, before: Message, message: Message) -> bool:
     """Return whether half a round trip of TCP, or a millisecond, passed between two messages of one flight."""
     if timing.tcp_ms is None or before.ms is None or message.ms is None or before.sender != message.sender:
         return False
-    return message.ms - before.ms >= max(timing.tcp_ms / 2, _LEAST_RTT_MS)
+    return message.ms - before.ms >= max(timing.tcp_ms / 2, LOOPBACK_MS)
 
 
 class _Drawing:
@@ -245,7 +223,7 @@ class _Drawing:
         self._packets = connection.transcript.packets
         self._lost = {id(one.packet): one for one in lost}
         """By the packet, which is in one of the two captures."""
-        self._rtt = unit(connection.timing)
+        self._rtt = connection.timing.path_ms
         self._alerts = _alerts(connection)
         hidden = connection.hidden
         self._keyed = () if hidden is None else hidden.messages or ()

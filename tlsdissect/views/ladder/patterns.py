@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.transcript import kept
-from tlsdissect.views.ladder.model import Arrow, drawn, paused, unit, with_arrows
+from tlsdissect.views.ladder.model import Arrow, drawn, paused, with_arrows
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -109,7 +109,7 @@ def _place(c: KeptConnection, arrow: Arrow, ranks: dict[int, int]) -> _Place:
 
 def _filled(c: KeptConnection, places: list[_Place], numbered: list[int]) -> list[Arrow]:
     """Return the arrows of a pattern with the times and the numbered frames of a connection."""
-    seen, hello, rtt = c.transcript, c.client_hello, unit(c.timing)
+    seen, hello, rtt = c.transcript, c.client_hello, c.timing.path_ms
     packets, records = seen.packets, seen.records
     zero = packets[0] if packets else None
     if hello is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from tlsdissect.views.comparison.client_times import LOOPBACK_MS
+from tlsdissect.model.connection import LOOPBACK_MS
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.plots.style import GREY, VERSIONS, mark_keys, version_names
 
