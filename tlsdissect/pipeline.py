@@ -182,7 +182,7 @@ class Summary:
         self.known_keys: frozenset[bytes] = frozenset()
         """What the secrets of the key logs are found by."""
         self.used_keys: set[bytes] = set()
-        """What those of them are found by that opened something."""
+        """The same, only for secrets that opened something, or that belong to the same connection as another."""
         self.views_not_joined = 0
         """Connections whose other view in another capture was not looked for, or could not wait for them."""
         self.evicted_sessions = 0

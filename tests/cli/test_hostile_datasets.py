@@ -32,7 +32,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("compare", "--all", "--format", "json"), ("certs", "--quiet"), ("cbom",), ("explain",),
     ("query", "SELECT * FROM connections", "--format", "json"),
 )  # fmt: skip
-"""Commands of which each reads other facts. `report` and `plot` take longer than all of these together."""
+"""Commands that read different facts. `report` and `plot` are left out: they take longer than all of these together."""
 DEEP = json.loads("[" * 40 + "]" * 40)
 TEXTS = (
     "",
@@ -148,7 +148,7 @@ def set_to(value: Any, *path: str | int) -> Callable[[Any], None]:
         (DEEP, ("client_hello", "extensions", 0, "names"), "extensions: it is nested too deeply"),
         (1 << 64, ("client_hello", "extensions", 0, "names"), "extensions: 18446744073709551616 is out of range"),
         ("quic", ("transport",), "quic is missing"),
-        ([], ("findings",), "findings: a dataset has none"),
+        ([], ("findings",), "findings: a dataset does not store them"),
         (None, ("messages",), "messages"),
     ],
 )

@@ -26,7 +26,7 @@ def estimates(sizes: list[int], a_byte: float, a_file: float) -> list[tuple[floa
 
 
 def test_many_small_files_after_a_few_large_ones_are_counted() -> None:
-    """When 99 % of the bytes are read, 385 of 398 files are left, and all of their costs."""
+    """With 99 % of the bytes read, 385 of 398 files are still to be read, and each takes its time."""
     told = estimates(SIZES, A_BYTE, A_FILE)
     assert told[12][1] == pytest.approx(385 * A_FILE, rel=0.05)
     assert told[12][0] == pytest.approx(told[12][1], rel=0.01)

@@ -50,7 +50,7 @@ def test_samples(sample: str, expected: dict[str, tuple[int, ...]]) -> None:
 
 
 def test_where_the_flight_of_a_server_ends_is_not_said() -> None:
-    """Its Certificate and Finished are in Handshake packets, which may come after packets of the client."""
+    """The server sends its Certificate and Finished in Handshake packets, perhaps only after the client sent more."""
     [connection] = kept(ROOT / "samples/quic/quic-retry.pcap")
     told = {one.code: one.text for one in tlsdissect.explain(connection).sentences}
     assert told["trip_hello"] == "Round trip 2: the ClientHello, and the server's flight."

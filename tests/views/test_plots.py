@@ -312,7 +312,7 @@ def test_each_curve_has_its_name_beside_it_and_the_curves_their_room() -> None:
 
 
 def test_of_many_groups_those_of_few_handshakes_are_named_without_a_curve() -> None:
-    """Nine groups, of which one has fewer handshakes than a curve needs."""
+    """One of nine groups has fewer handshakes than a curve needs."""
     versions = ("TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "SSL 3.0")
     groups = [(version, kind) for version in versions for kind in ("none", "psk")][:9]
     took = [(group, n) for at, group in enumerate(groups) for n in range(2 if at == 5 else 6)]

@@ -215,7 +215,7 @@ class ProgressBar(_Bar):
 
 
 class RemainingTime:
-    """Estimates the seconds that a scan still takes, from the seconds a byte and a file have taken so far.
+    """Estimates how many seconds a scan still needs, from the time that each byte and each file has taken so far.
 
     Large captures come first: by the rate of bytes alone, hundreds of small ones at the end would seem to take no time.
     So a byte and a file each have a cost, those that fit the times seen so far best (by least squares).
@@ -245,7 +245,7 @@ class RemainingTime:
         if not self._files2:
             return None
         square = self._bytes2 * self._files2 - self._both**2
-        # As long as all files were of one size, the two cannot be told apart: bytes stand for both.
+        # Files of equal size do not show which part of the time is per byte: then all of it is.
         if square > 1e-9 * self._bytes2 * self._files2:
             a_byte = (self._bytes_time * self._files2 - self._files_time * self._both) / square
             a_file = (self._files_time * self._bytes2 - self._bytes_time * self._both) / square

@@ -58,7 +58,7 @@ def check_connection(connection: Connection) -> None:
     if part and getattr(connection, part) is None:
         raise ValueError(f"{part} is missing")
     if connection.findings is not None:
-        raise ValueError("findings: a dataset has none")
+        raise ValueError("findings: a dataset does not store them")
 
 
 def check_values(value: Struct) -> None:
@@ -135,7 +135,7 @@ def _check_extension(value: dict[str, Any]) -> None:
 
 
 def check_untyped(value: Any, most: int = _LARGEST, depth: int = 0) -> None:
-    """Raise ValueError if what JSON may contain is nested too deeply to be printed, or has a number above `most`."""
+    """Raise ValueError if a JSON value is nested too deeply to print, or if a number in it exceeds `most`."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict | list | tuple):

@@ -50,8 +50,8 @@ _NIBBLES = b"(?:%b)" % b"|".join(
     re.escape(bytes([both])) + b".{%d}" % sum([code and code + 3 for code in divmod(both, 16)])
     for both in range(1, 256)
 )
-"""A byte with a code for the length of each connection ID, and both IDs, of which one may be empty: 0 stands for none,
-else the length less 3 (draft-ietf-quic-invariants-05 section 4.1)."""
+"""A byte with two codes of four bits, then two connection IDs. A code is the length of its ID less 3, or 0 for an empty
+ID (draft-ietf-quic-invariants-05 section 4.1). At least one of the IDs is not empty."""
 _GOOGLE_QUIC = (
     rb"[\x09\x0d\x19\x1d\x29\x2d\x39\x3d].{8}(?P<public>Q0(?:[0-3][0-9]|4[0-3]))"
     rb"|[\xc0-\xff](?:(?P<nibbles>Q04[4-8])%b|(?P<lengths>Q0(?:49|[5-9][0-9]))%b%b)" % (_NIBBLES, _ID, _ID)
@@ -150,7 +150,7 @@ class Datagrams:
         return len(self._dtls)
 
     def add_quic(self, endpoints: bytes, google: str | None) -> None:
-        """Count a flow of QUIC by the endpoints of either direction, with its latest version of Google QUIC, if any."""
+        """Count a QUIC flow once for both directions, and note its latest version of Google QUIC, if it has one."""
         flow = _hash(endpoints)
         if flow in self._quic:
             self._quic[flow] = google or self._quic[flow]

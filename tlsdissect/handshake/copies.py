@@ -58,7 +58,7 @@ class Copies:
     first: tuple[int, int] | None
     """The frames of the first packet with a copy, and of that copy."""
     latest: cython.longlong
-    """The frame of the latest copy; 0 if there is none."""
+    """The frame number of the latest copy; 0 before the first."""
     _seen: dict[tuple[int, int, int, int, int, int], _Seen]
     _identifications: list[int | None]
     _varies: list[bool]
@@ -132,7 +132,7 @@ class Copies:
 
 
 @cython.cfunc
-def _key(packet: Packet, sender: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def _key(packet: Packet, sender: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     return sender, packet.sequence, packet.acknowledgement, packet.flags, packet.length, packet.identification
 
 

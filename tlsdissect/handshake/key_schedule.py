@@ -78,7 +78,7 @@ def label_info(label: bytes, length: cython.longlong, prefix: bytes = TLS13, con
 
 
 @cython.ccall
-def hkdf_expand(secret: bytes, infos: tuple, hash_name: str) -> list[bytes]:  # type: ignore[type-arg]  # Cython takes another for a struct
+def hkdf_expand(secret: bytes, infos: tuple, hash_name: str) -> list[bytes]:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return the first block to which HKDF expands a secret of at most a block for each info (RFC 5869 section 2.3).
 
     Keys take one block, which is one HMAC.

@@ -56,7 +56,7 @@ class Opened(NamedTuple):
     keys: tuple[bytes, ...]
     """What these secrets are found by."""
     keylog_keys: tuple[bytes, ...]
-    """What those of them are found by that are from a key log."""
+    """The same, only for secrets from a key log."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
     wrong: tuple[Wrong, ...]

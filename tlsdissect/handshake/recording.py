@@ -100,7 +100,7 @@ class Recorder:
         return Recording(tuple(packets), self._named_records(log, client), self._copies.count, self._copies.first)
 
     @cython.cfunc
-    def _named_records(self, log: HandshakeLog, client: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+    def _named_records(self, log: HandshakeLog, client: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
         event: HandshakeEvent
         record: Record
         sender: cython.longlong

@@ -62,7 +62,7 @@ _NOT_RESUMED = frozenset((None, "none", "psk"))
 
 
 @cython.ccall
-def established(log: HandshakeLog, decided_frame: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def established(log: HandshakeLog, decided_frame: cython.longlong) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return the sessions that a handshake before TLS 1.3, decided in this frame, set up or renewed by a ticket."""
     event: HandshakeEvent
     server_hello: SeenServerHello | None = log.server_hello
@@ -102,7 +102,7 @@ def _ticket(body: bytes) -> list[bytes]:
 
 
 @cython.ccall
-def identities(log: HandshakeLog) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def identities(log: HandshakeLog) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return the keys of the TLS 1.3 identities in the first ClientHello (RFC 8446 section 4.2.11)."""
     client_hello: SeenClientHello | None = log.client_hello
     data = None if client_hello is None else client_hello.pre_shared_keys

@@ -389,7 +389,7 @@ class QuicClose(Struct, frozen=True, gc=False):
     reason: str
     """The text that the sender gave."""
     frame: int
-    """The frame of its packet."""
+    """The frame that contains it."""
 
 
 class Hidden(Struct, frozen=True, kw_only=True, gc=False):
@@ -420,7 +420,7 @@ class Hidden(Struct, frozen=True, kw_only=True, gc=False):
     round_trips: int | None = None
     """As `round_trips` of the connection."""
     quic_close: QuicClose | None = None
-    """The first CONNECTION_CLOSE in a Handshake packet, if `quic.close` is None."""
+    """The first CONNECTION_CLOSE in a Handshake packet. None if there is none, or if `quic.close` shows one."""
     ech: str | None = None
     """Whether Encrypted Client Hello was accepted or rejected."""
     inner_sni: str | None = None

@@ -111,7 +111,7 @@ class HelloTemplate:
 
 
 @cython.cfunc
-def _masked(body: bytes, mask: tuple) -> bytes:  # type: ignore[type-arg]  # Cython takes another for a struct
+def _masked(body: bytes, mask: tuple) -> bytes:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return the bytes in which all hellos of a template are equal."""
     n: cython.Py_ssize_t
     parts: list[bytes] = []

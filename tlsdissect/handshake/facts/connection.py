@@ -291,7 +291,7 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
 
 
 @cython.ccall
-def endpoints(packed: bytes) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def endpoints(packed: bytes) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Decode `Totals.endpoints` to the source and destination of the first packet."""
     size: cython.Py_ssize_t = (len(packed) - 4) // 2
     ports: cython.Py_ssize_t = 2 * size
@@ -358,7 +358,7 @@ def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
 
 
 @cython.cfunc
-def _messages(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def _messages(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return all messages in order, with the protected TLS 1.3 records up to the end of the client's flight."""
     event: HandshakeEvent
     log, flight = handshake.log, handshake.encrypted_flight

@@ -298,7 +298,7 @@ def _sent_after_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
 
 
 @cython.ccall
-def alerts(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def alerts(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return all alerts, with level and description unless they are encrypted."""
     if not handshake.alerts[0] and not handshake.alerts[1]:
         return ()

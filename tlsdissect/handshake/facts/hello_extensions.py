@@ -73,7 +73,7 @@ class Extensions:
         known: Refills = decoder.refills
         facts: list[Any] = list(self.facts)
         bodies = self.bodies
-        problems: tuple = ()  # type: ignore[type-arg]  # Cython takes another for a struct
+        problems: tuple = ()  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
         for index, number, start, end in places:
             data = cut(body, start, end)
             refill: Refill | None = known.find(number, data)

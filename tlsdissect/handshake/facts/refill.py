@@ -132,7 +132,7 @@ def _made(steps: list[Step], data: bytes) -> Any:
     """Take the steps; return the value that is left on the stack."""
     step: Step
     stack: list[Any] = [None] * len(steps)
-    names: tuple  # type: ignore[type-arg]  # Cython takes another for a struct
+    names: tuple  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     made: dict[str, Any]
     n: cython.Py_ssize_t
     top: cython.Py_ssize_t = 0

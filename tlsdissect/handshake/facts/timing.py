@@ -98,7 +98,7 @@ def timing(handshake: Handshake) -> Any:
 
 
 @cython.cfunc
-def _tcp_times(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def _tcp_times(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return the times of the client's SYN, the SYN-ACK and its acknowledgement."""
     if handshake.log.opener != handshake.client:
         return None, None, None
@@ -138,7 +138,7 @@ def since(begin: Packet | WireRecord | None, frame: Any, time: Any) -> Any:
 
 
 @cython.ccall
-def begin_of(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
+def begin_of(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
     """Return the frame that completed the first ClientHello, and its time; UNTIMED if that is not visible."""
     client_hello = handshake.log.client_hello
     if client_hello is None or handshake.start is None:

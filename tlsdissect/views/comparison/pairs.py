@@ -196,7 +196,7 @@ def _resampled(samples: Sequence[Values], statistic: _Statistic, draw: np.random
 
 
 def _resampled_means(rows: Values, draw: np.random.Generator, many: int) -> Values:
-    """Return means of bootstrap samples of each row, of which each has few distinct values.
+    """Return the means of bootstrap samples of each row; rows have few distinct values.
 
     How often each distinct value is drawn is multinomial, so that the values need not be drawn one by one.
     """

@@ -91,7 +91,7 @@ def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: 
 
 
 class _Time(DateFormatter):
-    """Writes times; of parts of a second, a tenth is enough."""
+    """Formats times, with tenths of a second at most."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         written: str = super().__call__(x, pos)  # type: ignore[no-untyped-call]

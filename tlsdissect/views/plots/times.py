@@ -31,7 +31,7 @@ _UNITS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 _FEW = 5
 """Values that a curve needs to be seen without dots."""
 MAX_CURVES = 8
-"""Curves of a figure: of more groups, those of the versions `_FIRST`, then the largest, and none of few values."""
+"""Maximum curves in a figure. Groups of the versions `_FIRST` are drawn first, then the largest ones."""
 _FIRST = ("TLS 1.2", "TLS 1.3")
 _NOT_DRAWN = 6
 """Groups without a curve that are named below the axis."""

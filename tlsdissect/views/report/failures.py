@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 _CAUSE = 400
 """Maximum length of what is said about a cause at the top of the page, in characters."""
 _EXPLAINED = 100
-"""Maximum number of the first connections with a reason that are explained."""
+"""Maximum number of connections explained for each reason: the first ones."""
 _STORIES = 3
-"""Maximum number of stories that are told of a reason."""
+"""Maximum number of stories shown for each reason."""
 
 
 class Tile(Struct, frozen=True):
@@ -50,7 +50,7 @@ class Story(Struct):
     cause: str
     """What these say about the cause, without their frames."""
     first: int
-    """The number of that connection in the page's table."""
+    """Row number of that connection in the page's table."""
     connections: int = 0
 
 
