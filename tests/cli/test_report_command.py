@@ -96,14 +96,14 @@ def test_several_processes_write_the_same_page(tmp_path: Path) -> None:
 def test_a_process_of_the_figures_that_was_killed_ends_the_report() -> None:
     with closing(ParallelFigures(2)) as figures:
         os.kill(figures._worker.process.pid or 0, signal.SIGKILL)
-        figures.begin(FigureRows([], []))
+        figures.begin(FigureRows([], [], []))
         with pytest.raises(WorkerLostError, match="SIGKILL"):
             figures.finish()
 
 
 def test_an_error_in_a_figure_is_told() -> None:
     with closing(ParallelFigures(2)) as figures:
-        figures.begin(FigureRows([[None]], []))
+        figures.begin(FigureRows([[None]], [], []))
         with pytest.raises(WorkerError, match="ValueError"):
             figures.finish()
 

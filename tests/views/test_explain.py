@@ -14,9 +14,11 @@ from recorded import ROOT, SAMPLES, SHARED, kept, packets
 
 import tlsdissect
 from tlsdissect.handshake.options import Options
+from tlsdissect.model.transcript import Packet
 from tlsdissect.pipeline import Reading
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
+from tlsdissect.views.explain.timing import pauses
 from tlsdissect.views.printable import columns
 
 if TYPE_CHECKING:
@@ -244,11 +246,35 @@ def test_pauses_that_are_no_delayed_acknowledgements(tmp_path: Path, wait: int, 
     assert "delayed_ack" not in written(tmp_path / "pause.pcap", split_flight(3, wait, after))
 
 
-def test_a_pause_after_the_handshake_that_ends_with_the_fin_of_the_other_side(tmp_path: Path) -> None:
-    """The server's close_notify follows the client's FIN, 40 ms after the server's last record."""
+@pytest.mark.parametrize(("flags", "found"), [(16, 1), (17, 0), (20, 0)], ids=["ACK", "FIN and ACK", "RST and ACK"])
+def test_only_an_acknowledgement_ends_a_pause(flags: int, found: int) -> None:
+    ms = 1_000_000
+    seen = [
+        Packet(1, 0, "server", 24, 0, 0, 100, b"", None),
+        Packet(2, 40 * ms, "client", flags, 0, 100, 0, b"", None),
+        Packet(3, 41 * ms, "server", 24, 100, 0, 50, b"", None),
+    ]
+    assert len(list(pauses(seen, 1.0))) == found
+
+
+def test_a_pause_after_the_handshake_is_none_within_it(tmp_path: Path) -> None:
+    """The server's answer in two records, of which the client acknowledges the first late."""
     sent = segments(ROOT / "samples/tls12-full.pcap")
-    at = next(number for number, one in enumerate(sent) if one.flags & 1)
-    assert "delayed_ack" not in written(tmp_path / "fin.pcap", slowed(sent, at, 40_000))
+    at = max(number for number, one in enumerate(sent) if len(one.payload) > 60)
+    last = sent[at]
+    first, rest = (
+        replace(last, payload=last.payload[:30]),
+        replace(last, payload=last.payload[30:], sequence=last.sequence + 30, time=last.time + 40_001),
+    )
+    other = next(one for one in reversed(sent[:at]) if one.source == last.target)
+    late = replace(
+        other, payload=b"", flags=16, sequence=other.sequence + len(other.payload), acknowledged=rest.sequence
+    )
+    told = written(
+        tmp_path / "after.pcap",
+        [*sent[:at], first, replace(late, time=last.time + 40_000), rest, *slowed(sent[at + 1 :], 0, 50_000)],
+    )
+    assert "delayed_ack" not in told
 
 
 def test_acknowledgements_held_back_twice_are_one_sentence(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class _Bar(StatusLine):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task(self._description, total=None)
+        self._task = self._bar.add_task(self._description, total=None, remaining="-:--:--")
         return self._bar
 
     def update(self) -> None:
@@ -275,29 +275,22 @@ class ScanBar(ProgressBar):
         super().__init__(position)
         self._bytes, self._files, self._captures = position, files, captures
         self._time = RemainingTime()
-        self._left: float | None = None
 
     def update(self) -> None:
         """Update the bar, its description, and the remaining time."""
         (size, all_bytes), (files, all_files) = self._bytes(), self._files()
         self._time.observe(monotonic(), size, files)
-        self._left = self._time.seconds(all_bytes - size, all_files - files)
+        left = self._time.seconds(all_bytes - size, all_files - files)
         self._bar.update(self._task, description=self._captures())
+        if left is not None:
+            self._bar.update(self._task, remaining=str(timedelta(seconds=ceil(left))))
         super().update()
 
     def remaining(self) -> ProgressColumn:
         """Return the column of the remaining time, by bytes and files."""
-        from rich import progress  # noqa: PLC0415 (as above)
-        from rich.text import Text  # noqa: PLC0415
+        from rich.progress import TextColumn  # noqa: PLC0415 (as in `create`)
 
-        bar = self
-
-        class Remaining(progress.ProgressColumn):
-            def render(self, _task: progress.Task) -> Text:
-                left = "-:--:--" if bar._left is None else str(timedelta(seconds=ceil(bar._left)))
-                return Text(left, "progress.remaining")
-
-        return Remaining(table_column=_cell())
+        return TextColumn("{task.fields[remaining]}", style="progress.remaining", table_column=_cell())
 
 
 class FractionBar(_Bar):

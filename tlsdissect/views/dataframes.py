@@ -14,6 +14,7 @@ from tlsdissect.views.columns import flat_extension
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import HEAD, numbers
 from tlsdissect.views.printable import json_text, without_surrogates
+from tlsdissect.views.table import failure_reasons
 from tlsdissect.views.tables import COMPARISON, TABLES
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class Tables:
     def findings(self) -> pd.DataFrame:
         """One row per finding; empty without a judge."""
         return self._frame("findings")
+
+    @property
+    def failure_reasons(self) -> list[str]:
+        """Why each failed handshake failed, as tables say it: what only keys show is marked."""
+        return failure_reasons(self.read())
 
     @cached_property
     def comparison(self) -> pd.DataFrame:

@@ -36,7 +36,7 @@ _WORST = 3
 _FAILING = 10
 """Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
-_ADVISED = 100
+EXPLAINED = 100
 """Failures of each reason that are explained, to say what to do: explaining one takes half as long as reading it."""
 
 
@@ -242,7 +242,7 @@ class SummaryBuilder:
         if has_failed(c):
             reason = table.outcome(c)[0] or c.outcome
             self._failures.add(reason, c)
-            if len(self._advice[reason]) < _ADVISED:
+            if len(self._advice[reason]) < EXPLAINED:
                 self._advice[reason].append(advice(c, explain(c)))
             self.count(self._failing, c.client.host)
         elif c.outcome == "established" and c.eap is not None and c.eap.result == "failure":

@@ -18,7 +18,7 @@ from tlsdissect.model.transcript import final_alert, has_failed, keyed_end
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.model.transcript import KeyedEnd
@@ -176,6 +176,11 @@ def reason(outcome: str, by: str | None, alert: str | None) -> str:
     unnamed = f"encrypted {outcome}" if outcome == "alert" else outcome
     what = unnamed if alert is None else f"{outcome} {alert}"
     return what if by is None else f"{what} by {by}"
+
+
+def failure_reasons(connections: Iterable[Connection]) -> list[str]:
+    """Return why each of the connections that failed did."""
+    return [outcome(c)[0] or c.outcome for c in connections if has_failed(c)]
 
 
 def keyed_reason(keyed: KeyedEnd) -> str:

@@ -260,15 +260,15 @@ def _window(pause: Pause) -> Sentence:
     return Sentence("time", "initial_window", text, pause.frames, guess=True)
 
 
-def _delayed(pauses: list[Pause]) -> Sentence:
-    first = pauses[0]
+def _delayed(waits: list[Pause]) -> Sentence:
+    first = waits[0]
     other = "client" if first.sender == "server" else "server"
-    if len(pauses) == 1:
+    if len(waits) == 1:
         text = f"The {first.sender} waited {in_ms(first.ms)} within its flight for an acknowledgement that the {other} "
         text += "held back (a delayed ACK, RFC 9293 section 3.8.6.3)."
     else:
-        took = in_ms(sum(pause.ms for pause in pauses))
-        text = f"{len(pauses)} times, {took} in all, a side waited within its flight for an acknowledgement that the "
+        took = in_ms(sum(pause.ms for pause in waits))
+        text = f"{len(waits)} times, {took} in all, a side waited within its flight for an acknowledgement that the "
         text += "other held back (delayed ACKs, RFC 9293 section 3.8.6.3)."
     return Sentence("time", "delayed_ack", text, first.frames, guess=True)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tlsdissect.model.connection import is_offer
-from tlsdissect.model.transcript import has_failed
 from tlsdissect.views.explain.model import counted
 from tlsdissect.views.plots.style import (
     BAD,
@@ -20,7 +19,6 @@ from tlsdissect.views.plots.style import (
     version_names,
     write_behind,
 )
-from tlsdissect.views.table import outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +65,8 @@ def certificate_bytes(tables: Tables) -> pd.DataFrame:
 
 def failures(tables: Tables) -> pd.DataFrame:
     """Return why each failed handshake failed, as tables say it: what only keys show is marked."""
-    reasons = [outcome(c)[0] for c in tables.read() if has_failed(c)]
-    return pd.DataFrame({"category": pd.Series(reasons, dtype="object"), "version": "failed", "weight": 1})
+    reasons = pd.Series(tables.failure_reasons, dtype="object")
+    return pd.DataFrame({"category": reasons, "version": "failed", "weight": 1})
 
 
 def offers(tables: Tables) -> pd.DataFrame:

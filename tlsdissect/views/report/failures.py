@@ -12,7 +12,7 @@ from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.printable import printable, shortened
-from tlsdissect.views.summary import Group, Peer, weaknesses
+from tlsdissect.views.summary import EXPLAINED, Group, Peer, weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _CAUSE = 400
 """Maximum length of what is said about a cause at the top of the page, in characters."""
-_EXPLAINED = 100
-"""Maximum number of connections explained for each reason: the first ones."""
 _STORIES = 3
 """Maximum number of stories shown for each reason."""
 
@@ -86,7 +84,7 @@ class Failures:
     def add(self, c: Connection) -> None:
         """Add a connection that was read with its transcript."""
         reason = table.outcome(c)[0] or c.outcome
-        if has_failed(c) and self._explained[reason] < _EXPLAINED:
+        if has_failed(c) and self._explained[reason] < EXPLAINED:
             self._explained[reason] += 1
             said, stories = explain(c), self._stories[reason]
             key = digest(c, said)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
+from tlsdissect.views.table import failure_reasons
 from tlsdissect.views.tables import certificate_table, connection_table
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 _CONNECTION = (
     "source", "transport", "stream", "start", "version", "cipher_suite", "group", "resumption", "round_trips",
-    "hello_retry", "outcome", "failed_by", "alerts", "handshake_bytes_server", "timing_handshake_ms",
-    "timing_tcp_ms", "timing_synack_ack_ms", "client_hello_cipher_suites", "client_hello_groups",
+    "hello_retry", "handshake_bytes_server", "timing_handshake_ms", "timing_tcp_ms",
+    "timing_synack_ack_ms", "client_hello_cipher_suites", "client_hello_groups",
 )  # fmt: skip
 _CERTIFICATE = ("sha256", "bytes", "subject", "dns_names", "not_before", "not_after")
 MAX_LISTED = 256
@@ -30,10 +31,12 @@ CONNECTIONS, CERTIFICATES = connection_table(_CONNECTION), certificate_table(_CE
 
 
 class FigureRows(NamedTuple):
-    """Rows of both tables."""
+    """Rows of both tables, and what is not in a table."""
 
     connections: list[list[Any]]
     certificates: list[list[Any]]
+    failure_reasons: list[str]
+    """As `Tables.failure_reasons`."""
 
 
 class Drawn(Struct, frozen=True):
@@ -47,13 +50,15 @@ class FigureData:
     """Collects the rows, a few hundred bytes per connection."""
 
     def __init__(self) -> None:
-        self.rows = FigureRows([], [])
+        self.rows = FigureRows([], [], [])
         self._same: dict[Any, Any] = {}
 
     def add(self, connection: Connection) -> None:
         """Add a connection."""
-        for kept, table in zip(self.rows, (CONNECTIONS, CERTIFICATES), strict=True):
+        rows = self.rows
+        for kept, table in ((rows.connections, CONNECTIONS), (rows.certificates, CERTIFICATES)):
             kept += [list(map(self._one, row)) for row in table.rows(connection)]
+        rows.failure_reasons.extend(map(self._one, failure_reasons((connection,))))
 
     def _one(self, value: Any) -> Any:
         """Keep equal values once: few are distinct."""

@@ -53,7 +53,7 @@ class Figures:
     """Draws the figures in this process."""
 
     def __init__(self) -> None:
-        self._rows = FigureRows([], [])
+        self._rows = FigureRows([], [], [])
         self._done = 0
 
     def begin(self, rows: FigureRows) -> None:
@@ -101,6 +101,10 @@ class _Few(Tables):
     @cached_property
     def certificates(self) -> pd.DataFrame:
         return _frame(CERTIFICATES, self._rows.certificates)
+
+    @property
+    def failure_reasons(self) -> list[str]:
+        return self._rows.failure_reasons
 
 
 def _frame(table: Table, rows: list[list[Any]]) -> pd.DataFrame:
