@@ -18,7 +18,7 @@ from tlsdissect.model.transcript import Packet
 from tlsdissect.pipeline import Reading
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
-from tlsdissect.views.explain.timing import pauses
+from tlsdissect.views.explain.timing import before_end, pauses
 from tlsdissect.views.printable import columns
 
 if TYPE_CHECKING:
@@ -257,24 +257,18 @@ def test_only_an_acknowledgement_ends_a_pause(flags: int, found: int) -> None:
     assert len(list(pauses(seen, 1.0))) == found
 
 
-def test_a_pause_after_the_handshake_is_none_within_it(tmp_path: Path) -> None:
-    """The server's answer in two records, of which the client acknowledges the first late."""
-    sent = segments(ROOT / "samples/tls12-full.pcap")
-    at = max(number for number, one in enumerate(sent) if len(one.payload) > 60)
-    last = sent[at]
-    first, rest = (
-        replace(last, payload=last.payload[:30]),
-        replace(last, payload=last.payload[30:], sequence=last.sequence + 30, time=last.time + 40_001),
-    )
-    other = next(one for one in reversed(sent[:at]) if one.source == last.target)
-    late = replace(
-        other, payload=b"", flags=16, sequence=other.sequence + len(other.payload), acknowledged=rest.sequence
-    )
-    told = written(
-        tmp_path / "after.pcap",
-        [*sent[:at], first, replace(late, time=last.time + 40_000), rest, *slowed(sent[at + 1 :], 0, 50_000)],
-    )
-    assert "delayed_ack" not in told
+def test_pauses_after_the_handshake_are_not_looked_at() -> None:
+    """A closing alert that follows a late acknowledgement of the Finished did not wait for it."""
+    [connection] = kept(ROOT / "samples/tls12-full.pcap")
+    took, hello = connection.timing.handshake_ms, connection.client_hello
+    assert took is not None
+    assert hello is not None
+    [begin] = [one.time for one in connection.transcript.packets if one.frame == hello.frame]
+    assert begin is not None
+    finished = Packet(100, begin + round(took * 1e6), "server", 24, 9000, 400, 100, b"", None)
+    alert = structs.replace(finished, frame=102, time=begin + round(took * 1e6) + 40_000_000, offset=9100)
+    within = before_end(connection, [*connection.transcript.packets, finished, alert])
+    assert (finished in within, alert in within) == (True, False)
 
 
 def test_acknowledgements_held_back_twice_are_one_sentence(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
     rtt, to_server = c.timing.tcp_ms, c.timing.syn_synack_ms
     if rtt is None or to_server is None:
         return
-    within = _before_end(c, packets)
+    within = before_end(c, packets)
     delayed: list[Pause] = []
     for pause in pauses(within, max(rtt / 2, 1.0)):
         size = segment_size(within, pause.sender)
@@ -244,7 +244,7 @@ def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
         yield _delayed(delayed)
 
 
-def _before_end(c: KeptConnection, packets: list[Packet]) -> list[Packet]:
+def before_end(c: KeptConnection, packets: list[Packet]) -> list[Packet]:
     """Return the packets up to the end of the client's handshake; all of them where that is not known."""
     took, hello = c.timing.handshake_ms, c.client_hello
     begin = None if hello is None else next((one for one in packets if one.frame == hello.frame), None)
