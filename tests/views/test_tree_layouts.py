@@ -5,22 +5,26 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import derwriting
 import msgspec
+import pytest
+from derwriting import attribute, integer, oid, tlv
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded import HEADER, ROOT, SAMPLES, kept
 
 import tlsdissect
 from tlsdissect.model.transcript import Span
 from tlsdissect.tls import layout
-from tlsdissect.views.tree import fields, laid_records, layouts, patterns
+from tlsdissect.views.tree import asn1, fields, laid_records, layouts, patterns
 from tlsdissect.views.tree.fields import VARYING
-from tlsdissect.views.tree.layouts import MAX_SHAPES, DerBytes, DerValue, Layouts, parted, row
+from tlsdissect.views.tree.layouts import MAX_SHAPES, DerBytes, DerValue, Layouts, drawn_values, parted, row
+from tlsdissect.views.tree.model import RelativeBytes
 from tlsdissect.views.tree.patterns import Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    import pytest
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.tree.patterns import Part, PatternedTree
@@ -33,6 +37,7 @@ class Page:
 
     def __init__(self) -> None:
         self.patterns = Patterns()
+        self.drawn = drawn_values()
         self.values: dict[str, DerBytes] = {}
 
     def record(self, tree: PatternedTree, number: int) -> tuple[list[Any], list[tuple[int, int | None]]]:
@@ -52,7 +57,9 @@ class Page:
             text = texts[text] if isinstance(text, int) else text
             if isinstance(text, DerValue):
                 assert name == ""
-                return [one for row in msgspec.json.decode(self.values[text.digest].rows()) for one in fill(row)]
+                return [
+                    one for row in msgspec.json.decode(self.values[text.digest].rows(self.drawn)) for one in fill(row)
+                ]
             inside = [one for child in others[3] or () for one in fill(child)]
             return [[name, 0 if part.spans == () else size, text, *others[:3], inside]]
 
@@ -142,14 +149,15 @@ def test_a_certificate_in_another_message_is_not_decoded_again(monkeypatch: pyte
     (connection,) = kept(ROOT / "samples/tls12-full.pcap")
     found = Layouts()
     decoded: list[str] = []
-    monkeypatch.setattr(fields, "asn1", lambda *given: decoded.append(given[4]) or ())
+    for module in (fields, layouts):
+        monkeypatch.setattr(module, "asn1", lambda *given: decoded.append(given[4]) or ())
     before = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
     values = found.values.take()
     found.clear()
     after = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
     assert (after, decoded, found.values.take()) == (before, [], {})
     for value in values.values():
-        value.rows()
+        value.rows(drawn_values())
     assert decoded == ["Certificate"] * 2
 
 
@@ -188,3 +196,70 @@ def test_layouts_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
             assert found.patterns._used <= 4000
             known = [*found.patterns._shapes.values(), *found.patterns._patterns.values()]
             assert all(len(shapes) <= MAX_SHAPES for shapes in known)
+
+
+def _rows(value: DerBytes) -> Any:
+    """The rows of a value that has nothing in common with another."""
+    ground = RelativeBytes(value.data)
+    nodes = fields.Fields(ground).der(value.name, 0, len(value.data), value.cited)
+    return msgspec.json.decode(msgspec.json.encode([row(node) for node in nodes]))
+
+
+_LEAVES = st.sampled_from([integer(1), oid("2.5.29.17"), oid("2.5.29.19"), b"\x01\x01\xff", tlv(0x0C, b"a")])
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inside: st.builds(
+        lambda tag, parts: tlv(tag, *parts), st.sampled_from([0x30, 0x31, 0x04, 0xA0, 0xA3]), st.lists(inside)
+    ),
+    max_leaves=20,
+)
+
+
+@given(
+    st.lists(st.builds(DerBytes, st.sampled_from(["extensions", "Certificate", "x"]), st.just("RFC"), _VALUES)),
+    st.integers(2, 30),
+    st.integers(1, 6),
+)
+def test_what_der_values_have_in_common_is_drawn_as_if_it_were_alone(
+    values: list[DerBytes], most: int, deepest: int
+) -> None:
+    """Also where one of them has too many values, or is too deep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asn1, "MAX_VALUES", most)
+        patch.setattr(asn1, "MAX_DEPTH", deepest)
+        drawn = drawn_values()
+        for value in values:
+            assert msgspec.json.decode(value.rows(drawn)) == _rows(value)
+
+
+def _certificates(many: int) -> list[DerBytes]:
+    """Values that have an issuer in common."""
+    issuer = derwriting.name(*[attribute("2.5.4.3", 0x0C, bytes((65 + number,)) * 20) for number in range(9)])
+    return [
+        DerBytes("Certificate", "RFC", tlv(0x30, tlv(0x30, integer(number), tlv(0x30), issuer)))
+        for number in range(many)
+    ]
+
+
+def test_what_certificates_have_in_common_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, read = drawn_values(), []
+    content = asn1._content
+    monkeypatch.setattr(asn1, "_content", lambda *given: read.append(1) or content(*given))
+    first, second = _certificates(2)
+    first.rows(drawn)
+    before = len(read)
+    second.rows(drawn)
+    assert before > 27
+    assert len(read) - before == 3  # the certificate, what is signed, and its number
+
+
+def test_drawn_values_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asn1, "DRAWN_BYTES", 20_000)
+    drawn = drawn_values()
+    large = DerBytes("Certificate", "RFC", tlv(0x30, tlv(0x0C, bytes(2_000))))
+    assert msgspec.json.decode(large.rows(drawn)) == _rows(large)
+    assert not drawn._known
+    for value in _certificates(50):
+        assert msgspec.json.decode(value.rows(drawn)) == _rows(value)
+        assert drawn._used <= 20_000
+        assert 0 < len(drawn._known) <= 20_000 // asn1.DRAWN_ENTRY_BYTES

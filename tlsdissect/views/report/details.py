@@ -20,7 +20,7 @@ from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import grouped, joined
 from tlsdissect.views.ladder.patterns import LadderPatterns
 from tlsdissect.views.printable import printable
-from tlsdissect.views.tree.layouts import DerBytes, DerValue
+from tlsdissect.views.tree.layouts import DerBytes, DerValue, drawn_values
 from tlsdissect.views.tree.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.model import Kind, Ladder
+    from tlsdissect.views.tree.asn1 import DrawnValues
     from tlsdissect.views.tree.patterns import Part, Pattern, PatternedTree
 
 TOGETHER = 64
@@ -178,7 +179,8 @@ def milliseconds(value: float | None) -> float | None:
 
 def value_blocks(values: Mapping[str, DerBytes]) -> list[str]:
     """Return the blocks of DER values as text for the page."""
-    return list(map(_packed_values, _divided(values)))
+    drawn = drawn_values()
+    return [_packed_values(block, drawn) for block in _divided(values)]
 
 
 def _divided(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
@@ -190,9 +192,9 @@ def _divided(values: Mapping[str, DerBytes]) -> list[dict[str, DerBytes]]:
     return blocks
 
 
-def _packed_values(values: Mapping[str, DerBytes]) -> str:
+def _packed_values(values: Mapping[str, DerBytes], drawn: DrawnValues) -> str:
     """Return a block with the nodes of DER values, by digest, as text for a page."""
-    return packed({digest: Raw(value.rows()) for digest, value in values.items()})
+    return packed({digest: Raw(value.rows(drawn)) for digest, value in values.items()})
 
 
 def packed(value: object) -> str:

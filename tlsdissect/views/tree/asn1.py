@@ -9,11 +9,13 @@ import csv
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from tlsdissect import tls
+from tlsdissect.caches import SHARE
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import WireError
 from tlsdissect.views.printable import without_surrogates
@@ -23,7 +25,7 @@ from tlsdissect.x509.names import name as distinguished
 from tlsdissect.x509.staples import RESPONSE_STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from tlsdissect.views.tree.model import MappedBytes
 
@@ -31,6 +33,10 @@ MAX_DEPTH = 24
 """Maximum depth of nested values."""
 MAX_VALUES = 10_000
 """Maximum number of values of one DER structure."""
+DRAWN_BYTES: Final = 8 << 20
+"""Bytes of drawn values that are kept for later structures, each at most 1/16 of it; beyond it, all are drawn again."""
+DRAWN_ENTRY_BYTES: Final = 512
+"""Estimated bytes of a drawn value besides its encoding and its row."""
 
 _TAGS = {
     0x01: "BOOLEAN",
@@ -61,19 +67,84 @@ Structs: TypeAlias = "Callable[[int, int], tuple[Node, ...]]"
 """Builds the nodes of a SignedCertificateTimestampList between two offsets: a TLS structure inside DER."""
 
 
+class DrawnNode(Node, frozen=True, kw_only=True):
+    """A value with all that is in it, as a page has it."""
+
+    row: Raw
+
+
+class _Drawn(NamedTuple):
+    """A value that was drawn."""
+
+    node: DrawnNode
+    values: int
+    """How many values it consists of."""
+    identifier: str
+    """The identifier of an extension that was read last."""
+
+
+class DrawnValues:
+    """Draws values with others in them once.
+
+    Certificates of one issuer differ in a few values only: the names of the issuer, its algorithms and most extensions
+    are the same. What is drawn has no places in frames.
+    """
+
+    def __init__(self, draw: Callable[[Node], bytes]) -> None:
+        self._draw = draw
+        self._known: dict[Hashable, _Drawn] = {}
+        self._used = 0
+
+    def get(self, key: Hashable, left: int) -> _Drawn | None:
+        """Return the drawn value of this key, unless it has more values than may still be drawn."""
+        known = self._known.get(key)
+        return known if known is not None and known.values < left else None
+
+    def add(self, key: Hashable, node: Node, values: int, identifier: str, size: int) -> DrawnNode:
+        """Draw a value whose encoding has this size, and keep it unless it is large."""
+        drawn = DrawnNode("", row=Raw(self._draw(node)))
+        size += len(bytes(drawn.row)) + DRAWN_ENTRY_BYTES
+        if size > DRAWN_BYTES // SHARE:
+            return drawn
+        if self._used + size > DRAWN_BYTES:
+            self._known, self._used = {}, 0
+        self._used += size
+        self._known[key] = _Drawn(drawn, values, identifier)
+        return drawn
+
+
 class _DerNodes:
     """Builds the nodes of one DER structure."""
 
-    def __init__(self, ground: MappedBytes, reference: str | None, timestamps: Structs | None) -> None:
+    def __init__(
+        self, ground: MappedBytes, reference: str | None, timestamps: Structs | None, drawn: DrawnValues | None
+    ) -> None:
         self._ground = ground
         self._reference = reference
         self._timestamps = timestamps
+        self._drawn = drawn
         self._left = MAX_VALUES
         self._identifier = ""
         """The identifier of the extension whose value comes next."""
 
     def node(self, value: der.Value, name: str, depth: int = 0) -> Node:
         """Build the node of a value; a nested value that cannot be decoded becomes bytes."""
+        if self._drawn is None or not value.tag & _CONSTRUCTED:
+            return self._node(value, name, depth)
+        # All that it depends on, but how many values are left.
+        key = self._reference, name, depth, self._identifier, value.encoding
+        known = self._drawn.get(key, self._left)
+        if known is not None:
+            self._left -= known.values
+            self._identifier = known.identifier
+            return known.node
+        before = self._left
+        node = self._node(value, name, depth)
+        if self._left <= 0:
+            return node
+        return self._drawn.add(key, node, before - self._left, self._identifier, value.end - value.start)
+
+    def _node(self, value: der.Value, name: str, depth: int) -> Node:
         self._left -= 1
         if name == "extnID" and value.tag == der.OBJECT_IDENTIFIER:
             self._identifier = _content(value, name)[0]
@@ -133,15 +204,19 @@ def asn1(
     name: str,
     reference: str | None,
     timestamps: Structs | None = None,
+    drawn: DrawnValues | None = None,
 ) -> tuple[Node, ...]:
-    """Build the node of the DER value between two offsets; bytes after it, or that cannot be decoded, become a node."""
+    """Build the node of the DER value between two offsets; bytes after it, or that cannot be decoded, become a node.
+
+    With `drawn`, values in it that have others in them are nodes that are drawn.
+    """
     try:
         value = der.value(data, start, end)
     except WireError as error:
         return (
             Node(name, data[start:end].hex(), reference=reference, bytes=ground.spans(start, end), problem=str(error)),
         )
-    whole = _DerNodes(ground, reference, timestamps).node(value, _chosen(value, name))
+    whole = _DerNodes(ground, reference, timestamps, drawn).node(value, _chosen(value, name))
     if value.end == end:
         return (whole,)
     rest = Node(

@@ -170,9 +170,9 @@ class Fields:
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         """Return the node of a DER value in a list, which is empty if there are no bytes."""
-        return asn1(self._ground, self._data, start, end, name, cited, self._timestamps) if start < end else ()
+        return asn1(self._ground, self._data, start, end, name, cited, self.timestamps) if start < end else ()
 
-    def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
+    def timestamps(self, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
         # Certificates are compared as they are: what varies in them is not noted.
         return Fields(self._ground).inside(extension_proofs.SignedCertificateTimestampList, start, end, None)

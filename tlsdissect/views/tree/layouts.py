@@ -14,10 +14,11 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.json import encode
 
 from tlsdissect.views.printable import printable
+from tlsdissect.views.tree.asn1 import DrawnNode, DrawnValues, asn1
 from tlsdissect.views.tree.fields import Fields, Varying
 from tlsdissect.views.tree.model import Node, RelativeBytes
 
@@ -125,9 +126,13 @@ class DerBytes(NamedTuple):
     """The reference of the message that has it."""
     data: bytes
 
-    def rows(self) -> bytes:
+    def rows(self, drawn: DrawnValues) -> bytes:
         """Return its nodes as a page has them: a list in JSON, as in `LaidNode.layout`, without numbers as texts."""
-        nodes = Fields(RelativeBytes(self.data)).der(self.name, 0, len(self.data), self.cited or None)
+        if not self.data:
+            return b"[]"
+        ground = RelativeBytes(self.data)
+        timestamps = Fields(ground).timestamps
+        nodes = asn1(ground, self.data, 0, len(self.data), self.name, self.cited or None, timestamps, drawn)
         return encode([row(node) for node in nodes])
 
 
@@ -209,9 +214,14 @@ def shape_of(shapes: list[Shape[T]], varying: tuple[Varying, ...], size: int) ->
     return shape
 
 
-def row(node: Node) -> list[Any]:
+def row(node: Node) -> list[Any] | Raw:
     """Return a node as a page has it, without its places."""
     return _row(node, {}, [], None)
+
+
+def drawn_values() -> DrawnValues:
+    """Return what draws the DER values of a page: what several of them have in common once."""
+    return DrawnValues(lambda node: encode(row(node)))
 
 
 def parted(node: Node) -> tuple[bytes, tuple[str | DerValue, ...], tuple[Node, ...]]:
@@ -227,8 +237,10 @@ def _is_laid(node: Node) -> bool:
     return isinstance(node, LaidNode) or any(map(_is_laid, node.children))
 
 
-def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any]:
+def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int | None = None) -> list[Any] | Raw:
     """Return a node as a page has it, and add the varying fields in it to `found`."""
+    if isinstance(node, DrawnNode):
+        return node.row
     spans, inside = node.bytes, node.children
     size = spans[0].length if len(spans) == 1 else sum([span.length for span in spans])
     place = spans[0].offset if spans and not inside else None
