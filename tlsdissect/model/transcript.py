@@ -181,8 +181,10 @@ class Transcript(Struct, frozen=True):
     def repeated_frames(self) -> set[int]:
         """Return the frames of DTLS, or of QUIC's Initial packets, that contain nothing but what was sent before."""
         frames = {record.frame for record in self.records if record.repeated}
-        new = {record.frame for record in self.records if not record.repeated}
         frames |= {self.packets[one.datagram].frame for one in self.quic if one.repeated}
+        if not frames:
+            return frames
+        new = {record.frame for record in self.records if not record.repeated}
         new |= {
             self.packets[one.datagram].frame
             for one in self.quic

@@ -57,14 +57,15 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
+        found = list(repeats(packets))
         yield from _hello_segments(c)
-        yield from _flight_segments(c, packets)
+        yield from _flight_segments(c, packets, found)
         yield from _waits(c, packets)
         yield from _copied(c)
         if c.dtls is not None:
             yield from _fragments(c.dtls)
         if c.dtls is None and c.quic is None:
-            yield from _repeated(c, packets)
+            yield from _repeated(c, found)
         else:
             yield from _flights_again(c, packets)
 
@@ -190,7 +191,7 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "large_client_hello", f"{text}it is complete only with the last.", (hello.frame,))
 
 
-def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
+def _flight_segments(c: KeptConnection, packets: list[Packet], found: list[Repeat]) -> Iterator[Sentence]:
     """Yield a sentence about the server's first flight if it has more than one segment."""
     hello = c.server_hello
     if hello is None:
@@ -199,7 +200,7 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     flight = list(takewhile(lambda m: m.sender == "server", said))
     frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
     segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
-    again = {repeat.frames[1] for repeat in repeats(packets) if not repeat.late} | c.transcript.repeated_frames()
+    again = {repeat.frames[1] for repeat in found if not repeat.late} | c.transcript.repeated_frames()
     # Over UDP, what comes after a datagram that was sent again was sent again with it.
     over_tcp = c.quic is None and c.dtls is None
     until = inf if over_tcp else min((frame for frame in again if frame > hello.frame), default=inf)
@@ -282,10 +283,10 @@ def _copied(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "captured_twice", text, seen.copied)
 
 
-def _repeated(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
+def _repeated(c: Connection, known: list[Repeat]) -> Iterator[Sentence]:
     # What was not compared may differ: it is not known to be the same segment.
     limits = [problem.frame for problem in c.problems if problem.detail == UNCOMPARED and problem.frame is not None]
-    found = [repeat for repeat in repeats(packets) if repeat.late or not limits or repeat.frames[1] < min(limits)]
+    found = [repeat for repeat in known if repeat.late or not limits or repeat.frames[1] < min(limits)]
     filling = {repeat.frames[1] for repeat in found if repeat.late}
     for repeat in found[:_MANY]:
         after = "after" if repeat.ms is None else f"{in_ms(repeat.ms)} after"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate, pairwise
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.durations import in_ms
@@ -39,9 +40,12 @@ class Scale:
         steps = list(pairwise(ordered))
         waits = [later - earlier for earlier, later in steps]
         cut = _shortest_cut(waits, rtt_ms)
-        kept = _SHARE * sum(wait for wait in waits if wait < cut)
-        self.pauses = [Pause(*step) for step, wait in zip(steps, waits, strict=True) if wait >= cut]
-        self._lengths = [min(wait, kept) if wait >= cut else wait for wait in waits]
+        self.pauses: list[Pause] = []
+        self._lengths = waits
+        if cut < inf:
+            kept = _SHARE * sum(wait for wait in waits if wait < cut)
+            self.pauses = [Pause(*step) for step, wait in zip(steps, waits, strict=True) if wait >= cut]
+            self._lengths = [min(wait, kept) if wait >= cut else wait for wait in waits]
         self._steps = steps
         self._begins = [begin for begin, _ in steps]
         self._places = [0.0, *accumulate(self._lengths)]
@@ -66,7 +70,9 @@ class Scale:
 def _shortest_cut(waits: list[float], rtt_ms: float | None) -> float:
     """Return the length of the shortest pause that is cut; infinity if none is."""
     patience = _WITHOUT_PATH_MS if rtt_ms is None else max(_ROUND_TRIPS * rtt_ms, _AT_LEAST_MS)
+    if max(waits, default=0.0) <= patience:
+        return inf
     ordered = sorted(waits)
     shorter = accumulate(ordered, initial=0.0)
     found = (one for one, rest in zip(ordered, shorter, strict=False) if rest and one > max(patience, _TIMES * rest))
-    return next(found, float("inf"))
+    return next(found, inf)
