@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -208,13 +209,32 @@ def test_a_signal_ends_a_scan_which_goes_on_later(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
-    assert told.startswith(b"tlsdissect: stopped: run the same command to continue\n")
-    left = 60 - len(list(dataset.glob(f"{MANIFESTS}/*.json")))
+    read = len(list(dataset.glob(f"{MANIFESTS}/*.json")))
+    counted = f"{read} captures read, {len(documents(dataset)):,} connections"
+    assert told.decode() == f"tlsdissect: stopped: run the same command to continue\n{counted}\n"
+    left = 60 - read
     assert left > 0
     assert not (dataset / PARTS).exists()
     done = run_scan(folder, "--to", dataset, "--jobs", "1")
     assert done.stderr.startswith(f"{left} capture".encode())
     check_like_serial(dataset, [str(folder / f"{number}.pcap") for number in range(60)], tmp_path / "tables")
+
+
+def test_captures_count_that_workers_finished_unheard(tmp_path: Path) -> None:
+    """A scan that is stopped has not heard of all; those that an earlier scan read, or that changed, do not count."""
+    folder = captures(tmp_path / "captures")
+    store = Store(str(tmp_path / "dataset"))
+    plan, (sources, _) = Plan(store, Options(), Selection()), find_sources([str(folder)])
+    with store.claimed(scan.described(Options(), Selection(), ())):
+        scan_capture(plan, sources[0])
+        scan_capture(plan, sources[1])
+        os.utime(sources[1].name, ns=(0, 0))
+        stopped = scan.Scan(plan, find_sources([str(folder)])[0])
+        assert stopped.skipped == 1
+        finished = [one for one in map(partial(scan_capture, plan), sources[2:4]) if one is not None]
+        stopped.count_unreported()
+    assert stopped.captures_read == len(finished) == 2
+    assert stopped.connections == sum(one.connections for one in finished) > 0
 
 
 def test_a_second_scan_at_the_same_time_is_refused(tmp_path: Path) -> None:

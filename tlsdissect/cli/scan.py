@@ -144,7 +144,8 @@ def _scan_pending(scan: Scan, given: dict[str, Any]) -> int:
             _run(scan, lambda: cluster.enter_context(connected(given["scheduler"], given["jobs"], given["memory"])))
     except Stopped:
         status = interrupts.status
-        exit_status.warn("stopped: run the same command to continue")
+        also = "; what its workers still finish is not counted" if given["scheduler"] else ""
+        exit_status.warn(f"stopped{also}: run the same command to continue")
     except DestinationError as error:
         status = exit_status.NOT_WRITTEN
         exit_status.warn(f"--to {error.filename}: {error.strerror}: run the same command to continue")
@@ -156,6 +157,8 @@ def _scan_pending(scan: Scan, given: dict[str, Any]) -> int:
     # The workers of others may still write what they have begun.
     if not (status and given["scheduler"]):
         scan.remove_leftovers()
+    if status:
+        scan.count_unreported()
     return status
 
 

@@ -78,12 +78,10 @@ class Scan:
         self.bytes = sum(one.size or 0 for one in self.pending)
         self.bytes_done = 0
         self.captures_done = 0
-        self.captures_read = 0
-        """Those that are in the dataset now and were not refused."""
+        self._read: set[str] = set()
+        """The ids of the captures that this scan brought into the dataset."""
         self.others = 0
         """Files of folders that are no captures."""
-        self.connections = 0
-        """Those of the captures that were read."""
         self.linked_part = 0.0
         """The part of the links that is made and written."""
         self.failures: list[Failure] = []
@@ -140,8 +138,7 @@ class Scan:
                 self.others += 1
             else:
                 self._done[source.id] = manifest
-                self.connections += manifest.connections
-                self.captures_read += manifest.refused is None
+                self._read.add(source.id)
         self.captures_done += 1
         self.bytes_done += source.size or 0
 
@@ -150,6 +147,25 @@ class Scan:
             source=source.name, size=source.size, etag=source.etag, modified=source.modified, refused=why
         )
         self._store.write(f"{folder}/{source.id}.json", manifest)
+
+    @property
+    def captures_read(self) -> int:
+        """The captures that this scan brought into the dataset and that were not refused."""
+        return sum(self._done[one].refused is None for one in self._read & self._done.keys())
+
+    @property
+    def connections(self) -> int:
+        """The connections that this scan brought into the dataset."""
+        return sum(self._done[one].connections for one in self._read & self._done.keys())
+
+    def count_unreported(self) -> None:
+        """Count the captures that workers finished although the scan ended before it heard of them."""
+        found, sizes = self._store.manifests(MANIFESTS), self._store.sizes()
+        for source in self.pending:
+            if source.id not in self._read and source.id in found:
+                self._done[source.id] = found[source.id]
+                if self._is_done(source, sizes):
+                    self._read.add(source.id)
 
     @property
     def refused(self) -> list[Failure]:
