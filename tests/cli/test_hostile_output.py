@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ def test_on_a_terminal(command: tuple[str, ...], capture: Path) -> None:
 
 
 def test_json_keeps_the_values(capture: Path) -> None:
-    name = os.fsencode(capture).decode("utf-8", "backslashreplace").replace("\\xff", "\\udcff")
+    name = os.fsencode(capture).decode("utf-8", "backslashreplace")
     lines = [json.loads(line) for line in run("read", "--format", "json", capture).stdout.splitlines()]
     assert {line["source"] for line in lines} == {name}
     assert [line["sni"] for line in lines] == [one.sni for one in tlsdissect.read(capture)]
@@ -63,7 +64,7 @@ def test_json_keeps_the_values(capture: Path) -> None:
 def test_csv_in_a_pipe_keeps_the_values(command: tuple[str, ...], capture: Path) -> None:
     done = run(*command, "--format", "csv", capture)
     told = csv.reader(io.StringIO(done.stdout.decode(), newline=""))
-    name = str(capture).encode("utf-8", "backslashreplace").decode()
+    name = os.fsencode(capture).decode("utf-8", "backslashreplace")
     assert any(name in row for row in told)
 
 
@@ -109,3 +110,43 @@ def test_in_what_python_is_told(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning) as warned:
         listening._warn(f"{hostile.FILE} is down")
     assert hostile.obeyed(str(warned[0].message)) == set()
+
+
+NAMED = [
+    ("read",),
+    ("read", "--format", "json"),
+    ("read", "--format", "csv"),
+    ("summary", "--format", "json"),
+    ("compare", "--by", "capture", "--format", "csv"),
+    ("compare", "--by", "capture", "--format", "json"),
+    ("certs", "--format", "json"),
+    ("show", "--stream", "0"),
+    ("explain",),
+    ("extract", "--filter"),
+    ("report", "--output", "-"),
+    ("query", "SELECT DISTINCT source FROM connections", "--format", "csv"),
+    ("read", "--format", "json", "--where", r"source.endsWith('\\xe9.pcap')"),
+]
+
+
+@pytest.mark.parametrize("command", NAMED, ids=" ".join)
+def test_a_byte_that_is_not_utf_8_is_written_alike_everywhere(command: tuple[str, ...], tmp_path: Path) -> None:
+    shutil.copy(ROOT / TLS12, tmp_path / "caf\udce9.pcap")
+    shutil.copy(ROOT / "samples" / "tls13-full.pcap", tmp_path / "other.pcap")
+    done = run(*command, tmp_path / "caf\udce9.pcap", tmp_path / "other.pcap")
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode() + done.stderr.decode()
+    assert "caf\\xe9.pcap" in told.replace("\\\\", "\\")
+    assert "udce9" not in told
+
+
+def test_a_command_with_an_odd_name_can_be_pasted(tmp_path: Path) -> None:
+    name = "it's \\x41 caf\udce9 \x9b\n\u202e.pcap"
+    shutil.copy(ROOT / TLS12, tmp_path / name)
+    done = run("extract", "-q", "--filter", tmp_path / name, "-o", tmp_path / "out.pcap")
+    _, _, command = done.stdout.decode().splitlines()
+    script = f'tshark() {{ printf %s\\\\0 "$@"; }}\n{command}'
+    words = subprocess.run(
+        ["bash", "-c", script], env={**os.environ, "LC_ALL": "C.UTF-8"}, capture_output=True, check=True
+    )
+    assert words.stdout.split(b"\0")[2] == os.fsencode(tmp_path / name)

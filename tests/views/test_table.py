@@ -175,7 +175,7 @@ def test_nothing_printable_moves_the_cursor(text: str) -> None:
 
 
 def test_what_is_escaped_and_what_is_not() -> None:
-    assert printable("a\x1b[2J\x9b\u202e\u200b\U000e0001") == "a\\x1b[2J\\x9b\\u202e\\u200b\\U000e0001"
+    assert printable("a\x1b[2J\x9b\u202e\u200b\U000e0001") == "a\\x1b[2J\\u009b\\u202e\\u200b\\U000e0001"
     assert printable("Zürich, 東京, \\x41") == "Zürich, 東京, \\x41"
     assert printable("caf\udce9") == "caf\\xe9"
     assert shortened("2001:db8:85a3::7334", 10, tail=6) == "200…::7334"

@@ -121,8 +121,15 @@ def _filters(extraction: Extraction, output: str) -> Iterator[bytes]:
         place = output if len(found) == 1 else f"{stem}-{number}{suffix}"
         # With two passes, tshark writes the fragments of a packet too.
         words = ("tshark", "-2", "-r", path, "-Y", text, "-w", place)
-        command = " ".join(shlex.quote(word) for word in words)
-        yield f"{printable(path)}\n  {text}\n  {printable(command)}\n".encode("utf-8", "backslashreplace")
+        command = " ".join(map(_quoted, words))
+        yield f"{printable(path)}\n  {text}\n  {command}\n".encode()
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell; what `printable` escapes needs the quotes in which bash, ksh and zsh read it."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    return "$'{}'".format(printable(word.replace("\\", "\\\\").replace("'", "\\'")))
 
 
 def _nowhere(_: object) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct, UnsetType, to_builtins
 
 from tlsdissect.corpus.expression import COLUMN, ITEMS, SIZE, ExpressionError, check, keys, kind_of, placed
 from tlsdissect.model.connection import RAW_FINGERPRINTS, Connection, Extension
+from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,7 +122,9 @@ def _value(attribute: str, kind: Kind, paths: set[tuple[str, ...]]) -> Callable[
 def _plain(attribute: str) -> Callable[[Any], Any]:
     def value(of: Any) -> Any:
         found = getattr(of, attribute)
-        if found is None or isinstance(found, str | int | float):
+        if isinstance(found, str):
+            return without_surrogates(found)
+        if found is None or isinstance(found, int | float):
             return found
         return None if isinstance(found, UnsetType) else to_builtins(found)
 

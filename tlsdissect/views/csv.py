@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UnsetType
 
 from tlsdissect.views.columns import COLUMNS
-from tlsdissect.views.printable import json_text, printable
+from tlsdissect.views.printable import json_text, printable, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def line(cells: list[str], *, seen: bool = False) -> bytes:
     terminal (`seen`) they are escaped.
     """
     cells = [printable(text) for text in cells] if seen else cells
-    return f"{','.join([_quoted(text) for text in cells])}\r\n".encode("utf-8", "backslashreplace")
+    return without_surrogates(f"{','.join([_quoted(text) for text in cells])}\r\n").encode()
 
 
 def _quoted(text: str) -> str:

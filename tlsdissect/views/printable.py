@@ -22,12 +22,15 @@ _ELLIPSIS = "…"
 _PLAIN = str.maketrans({_ELLIPSIS: "~", "✓": "+", "✗": "x"})
 """Replacements for a terminal that cannot show these characters."""
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _REMEMBERED = 4096
 """Characters of which is remembered how JSON writes them; any other is looked up anew."""
 
 
 def printable(text: str) -> str:
     r"""Escape all that a terminal would obey or not show: controls, direction marks, zero width, combining marks.
+
+    What is `\x80` or more is a byte of a file name that is not UTF-8 (PEP 383), never a character.
 
     >>> printable("a\x1b[2J")
     'a\\x1b[2J'
@@ -56,12 +59,14 @@ def json_text(value: Any) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    r"""Escape what UTF-8 cannot encode: a file name may contain any byte (PEP 383).
+    r"""Escape what UTF-8 cannot encode, as `printable` does: a file name may contain any byte (PEP 383).
+
+    Shells read the byte back from this text: `$'caf\xe9.pcap'`.
 
     >>> without_surrogates("caf\udce9.pcap")
-    'caf\\udce9.pcap'
+    'caf\\xe9.pcap'
     """
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else _SURROGATES.sub(lambda found: _escaped(found[0]), text)
 
 
 def columns(text: str) -> int:
@@ -155,7 +160,7 @@ def _escaped(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8 (PEP 383)
         return f"\\x{code - 0xDC00:02x}"
-    if code < 0x100:
+    if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

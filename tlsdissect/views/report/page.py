@@ -23,7 +23,7 @@ from tlsdissect.views.certificates import SHOWN_FIRST, TITLES, table_row, verdic
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
-from tlsdissect.views.printable import printable
+from tlsdissect.views.printable import printable, without_surrogates
 from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import TOGETHER, Blocks, certificate_details, packed
 from tlsdissect.views.report.failures import Failures, printable_group
@@ -271,7 +271,7 @@ class Report:
     def pieces(self, notes: Sequence[str] = ()) -> Iterator[bytes]:
         """Yield the page in pieces; `notes` are added to its summary."""
         for piece in self._texts(notes):
-            yield piece.encode("utf-8", "backslashreplace")
+            yield without_surrogates(piece).encode()
 
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._collect()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tlsdissect.model.transcript import kept
 from tlsdissect.views.ndjson import JsonLines
-from tlsdissect.views.printable import TextBlocks
+from tlsdissect.views.printable import TextBlocks, without_surrogates
 from tlsdissect.views.tree.build import Builder
 from tlsdissect.views.tree.eap import EapBuilder
 from tlsdissect.views.tree.fields import second
@@ -192,4 +192,4 @@ class Page:
         if whole is None:
             return b""
         packets = _packets(connection) if self._dumped else None
-        return whole.html(packets).encode("utf-8", "backslashreplace")
+        return without_surrogates(whole.html(packets)).encode()
