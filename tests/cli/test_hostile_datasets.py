@@ -15,7 +15,7 @@ from pyarrow import parquet
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.corpus.documents import SCHEMA
+from tlsdissect.corpus.documents import SCHEMA, damage_named
 from tlsdissect.corpus.plausible import check_connection
 from tlsdissect.views.ndjson import Ndjson, parse
 
@@ -304,3 +304,8 @@ def test_what_a_reading_returns_is_plausible() -> None:
     for sample in ("", "network", "quic", "dtls", "eap"):
         for connection in tlsdissect.read(*(ROOT / "samples" / sample).glob("*.pcap")):
             check_connection(parse(line(connection)))
+
+
+def test_a_file_is_not_called_damaged_because_memory_is_short() -> None:
+    with pytest.raises(MemoryError), damage_named():
+        raise pa.ArrowMemoryError("malloc of size 534780352 failed")

@@ -137,9 +137,14 @@ def read_connection(line: bytes) -> Connection:
 
 @contextmanager
 def damage_named() -> Iterator[None]:
-    """Raise CaptureError for what a damaged Parquet file, or rows of another kind, make of reading it."""
+    """Raise CaptureError for what a damaged Parquet file, or rows of another kind, make of reading it.
+
+    A file for which memory does not suffice need not be damaged: that stays a MemoryError.
+    """
     try:
         yield
+    except pa.ArrowMemoryError:
+        raise
     except (pa.ArrowException, LookupError, RecursionError, TypeError, ValueError) as error:
         raise CaptureError(f"is damaged: {_first_line(error)}") from error
 
