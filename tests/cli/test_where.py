@@ -196,6 +196,12 @@ def test_what_is_null_makes_what_needs_it_false(source: str, *, expected: bool) 
         ("certificates.exists(c)", "')' is not allowed here"),
         ("!" * 1500 + "complete", "too deep"),
         ("+".join("1" * 30_000) + " == 1", "…: the expression has more than 2,000 words"),
+        ("['a']" + ".map(x, x + x)" * 5 + "[0] == 'b'", "more than 4 texts or lists are joined"),
+        ("+".join(["sni"] * 6) + " == 'b'", "more than 4 texts or lists are joined"),
+        (
+            "[1].all(a, [2].all(b, [3].map(c, c) == [b]))",
+            "more than 2 of all, exists, exists_one, filter, map are inside",
+        ),
         ("sni" + ".a" * 30_000, "more than 2,000 words"),
         ("true || " * 20 + "x" + " || true" * 20, "…"),
     ],

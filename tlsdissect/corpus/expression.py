@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MAX_WORDS = 2000
 """Names, constants and signs of an expression: the library that evaluates it recurses for each of a chain."""
+MAX_NESTED = 2
+"""Macros inside each other: an expression is evaluated for each item of the first list with each of the second."""
+MAX_JOINED = 4
+"""Texts or lists that are joined by `+`: `.map(x, x + x)` doubles them each time, and the library keeps all copies."""
 _SHOWN = 40
 """Characters of the expression that an error shows on each side of the place."""
 _WHAT = 80
@@ -192,6 +196,8 @@ class _Checker:
         """Names that macros give to the items of lists, the innermost last, with their keys and kinds."""
         self.used: set[tuple[str, ...]] = set()
         self.constants: list[tuple[str, ExpressionError]] = []
+        self._joined = 0
+        """How often `+` joins texts or lists."""
         self._of_items: list[tuple[tuple[str, ...], int, int]] = []
         """Where a key of a list's items is: the path to these, and the places of the dot before it and of its end."""
 
@@ -340,6 +346,10 @@ class _Checker:
         return kind
 
     def _arithmetic(self, sign: Token, one: Kind, other: Kind) -> Kind:
+        if sign.text == "+" and not {one, other} & {*_NUMERIC, TIME, DURATION}:
+            self._joined += 1
+            if self._joined > MAX_JOINED:
+                raise self._wrong(sign, f"more than {MAX_JOINED} texts or lists are joined")
         if ANY in (one, other):
             return ANY
         if one == other and (one in _NUMERIC or (sign.text == "+" and (one == TEXT or one.item is not None))):
@@ -521,6 +531,8 @@ class _Checker:
         return (), TRUTH if name.text in _OF_TEXT else INTEGER
 
     def _macro(self, name: Token, path: tuple[str, ...], kind: Kind) -> Kind:
+        if len(self._bound) == MAX_NESTED:
+            raise self._wrong(name, f"more than {MAX_NESTED} of {', '.join(_MACROS)} are inside each other")
         bound = self._name()
         self._expect(",")
         self._use(path and (*path, SIZE))
