@@ -5,6 +5,7 @@ from tlsdissect.flows.udp cimport UdpFlow, UdpTable
 from tlsdissect.handshake.sessions cimport established, identities
 
 cdef long long _UDP
+cdef long long _NEVER
 cdef long long _LONG_HEADER
 cdef long long _FIXED_BIT
 
@@ -19,6 +20,7 @@ cdef class DatagramConnections:
     cdef object _names
     cdef FlowTable _flows
     cdef object _eap
+    cdef bint _has_eap
     cdef Budget _budget
     cdef object _options
     cdef object _damage

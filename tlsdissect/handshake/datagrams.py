@@ -100,7 +100,7 @@ class Follower(Protocol):
 
 
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
-_UDP = UDP
+_UDP, _NEVER = UDP, NEVER
 _LONG_HEADER, _FIXED_BIT = LONG_HEADER, FIXED_BIT
 CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
 """Names of the carriers of EAP."""
@@ -127,6 +127,8 @@ class DatagramConnections:
     _names: CaptureNames
     _flows: FlowTable
     _eap: EapTable
+    _has_eap: cython.bint
+    """Whether a packet carried EAP, before which that table need not be asked."""
     _budget: Budget
     _options: Options
     _damage: Sequence[Damage]
@@ -164,6 +166,7 @@ class DatagramConnections:
         self._names = names
         self._flows = flows
         self._eap = eap
+        self._has_eap = False
         self._budget = budget
         self._options = options
         self._damage = damage
@@ -297,6 +300,7 @@ class DatagramConnections:
         """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
         conversation, eap = self._eap.find(packet, self._flows.clock), self._eap.packet
         self.eap_stream = self._eap.stream
+        self._has_eap = self._has_eap or conversation is not None
         if conversation is None or eap is None or not self._eap.has(conversation):
             return
         begins_tls = eap.carries_tls and not eap.is_start
@@ -337,6 +341,8 @@ class DatagramConnections:
     @cython.ccall
     def eap_expires(self) -> cython.longlong:
         """Return the clock after which an EAP conversation is over, or decided by silence."""
+        if not self._has_eap:
+            return _NEVER
         expires: cython.longlong = self._eap.expires
         if self._undecided and self._idle is not None:
             expires = min(expires, next(iter(self._undecided)).latest + self._idle)
@@ -353,7 +359,7 @@ class DatagramConnections:
         return (
             self.udp.is_any_over(self._flows.clock)
             or self.eap_expires() < self._flows.clock
-            or self._eap.is_full
+            or (self._has_eap and self._eap.is_full)
             or len(self._followed) > self._budget.limits.followed
             or (len(self._followed) > 0 and self._budget.is_spent())
         )

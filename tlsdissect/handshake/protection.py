@@ -29,6 +29,7 @@ _TAG = 16
 _AES_BLOCK = 16
 _FEW = 4
 """Records for whose key stream no context of AES is made, which takes as long."""
+_BLOCKS = ECB()  # noqa: S305  # for single blocks, as RFC 9001 section 5.4.3 has it
 _MASK = 5
 """Bytes of the mask of a header (RFC 9001 section 5.4.1)."""
 
@@ -178,7 +179,7 @@ class Aead:
             counter = b"\x02" + nonce + (number + 1).to_bytes(3, "big")
         if self._counters is None:
             # One block of counter mode is one block of ECB, whose context serves for all records.
-            self._counters = Cipher(AES(self._key), ECB()).encryptor()  # noqa: S305
+            self._counters = Cipher(AES(self._key), _BLOCKS).encryptor()
         block: bytes = self._counters.update(counter)
         return block
 
@@ -207,7 +208,7 @@ class HeaderMask:
         self._key = key
         self._blocks = None
         if suite.mode != POLY1305:
-            self._blocks = Cipher(AES(key), ECB()).encryptor()  # noqa: S305  # RFC 9001 section 5.4.3
+            self._blocks = Cipher(AES(key), _BLOCKS).encryptor()
 
     @cython.ccall
     def of(self, sample: bytes) -> bytes:

@@ -14,6 +14,7 @@ cdef long long _ACK
 cdef long long _ACK_ECN
 cdef long long _CRYPTO
 cdef long long _RANGE_COUNT
+cdef bytes _ZEROS
 
 
 cdef class LongPacket:
