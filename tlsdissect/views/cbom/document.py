@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 SPECIFICATION = SchemaVersion.V1_7
 _SCHEMA = f"http://cyclonedx.org/schema/bom-{SPECIFICATION.to_version()}.schema.json"
+# Asked for when this is imported: once a process is confined, it may not look for the metadata of packages.
+_TOOL: Item = {"type": "application", "name": "tlsdissect", "version": version("tlsdissect")}
 _HEAD: Item = {"bomFormat": "CycloneDX", "specVersion": SPECIFICATION.to_version()}
 _PART = 30
 """Components, services or dependencies that are validated together."""
@@ -259,7 +261,6 @@ class _Assets:
 
 
 def _metadata(use: CryptographicUse, servers: list[ServerUse]) -> Item:
-    tool = {"type": "application", "name": "tlsdissect", "version": version("tlsdissect")}
     agreed = [one for one in servers if one.agreements]
     facts = {
         "connections": use.connections,
@@ -275,7 +276,7 @@ def _metadata(use: CryptographicUse, servers: list[ServerUse]) -> Item:
     }
     return {
         "lifecycles": [{"phase": "operations"}],
-        "tools": {"components": [tool]},
+        "tools": {"components": [_TOOL]},
         "properties": _properties(facts),
     }
 
