@@ -227,20 +227,20 @@ def test_a_time_without_end_is_one(seconds: float) -> None:
 @pytest.mark.parametrize("name", Limits.__struct_fields__)
 def test_a_limit_that_is_none_is_refused_by_its_name(name: str) -> None:
     for wrong in (True, None, "1", b"1", [1], 1j):
-        with pytest.raises(TypeError, match=f"^{name} is"):
+        with pytest.raises(TypeError, match=f"^{name} must be"):
             Limits(**{name: wrong})
     for less in (-1, -(10**30)):
         with pytest.raises(ValueError, match=f"^{name} is .* at least"):
             Limits(**{name: less})
     for strange in (float("nan"), float("-inf")):
-        with pytest.raises((ValueError, TypeError), match=f"^{name} is"):
+        with pytest.raises((ValueError, TypeError), match=f"^{name} must be"):
             Limits(**{name: strange})
 
 
 @pytest.mark.parametrize("name", sorted(LEAST))
 def test_a_limit_of_more_than_63_bits_is_refused_by_its_name(name: str) -> None:
     for huge in (1 << 63, 1 << 70, 10**5000, -(10**5000)):
-        with pytest.raises(ValueError, match=f"^{name} is a whole number, .* at most {MOST}$"):
+        with pytest.raises(ValueError, match=f"^{name} must be a whole number, .* at most {MOST}$"):
             Limits(**{name: huge})
 
 
@@ -253,7 +253,7 @@ def test_the_largest_limits_change_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["known", "followed"])
 def test_a_limit_under_which_nothing_is_told_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is a whole number, at least 1, not 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, at least 1, not 0"):
         Limits(**{name: 0})
 
 
@@ -266,7 +266,7 @@ def test_a_limit_of_nothing_is_one(name: str) -> None:
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "2", None])
 def test_a_batch_that_is_none_is_refused(wrong: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match=r"^batch is"):
+    with pytest.raises((TypeError, ValueError), match=r"^batch must be"):
         tlsdissect.read(SAMPLES[0], batch=wrong)
 
 
@@ -280,7 +280,7 @@ def test_a_batch_that_is_none_is_refused(wrong: Any) -> None:
     ],
 )
 def test_what_listening_cannot_go_by_is_refused(name: str, wrong: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{name} is"):
+    with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
         tlsdissect.live("no-such-interface", **{name: wrong})
 
 

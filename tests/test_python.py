@@ -34,7 +34,7 @@ def test_a_connection_is_a_dict_of_what_is_printed(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_expression_is_text() -> None:
-    with pytest.raises(ValueError, match="where: an expression is text, not list"):
+    with pytest.raises(ValueError, match="where: an expression must be text, not list"):
         tlsdissect.read(CLIENT_CERT, where=["true"])  # type: ignore[arg-type]
 
 

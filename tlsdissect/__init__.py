@@ -259,7 +259,7 @@ def cbom(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> b
 
 
 def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options: Unpack[ReadOptions]) -> bytes:
-    """Return the HTML page of `tlsdissect report` about captures, with the details of at most this many connections.
+    """Return the HTML page of `tlsdissect report` about captures, with the details of at most `detailed` connections.
 
     `options` are those of `read`, without `cluster`. Inputs that could not be read are named in the page.
 

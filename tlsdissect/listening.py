@@ -166,7 +166,7 @@ def live(
     TypeError or ValueError for other arguments.
     """
     if limits is not None and not isinstance(limits, Limits):
-        raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
+        raise TypeError(f"limits must be tlsdissect.Limits, not {type(limits).__name__}")
     seconds("idle", idle)
     if duration is not None:
         seconds("duration", duration)

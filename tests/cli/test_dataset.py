@@ -251,7 +251,10 @@ def test_a_missing_file_is_named(copied: Path) -> None:
     [
         (b"{", "dataset.json: is damaged"),
         (b'{"format":"other","version":1,"options":{}}', "dataset.json: is not in the format"),
-        (b'{"format":"tlsdissect-dataset","version":9,"options":{}}', "written by a later tlsdissect: layout 9"),
+        (
+            b'{"format":"tlsdissect-dataset","version":9,"options":{}}',
+            "written by a newer version of tlsdissect: layout 9",
+        ),
     ],
 )
 def test_a_foreign_folder_is_refused(copied: Path, mark: bytes, why: str) -> None:

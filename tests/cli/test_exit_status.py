@@ -267,7 +267,7 @@ def test_an_error_of_our_own_is_one_line() -> None:
 def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
     command = [sys.executable, "-c", KILLED, "read", TLS12, "--jobs", "2", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
-    said = "a process of this command was killed by SIGKILL, possibly because memory ran out"
+    said = "a worker process was killed by SIGKILL, possibly because memory ran out"
     assert done.stderr.decode() == f"tlsdissect: {said}: --jobs 1 uses a single process and less memory\naborted\n"
     assert (done.returncode, done.stdout) == (71, b"")
 
@@ -276,7 +276,7 @@ def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
     ("jobs", "said"),
     [
         ("1", "out of memory after 0 frames"),
-        ("2", "a process of this command ran out of memory: --jobs 1 uses a single process and less memory"),
+        ("2", "a worker process ran out of memory: --jobs 1 uses a single process and less memory"),
     ],
 )
 def test_no_memory_is_left(jobs: str, said: str) -> None:

@@ -480,7 +480,7 @@ def test_python_returns_a_frame() -> None:
 def test_python_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"^at \^ in SELECT \^x: "):
         tlsdissect.query("SELECT x", "missing.pcap")
-    with pytest.raises(TypeError, match="sql_bytes is a whole number"):
+    with pytest.raises(TypeError, match="sql_bytes must be a whole number"):
         tlsdissect.query("SELECT 1", "missing.pcap", sql_bytes="1GB")  # type: ignore[arg-type]
     with pytest.raises(tlsdissect.CaptureError, match=r"missing\.pcap"):
         tlsdissect.query("SELECT 1", "missing.pcap")

@@ -242,7 +242,7 @@ def test_a_second_scan_at_the_same_time_is_refused(tmp_path: Path) -> None:
         before = state(tmp_path)
         done = run("scan", SAMPLES / "tls12-full.pcap", "--to", tmp_path)
     assert done.returncode == 2
-    assert b"another scan writes to it" in done.stderr
+    assert b"another scan is writing to it" in done.stderr
     assert state(tmp_path) == before
 
 
@@ -354,5 +354,5 @@ def test_a_symbolic_link_to_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "dataset").symlink_to(tmp_path / "gone")
     done = run_scan(SAMPLES / "tls13-full.pcap", "--to", tmp_path / "dataset", "--jobs", "1")
     assert done.returncode == 2
-    assert f"is a symbolic link to {tmp_path / 'gone'}, which is not there".encode() in done.stderr
+    assert f"is a symbolic link to {tmp_path / 'gone'}, which does not exist".encode() in done.stderr
     assert b"File exists" not in done.stderr

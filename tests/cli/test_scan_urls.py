@@ -152,7 +152,8 @@ def test_a_second_scan_at_the_same_time_is_refused(
         files = storage.find("bucket/dataset")
     assert done.returncode == 2
     assert (
-        f"{bucket}/dataset: another scan writes to it: process {os.getpid()} on {gethostname()}".encode() in done.stderr
+        f"{bucket}/dataset: another scan is writing to it: process {os.getpid()} on {gethostname()}".encode()
+        in done.stderr
     )
     assert files == ["bucket/dataset/.lock", "bucket/dataset/dataset.json"]
     assert storage.find("bucket/dataset") == ["bucket/dataset/dataset.json"]
@@ -172,7 +173,7 @@ def test_a_killed_scan_does_not_hold_the_folder(storage: AbstractFileSystem, mon
             store.write(LOCK, other)
             time.sleep(0.1)
 
-    with hold(store), pytest.raises(StoreError, match="another scan writes to it: process 2 on two"):
+    with hold(store), pytest.raises(StoreError, match="another scan is writing to it: process 2 on two"):
         go_on()
     assert store.read(LOCK, Holder) == other
 

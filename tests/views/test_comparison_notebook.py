@@ -39,7 +39,7 @@ def test_a_figure_is_drawn_where_notebooks_draw() -> None:
 
 
 def test_what_is_asked_for_wrongly_is_told_at_once() -> None:
-    with pytest.raises(ValueError, match=r"^by is one of server, sni, client, capture, not 'name'$"):
+    with pytest.raises(ValueError, match=r"^by must be one of server, sni, client, capture, not 'name'$"):
         tlsdissect.compare(PATHS, by="name")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^kind is one of handshake-times, "):
         tlsdissect.compare(PATHS).plot("histogram")
@@ -54,8 +54,8 @@ def test_what_is_asked_for_wrongly_is_told_at_once() -> None:
         ([5], {}, TypeError, "a capture is a path, not int"),
         ([[PATHS]], {}, TypeError, "a capture is a path, not list; pass several as arguments"),
         ([b"a.pcap"], {}, TypeError, "a capture is a path, not bytes"),
-        ([PATHS], {"limits": 5}, TypeError, "limits is a tlsdissect.Limits, not int"),
-        ([PATHS], {"batch": 0}, ValueError, "batch is a whole number, at least 1, not 0"),
+        ([PATHS], {"limits": 5}, TypeError, "limits must be tlsdissect.Limits, not int"),
+        ([PATHS], {"batch": 0}, ValueError, "batch must be a whole number, at least 1, not 0"),
         ([PATHS], {"bogus": 1}, TypeError, "unexpected keyword argument 'bogus'"),
     ],
 )

@@ -196,7 +196,7 @@ def test_names_and_addresses() -> None:
     assert "not known: no client or server is in both" in str(by_address)
     nameless = diffed([of(sni=None)], [failed(sni=None)])
     assert [one.server for one in nameless.broke] == ["198.51.100.1:443"]
-    with pytest.raises(ValueError, match="by is one of name, address, not 'sni'"):
+    with pytest.raises(ValueError, match="by must be one of name, address, not 'sni'"):
         tlsdissect.diff(*UPGRADE, by="sni")  # type: ignore[arg-type]
 
 

@@ -94,7 +94,7 @@ class JoinedCaptures:
 
     @property
     def skipped(self) -> Counter[str]:
-        """Counts of packets that could not be read, of all files."""
+        """Counts of unreadable packets in all files."""
         return self._reader.skipped
 
     def _compare(self, one: Input) -> None:

@@ -20,7 +20,7 @@ GARBAGE = 1_000_000
 def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> int:
     """Run a command line, by default `sys.argv`, and return its exit status.
 
-    With that of `sys.argv`, the process is the command's own: a command that reads captures confines it. Without
+    If the command line is that of `sys.argv`, a command that reads captures confines the process. Without
     `standalone_mode` exceptions propagate, as in click.
     """
     # numpy's linear algebra is not used; its thread pool would only cost start-up time.

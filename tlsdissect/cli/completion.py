@@ -65,7 +65,7 @@ FILE, FOLDER = PathName("file"), PathName("dir")
 
 
 def streams(ctx: click.Context, _: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the streams of the captures before the cursor, as far as a second and MAX_READ_BYTES reach."""
+    """Yield the streams of the captures before the cursor; stop after one second or MAX_READ_BYTES."""
     from tlsdissect.corpus.confinement import confine  # noqa: PLC0415 (not needed for other completions)
     from tlsdissect.handshake.options import Options  # noqa: PLC0415
     from tlsdissect.pipeline import Reading  # noqa: PLC0415

@@ -55,9 +55,9 @@ def command(before: str, after: str, by: Any, form: str | None, output: str | No
     """Show what changed between two captures or folders.
 
     It shows first which clients worked with a server before and fail now, and why; then changes of versions, suites,
-    groups, ALPN, certificates, JA4 fingerprints and times; then what only one of the captures has, and how much stayed
-    the same. The connections of a client to a server are compared with those of the same client to the same server
-    before. Options that select connections apply to both captures.
+    groups, ALPN, certificates, JA4 fingerprints and times; then the servers and clients that only one of the captures
+    has, and how much stayed the same. The connections of a client to a server are compared with those of the same
+    client to the same server before. Options that select connections apply to both captures.
     """
     if before == after == "-":
         raise click.UsageError("only one of BEFORE and AFTER can be standard input")

@@ -74,7 +74,7 @@ class RotationType(click.ParamType["Rotation"]):
     help="Only these ports of TCP and UDP; 8443 if neither this nor --filter is given.",
 )
 @click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7) expression.")
-@click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
+@click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses, and exit.")
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
 @click.option(
     "--count", type=click.IntRange(1, MOST), metavar="N", help="Stop after this many connections, selected or not."
@@ -104,8 +104,8 @@ class RotationType(click.ParamType["Rotation"]):
 def command(interface: str, listing: bool, form: str | None, output: str | None, **given: Any) -> int:
     """List the TLS connections of an interface, each as soon as its handshake is decided.
 
-    A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; `open` is true if the
-    connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. Needs root or
+    A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; the key `open` is true if the
+    connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. It needs root or
     CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Before it decodes the first packet, the program
     gives up root: under sudo it becomes the calling user, otherwise nobody, unless it has to create files later.
     """

@@ -177,7 +177,9 @@ _BY_FINDING: tuple[Decorator, ...] = (
         help="With this finding, for example expired or name_mismatch.",
     ),
     click.option(
-        "--min-severity", type=click.Choice(SEVERITIES), help="With a finding of this severity or higher; omit others."
+        "--min-severity",
+        type=click.Choice(SEVERITIES),
+        help="With a finding of this severity or higher; lower findings are not shown.",
     ),
 )
 _KEYLOG: Decorator = click.option(
@@ -186,7 +188,7 @@ _KEYLOG: Decorator = click.option(
     type=completion.FILE,
     multiple=True,
     metavar="FILE",
-    help="Decrypt handshakes with the secrets in FILE, a key log that many programs write if SSLKEYLOGFILE names it.",
+    help="Decrypt handshakes with the secrets in FILE, a key log, as programs write it if SSLKEYLOGFILE is set.",
 )
 _DISPLAY: tuple[Decorator, ...] = (
     click.option(
@@ -267,8 +269,8 @@ def capture_command(
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command that reads selected connections of captures; `arguments` come before the captures.
 
-    `query` reads the options of the selection. `exit_status` is the option --exit-status. The command runs confined,
-    with the fonts if it `draws`.
+    `query` makes a query of the options that all have. `exit_status` is the option --exit-status. The command runs
+    confined; if it `draws`, it may read fonts.
     """
     joined = click.option(
         "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."
@@ -380,7 +382,7 @@ class Result(NamedTuple):
 def result(
     output: str | None, form: str | None, suffixes: Mapping[str, str], default: str, captures: tuple[str, ...] = ()
 ) -> Result:
-    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default, for people.
+    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default.
 
     Refuses to overwrite one of the captures.
     """
@@ -524,7 +526,7 @@ def query(
 ) -> Query:
     """Make the query of a `capture_command`; `asked` are fields of Options.
 
-    With `prefers_transcripts`, connections have them unless datasets are read.
+    With `prefers_transcripts`, connections have transcripts unless datasets are read.
     """
     chosen = selection(options)
     raw = raw_fingerprints or chosen.needs_raw_fingerprints

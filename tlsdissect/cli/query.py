@@ -74,8 +74,8 @@ def _list_tables(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def command(sql: str, captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
     """Run an SQL query over the tables connections, certificates, messages, extensions, alerts and findings.
 
-    SQL is one SELECT of DuckDB's dialect. The other options select the connections whose rows are in the tables, which
-    are joined by `source`, `transport` and `stream`. A query cannot access files or networks. Findings are computed if
+    SQL is one SELECT of DuckDB's dialect. The tables contain the rows of the connections that the other options select.
+    Join them on `source`, `transport` and `stream`. A query cannot access files or networks. Findings are computed if
     the query names them.
     """
     library = _library()

@@ -104,7 +104,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
 
     CAPTURE is a pcap or pcapng file, optionally compressed with gzip, zstd, xz or bzip2, a directory of such files, a
     dataset of tlsdissect scan, or - for standard input. A connection is printed when it is over; with --emit decided,
-    as soon as its handshake has succeeded or failed, and `open` is true if the connection continues.
+    as soon as its handshake has succeeded or failed, and the key `open` is true if it continues.
 
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, - is
     something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show. The

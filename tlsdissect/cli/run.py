@@ -64,7 +64,7 @@ class Hold:
 
 
 class Interrupts:
-    """In this context the first signal calls `stop`, and the second raises Stopped, inside `held` at its end.
+    """In this context the first signal calls `stop`, and the second raises Stopped; inside `held`, when that ends.
 
     A reading that still waits for packets after PATIENCE seconds is interrupted. Python drops an exception that a
     signal's handler raises while a finalizer runs, so Stopped is then raised again.

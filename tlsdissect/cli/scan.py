@@ -74,9 +74,9 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
     https://. This is the only command that opens network connections: to the hosts that URLs name, and to the workers
     of a Dask cluster.
 
-    For each capture, the dataset has the tables that `tlsdissect export` writes, as Parquet files by day, and its
-    connections. Captures that the dataset already has are not read again unless they have changed, so an interrupted
-    scan continues where it stopped. Connections are linked over the whole dataset.
+    For each capture, the dataset has the tables that `tlsdissect export` writes, as Parquet files by day, and each
+    connection as JSON. Captures that the dataset already has are not read again unless they have changed, so an
+    interrupted scan continues where it stopped. Connections are linked over the whole dataset.
     """
     try:
         from tlsdissect.corpus.scan import Scan, described  # noqa: PLC0415 (an extra)

@@ -218,7 +218,7 @@ class RemainingTime:
     """Estimates how many seconds a scan still needs, from the time that each byte and each file has taken so far.
 
     Large captures come first: by the rate of bytes alone, hundreds of small ones at the end would seem to take no time.
-    So a byte and a file each have a cost, those that fit the times seen so far best (by least squares).
+    So each byte and each file has a cost, fitted to the times so far by least squares.
     """
 
     def __init__(self) -> None:

@@ -266,7 +266,9 @@ def _check_mark(mark: Mark, options: Options) -> None:
     if mark.format != FORMAT:
         raise CaptureError(f"is not in the format {FORMAT}")
     if mark.version > VERSION:
-        raise CaptureError(f"written by a later tlsdissect: layout {mark.version}, readable up to {VERSION}")
+        raise CaptureError(
+            f"written by a newer version of tlsdissect: layout {mark.version}, this version reads up to {VERSION}"
+        )
     if options.raw_fingerprints and not mark.options.get("raw_fingerprints"):
         raise CaptureError("has no unhashed fingerprints: it was written without --raw-fingerprints")
 

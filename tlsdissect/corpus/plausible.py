@@ -117,7 +117,7 @@ def _check_milliseconds(value: float) -> None:
 
 def _check_text(pattern: re.Pattern[str], value: str) -> None:
     if pattern.fullmatch(value) is None:
-        raise ValueError(f"{value[:40]!r} does not have the form of such a text")
+        raise ValueError(f"{value[:40]!r} does not have the form that is expected here")
 
 
 def _check_choice(choices: frozenset[str], value: str) -> None:

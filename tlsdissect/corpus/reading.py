@@ -271,7 +271,7 @@ def _options(given: ReadOptions, *, raw: bool) -> Options:
     limits = given.get("limits")
     limits = Limits() if limits is None else limits
     if not isinstance(limits, Limits):
-        raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
+        raise TypeError(f"limits must be tlsdissect.Limits, not {type(limits).__name__}")
     batch = given.get("batch", Options().batch)
     whole("batch", batch, 1)
     raw, keep, joined = (

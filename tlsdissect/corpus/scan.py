@@ -83,7 +83,7 @@ class Scan:
         self.others = 0
         """Files of folders that are no captures."""
         self.linked_part = 0.0
-        """The part of the links that is made and written."""
+        """The fraction of the links that is made and written, from 0 to 1."""
         self.failures: list[Failure] = []
         damaged = ids(sizes, MANIFESTS) - self._done.keys() - {one.id for one in self.pending}
         self.damaged = [Failure(f"{MANIFESTS}/{name}.json", _DAMAGED) for name in sorted(damaged)]
@@ -184,7 +184,7 @@ class Scan:
         return known is not None and known.digest == self._digest()
 
     def link(self, client: Client) -> None:
-        """Make the links over all captures of the dataset, in their order; write those again that have others now.
+        """Make the links over all captures of the dataset, in their order; rewrite the captures whose links changed.
 
         Captures whose files are damaged are left out, and read again by the next scan that names them. If the workers
         that write the links of a capture are lost, the next scan makes all links again.

@@ -1,7 +1,7 @@
 """A worker of `scan` reads one capture into the files of a dataset: all of them, or none.
 
 Rows are written to Parquet files in groups as they are read, so that memory does not grow with the capture. Links are
-made within the capture at first, and over the whole dataset by `relinking`.
+made within the capture at first, and over the whole dataset by `relink_capture`.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _read(plan: Plan, source: Source, manifest: Manifest, parts: _Parts) -> Mani
 def relink_capture(plan: Plan, name: str, manifest: Manifest, links: dict[int, Links], digest: str | None) -> Manifest:
     """Write the documents and connections of a capture again with these links, by row of the documents.
 
-    The new digest of its links is in its manifest only when that is done: until then, this is done again.
+    The manifest gets the new digest last, so that an interrupted relinking is repeated.
     """
     store, evidence, tables = plan.store, Evidence(), [table for table in SCANNED_TABLES if table.name == "connections"]
     targets = {file.partition("/")[0]: file for file in manifest.files}

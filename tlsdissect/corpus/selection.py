@@ -217,7 +217,7 @@ class Selection(Struct, frozen=True, kw_only=True):
         return where is None or (where.needs_links and not linked) or where.matches(c)
 
     def may_start_in(self, begin: int, end: int) -> bool:
-        """Return whether a connection that starts in a capture's time, in nanoseconds, may be selected."""
+        """Return whether a connection that starts between `begin` and `end` (nanoseconds) may be selected."""
         since, until = (None if one is None else one.time + begin * one.relative for one in (self.since, self.until))
         return (since is None or since <= end) and (until is None or until > begin)
 
@@ -281,7 +281,7 @@ def expression(given: Any) -> Where:
     from tlsdissect.corpus.where import Where  # noqa: PLC0415 (start-up time)
 
     if not isinstance(given, str):
-        raise TypeError(f"an expression is text, not {type(given).__name__}")
+        raise TypeError(f"an expression must be text, not {type(given).__name__}")
     return Where(given)
 
 

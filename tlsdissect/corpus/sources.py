@@ -52,7 +52,7 @@ class Source(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What its files in a dataset are called."""
+        """The name, without a suffix, of its files in a dataset."""
         return source_id(self.name)
 
     def is_read(self, manifest: Manifest) -> bool:
@@ -61,7 +61,7 @@ class Source(NamedTuple):
 
 
 def source_id(name: str) -> str:
-    """Return what the files of a capture are called in a dataset."""
+    """Return the name, without a suffix, of the files of a capture in a dataset."""
     return sha256(os.fsencode(name)).hexdigest()[:_ID_DIGITS]
 
 

@@ -165,7 +165,7 @@ class Store:
     def claimed(self, options: dict[str, Any]) -> Iterator[None]:
         """Hold the folder, which becomes that of a dataset with these options.
 
-        StoreError if it is another's, or another scan writes to it.
+        StoreError if it is another's, or another scan is writing to it.
         """
         self._check(options)
         with self._lock() if self._local else self._hold():
@@ -182,7 +182,9 @@ class Store:
                 raise StoreError("is not empty, and not the folder of a dataset")
             return
         if (mark.format, mark.version) != (FORMAT, VERSION):
-            raise StoreError(f"is the folder of {mark.format} {mark.version}, not of {FORMAT} {VERSION}")
+            raise StoreError(
+                f"contains a dataset in format {mark.format} {mark.version}; this version writes {FORMAT} {VERSION}"
+            )
         differing = [name for name in sorted({*mark.options, *options}) if mark.options.get(name) != options.get(name)]
         if differing:
             raise StoreError(f"was written with different options ({', '.join(differing)}): scan to another folder")
@@ -196,7 +198,7 @@ class Store:
         """Hold the lock of a folder on a disk. NFS locks only files that are open for writing."""
         root = Path(self._root)
         if root.is_symlink() and not root.exists():
-            raise StoreError(f"is a symbolic link to {root.readlink()}, which is not there")
+            raise StoreError(f"is a symbolic link to {root.readlink()}, which does not exist")
         with self.part_errors():
             root.mkdir(parents=True, exist_ok=True)
             number = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -204,7 +206,7 @@ class Store:
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StoreError("another scan writes to it") from None
+                raise StoreError("another scan is writing to it") from None
             except OSError as error:
                 raise self._error(error) from error
             yield
@@ -222,7 +224,7 @@ class Store:
             sleep(1)
             before, found = found, self.read(LOCK, Holder)
             if found not in {before, None}:
-                raise StoreError(f"another scan writes to it: {found}")
+                raise StoreError(f"another scan is writing to it: {found}")
         self.write(LOCK, own)
         # Of two scans that find nothing at the same time, the first to write finds what the second wrote.
         sleep(1)
@@ -258,7 +260,7 @@ class Store:
     def check_held(self) -> None:
         """Raise StoreError if another scan has taken the folder over."""
         if self._lost_to is not None:
-            raise StoreError(f"another scan writes to it: {self._lost_to}")
+            raise StoreError(f"another scan is writing to it: {self._lost_to}")
 
     def sizes(self) -> dict[str, int]:
         """Return the names of all files and their sizes."""

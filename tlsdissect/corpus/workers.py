@@ -5,7 +5,7 @@ assigned to a shard, so all workers number them alike, and the parent merges the
 The output is therefore the same for any number of processes. Splitting the captures instead would not work: a
 connection may continue in the next file, and a single process would read one large file.
 
-A worker pickles its output, from which this process accepts plain data only, and sends BATCH_BYTES of it at a time. It
+A worker pickles its output, of which the parent accepts plain data only, and sends _BATCH_BYTES of it at a time. It
 waits while the pipe is full, so a worker that is ahead of the others takes no more memory than its batch.
 """
 
@@ -119,9 +119,10 @@ def job_count(captures: list[str], jobs: int | None = None, bytes_a_job: int = B
 
 
 def forked(run: Callable[[Pipe, Pipe], None], *, duplex: bool, forks: bool = False) -> Worker:
-    """Start a worker process that calls `run` with this process's end of a pipe, which it must close, and its own.
+    """Start a worker process that calls `run` with the parent's end of a pipe, which it must close, and its own end.
 
-    The signals that end a run are blocked in it: only this process handles them. With `forks` it may start others.
+    The signals that end a run are blocked in it: only the parent handles them. With `forks`, the worker may start
+    processes of its own.
     """
     # The default of Python 3.14, forkserver, would pickle the query and import everything again.
     from multiprocessing import get_context  # noqa: PLC0415 (start-up time of a single process)
@@ -247,7 +248,7 @@ class Workers(Generic[Result]):
             try:
                 batch = worker.pipe.recv_bytes()
             except (EOFError, OSError):
-                raise WorkerLostError(f"a process of this command {worker.cause_of_death()}") from None
+                raise WorkerLostError(f"a worker process {worker.cause_of_death()}") from None
             for received in _unpickled_all(batch):
                 if not isinstance(received, _WorkerEnd):
                     yield WorkerOutput(Place(*received[:-1]), received[-1])
@@ -354,7 +355,7 @@ class Worker(NamedTuple):
         try:
             answer: _Answer = unpickled(self.pipe.recv_bytes())
         except (EOFError, OSError):
-            raise WorkerLostError(f"a process of this command {self.cause_of_death()}") from None
+            raise WorkerLostError(f"a worker process {self.cause_of_death()}") from None
         if answer.error is not None:
             raise WorkerError(answer.error)
         return answer.result

@@ -4,6 +4,7 @@
 Goal: deliver each byte of the stream once and in order, with the frame and time of its segment. A segment in order is
 delivered as it is, without a copy; all others are held in a heap by stream offset until the hole before them is filled.
 So n segments in order cost O(n), and n in any order O(n log n). Overlaps are cut off at delivery.
+Copies that differ are found in `handshake/segments.py`; docs/reassembly.md says which of them counts.
 
 The caller limits `held_bytes`: only it knows the budget of all connections, and reports the bytes that it gives up.
 

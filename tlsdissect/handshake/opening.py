@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""What the secrets of a connection open, whichever transport it has."""
+"""The entry to decryption: tries a connection's secrets on each record or packet that was kept."""
 
 from __future__ import annotations
 

@@ -318,7 +318,7 @@ class Segments:
         )
 
     def doubtful(self, flow: Flow) -> Doubtful | None:
-        """Return the beginning of the latest segment."""
+        """Return the beginning of the latest segment, or None if no segment is kept."""
         if not self.kept:
             return None
         one = self.kept[len(self.kept) - 1]

@@ -51,7 +51,7 @@ def _subtrees(listed: der.Value | None) -> tuple[Subtree, ...]:
 
 
 class NameChecker:
-    """The indexed constraints of one authority; built once and applied to every certificate below it."""
+    """The indexed constraints of one authority; built once and applied to every certificate below that authority."""
 
     def __init__(self, constraints: Constraints) -> None:
         self._permitted = _index(constraints.permitted)

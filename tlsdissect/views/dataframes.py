@@ -138,7 +138,7 @@ def _named(name: str) -> Table:
     for table in TABLES:
         if table.name == name:
             return table
-    raise ValueError(f"a table is one of {', '.join(table.name for table in (*TABLES, COMPARISON))}, not {name!r}")
+    raise ValueError(f"a table must be one of {', '.join(table.name for table in (*TABLES, COMPARISON))}, not {name!r}")
 
 
 def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:

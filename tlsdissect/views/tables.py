@@ -32,7 +32,7 @@ class TableWriter(Protocol):
         ...
 
     def end(self) -> None:
-        """Write what comes after the last."""
+        """Write the end of the table."""
         ...
 
 

@@ -39,9 +39,10 @@ _SHA1_DIGITS = 40
 
 
 def serial_key(serial: str, issuer_name_hash: str | None) -> Key:
-    """Return the key of OCSP lookups about a serial number, whose issuer's name has this SHA-1; None: any issuer.
+    """Return the key of OCSP lookups about a serial number.
 
-    A hash by another algorithm counts as the empty string.
+    `issuer_name_hash` is the SHA-1 of the issuer's name, or None for any issuer; a hash by another algorithm counts as
+    the empty string.
     """
     return ("serial", serial) if issuer_name_hash is None else ("serial", serial, issuer_name_hash)
 

@@ -62,7 +62,7 @@ def joined(one: KeptConnection, other: KeptConnection) -> KeptConnection:
 
 
 class Lost(NamedTuple):
-    """A segment or datagram that was sent, and not seen at the other end."""
+    """A segment or datagram that was sent but not seen at the other end."""
 
     sender: Side
     packet: Packet

@@ -477,7 +477,7 @@ def _signed(value: float) -> str:
 
 
 def verdict(group: Group) -> Iterator[str]:
-    """Yield what the comparison comes to, in at most five sentences."""
+    """Yield the conclusions of the comparison, at most five sentences."""
     sides = {side.version: side for side in group.sides}
     old, new = sides.get(_OLD), sides.get(_NEW)
     if old is None or new is None:

@@ -34,7 +34,7 @@ class Comparison:
 
     def __init__(self, tables: Tables, by: By | None = None) -> None:
         if by is not None and by not in get_args(By):
-            raise ValueError(f"by is one of {', '.join(get_args(By))}, not {by!r}")
+            raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
         self.tables = tables
         """The compared connections, as DataFrames."""
         self._by = by

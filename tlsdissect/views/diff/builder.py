@@ -249,7 +249,7 @@ class DiffBuilder:
 
     def __init__(self, by: By = "name") -> None:
         if by not in get_args(By):
-            raise ValueError(f"by is one of {', '.join(get_args(By))}, not {by!r}")
+            raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
         self._by = by
         # Each side has room of its own: a first that took all would leave nothing to compare it with.
         self._sides = _Side(by, _Room()), _Side(by, _Room())

@@ -28,7 +28,7 @@ _ADVICE = {
 
 
 def advice(c: Connection, said: Explanation) -> str:
-    """Return what to do about a failure that was explained; nothing if its sentences leave open what caused it."""
+    """Return what to do about a failure that was explained; an empty text if its sentences leave the cause open."""
     keyed = keyed_end(c)
     ended = list(said.about("end"))
     if keyed is not None:

@@ -104,7 +104,7 @@ def _version_name(version: str) -> str:
 
 
 def mark_keys(ax: Axes, colours: Mapping[str, str]) -> None:
-    """Name colours in rows above the Axes, from the left edge of the figure, which is as much higher as they need."""
+    """Draw the legend in rows above the Axes, from the left edge of the figure, and raise the figure to fit it."""
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     many = min(len(handles), _KEYS)
     figure = cast("Figure", ax.get_figure())

@@ -158,7 +158,7 @@ def _title(names: Sequence[str], captures: int) -> str:
 def _data(name: str, text: str) -> str:
     """Return packed data as a script element that is not executed."""
     if not _PACKED.fullmatch(text):
-        raise ValueError(f"{name}: not base64")
+        raise ValueError(f"{name}: this is not base64")
     return f'<script type="text/plain" id="{escape(name)}">{text}</script>\n'
 
 
