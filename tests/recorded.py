@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from capture.building import block, enhanced, interface, section
 
 import tlsdissect
 
@@ -108,6 +109,19 @@ def without(path: Path, frames: set[int], place: Path) -> Path:
     """The same capture, but for these frames."""
     kept = [head + packet for number, (head, packet) in enumerate(packets(path), 1) if number not in frames]
     place.write_bytes(path.read_bytes()[:24] + b"".join(kept))
+    return place
+
+
+def with_secrets(path: Path, place: Path, *after: int, keys: Path | None = None) -> Path:
+    """The same capture as pcapng, with its key log in a decryption secrets block after each of these frames."""
+    secrets = (keys or path.with_suffix(".keys")).read_bytes()
+    inside = block(10, struct.pack("<II", 0x544C534B, len(secrets)) + secrets)
+    link = struct.unpack_from("<I", path.read_bytes(), 20)[0]
+    found = section() + interface(link) + inside * after.count(0)
+    for number, (head, packet) in enumerate(packets(path), 1):
+        second, fraction = struct.unpack_from("<II", head)
+        found += enhanced(packet, second * 1_000_000 + fraction) + inside * after.count(number)
+    place.write_bytes(found)
     return place
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import subprocess
 import zlib
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import dpkt
 import msgspec
 import pytest
-from capture.building import block, section
+from capture.building import block, interface, section
 from quicwriting import crypto, header, packet_keys, sealed
-from recorded import ROOT, SAMPLES, facts, need, packets, without
+from recorded import ROOT, SAMPLES, facts, need, packets, with_secrets, without
 
 import tlsdissect
+from tlsdissect.capture import open_capture, pcapng
+from tlsdissect.capture.packet import Packet
 from tlsdissect.handshake.events import new_event
 from tlsdissect.handshake.facts import hidden as hidden_facts
 from tlsdissect.handshake.keys import KeyLog
@@ -287,23 +290,107 @@ def test_a_wrong_secret_opens_nothing(tmp_path: Path) -> None:
         assert with_keys(path, wrong) == facts(path)
 
 
-def test_secrets_inside_a_capture(tmp_path: Path) -> None:
-    """A decryption secrets block in front of the packets (draft-ietf-opsawg-pcapng section 4.7)."""
+def same_from_capture(inside: Path, path: Path) -> None:
+    for one, other in zip(facts(inside), with_keys(path), strict=True):
+        assert one["keys"] == {"from": "capture", "labels": other["keys"]["labels"]}
+        assert one["hidden"] == other["hidden"]
+
+
+BEFORE_ENCRYPTED = {
+    "tls12-full": 5,
+    "tls13-full": 5,
+    "tls13-hello-retry": 8,
+    "quic-full": 1,
+    "dtls12-full": 4,
+    "dtls13-full": 1,
+    "eapol-tls-tls13": 5,
+}
+"""Of each sample, the last frame before its first encrypted record."""
+
+
+@pytest.mark.parametrize("name", BEFORE_ENCRYPTED)
+def test_secrets_inside_a_capture_before_what_they_open(name: str, tmp_path: Path) -> None:
+    """Decryption secrets blocks (draft-ietf-opsawg-pcapng section 4.7), of which a live writer knows none earlier.
+
+    A compressed file cannot be read from its end.
+    """
+    path, inside = sample(name), tmp_path / "inside.pcapng.gz"
+    for after in range(BEFORE_ENCRYPTED[name] + 1):
+        inside.write_bytes(gzip.compress(with_secrets(path, inside, after).read_bytes(), 1))
+        same_from_capture(inside, path)
+
+
+@pytest.mark.parametrize("name", BEFORE_ENCRYPTED)
+def test_secrets_after_the_last_packet_of_a_file(name: str, tmp_path: Path) -> None:
+    path = sample(name)
+    inside = with_secrets(path, tmp_path / "inside.pcapng", len(packets(path)))
+    same_from_capture(inside, path)
+    # Statistics and the secrets of another connection come after them.
+    other = block(10, struct.pack("<II", 0x544C534B, 3) + b"# x")
+    inside.write_bytes(inside.read_bytes() + block(5, struct.pack("<III", 0, 0, 0)) + other)
+    same_from_capture(inside, path)
+
+
+def test_secrets_between_records_open_those_that_follow(tmp_path: Path) -> None:
+    """After the server's flight, they open what comes later."""
     path = sample("tls13-full")
-    secrets = path.with_suffix(".keys").read_bytes()
-    padding = bytes(-len(secrets) % 4)
-    found = section() + block(1, struct.pack("<HHI", 1, 0, 0))
-    found += block(10, struct.pack("<II", 0x544C534B, len(secrets)) + secrets + padding)
-    for head, packet in packets(path):
-        second, fraction, captured, size = struct.unpack("<IIII", head)
-        time = second * 1_000_000 + fraction
-        data = packet + bytes(-len(packet) % 4)
-        found += block(6, struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, captured, size) + data)
-    inside = tmp_path / "inside.pcapng"
-    inside.write_bytes(found)
-    (one,), (other,) = facts(inside), with_keys(path)
-    assert one["keys"] == {"from": "capture", "labels": other["keys"]["labels"]}
-    assert one["hidden"] == other["hidden"]
+    (one,) = facts(with_secrets(path, tmp_path / "inside.pcapng", 6))
+    assert sent(one, "client") == ["finished", "alert"]
+    assert "certificate" not in sent(one, "server")
+
+
+def test_a_capture_with_secrets_between_its_packets_may_bring_them_late(tmp_path: Path) -> None:
+    """The writer of such a capture has secrets when a handshake is over: those of the next one are awaited."""
+    path, second = sample("tls13-full"), sample("tls12-full")
+    begun = with_secrets(path, tmp_path / "a.pcapng", 5).read_bytes()
+    later = with_secrets(second, tmp_path / "b.pcapng", len(packets(second)) - 1).read_bytes()
+    both = tmp_path / "both.pcapng.gz"
+    both.write_bytes(gzip.compress(begun + later))
+    (one, other) = facts(both)
+    assert one["hidden"] == with_keys(path)[0]["hidden"]
+    messages = [message["type"] for message in with_keys(second)[0]["hidden"]["messages"]]
+    assert [message["type"] for message in other["hidden"]["messages"]] == messages != []
+    # In a capture that has its secrets in front, none are awaited.
+    front = with_secrets(path, tmp_path / "a.pcapng", 0).read_bytes()
+    both.write_bytes(gzip.compress(front + later))
+    assert [bool(one["hidden"]) for one in facts(both)] == [True, False]
+
+
+def test_secrets_of_captures_read_as_one_are_those_of_all(tmp_path: Path) -> None:
+    """A file with secrets at its end, and one with them in front, are read as the second and the third."""
+    path = sample("tls13-full")
+    files = [tmp_path / f"{number}.pcapng" for number in range(3)]
+    end, none = len(packets(path)), section() + interface()
+    files[0].write_bytes(none)
+    with_secrets(path, files[1], end)
+    files[2].write_bytes(none)
+    (one,) = tlsdissect.read(*files, joined=True)
+    assert one.hidden is not None
+    assert one.keys is not None
+    assert one.keys.origin == "capture"
+
+
+def test_secrets_at_the_end_beyond_the_most_are_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sample("tls13-full")
+    inside = with_secrets(path, tmp_path / "inside.pcapng", *[len(packets(path))] * 4)
+    whole = path.with_suffix(".keys").stat().st_size + 3 & ~3
+    monkeypatch.setattr(pcapng, "MAX_SECRETS", 2 * (8 + whole + pcapng.SECRET_BYTES))
+    with open_capture(inside) as capture:
+        assert len(capture.secrets) == 2
+        packet = Packet()
+        while capture.next(packet):
+            pass
+        assert len(capture.secrets) == 2
+        assert [hurt.detail for hurt in capture.damage] == ["more decryption secrets than are kept"]
+
+
+@pytest.mark.parametrize("size", [0, 4, 11, 13, 1 << 31, 0xFFFFFFFF])
+def test_a_length_at_the_end_of_a_file_that_is_none(size: int, tmp_path: Path) -> None:
+    path = sample("tls13-full")
+    inside = with_secrets(path, tmp_path / "inside.pcapng", 0)
+    inside.write_bytes(inside.read_bytes() + struct.pack("<I", size))
+    (one,) = facts(inside)
+    assert one["hidden"] == with_keys(path)[0]["hidden"]
 
 
 def test_no_application_data_in_the_clear_in_any_output(monkeypatch: pytest.MonkeyPatch) -> None:

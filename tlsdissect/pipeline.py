@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Damage, PacketReader
+    from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.joined import Overlap
     from tlsdissect.handshake.connections import DueEvent, ReadingEvent
+    from tlsdissect.handshake.keys import KeyLog
     from tlsdissect.trust.judge import Judge
 
     NumberedEvent = tuple[int, int, int, ReadingEvent]
@@ -56,6 +58,9 @@ _END: Any = object()
 """Marks the end of the readers."""
 
 
+MAX_KNOWN_KEYS = 2_000_000
+"""Connections whose secrets are counted, more than any key log has that is kept. Those of a capture with which there
+would be more are not counted, so that a folder of captures with secrets does not fill the memory."""
 _CAPTURE_END = Problem("capture_end", "the capture ends before the handshake does")
 
 
@@ -90,8 +95,8 @@ class PacketSource(Protocol):
         ...
 
     @property
-    def secrets(self) -> list[bytes]:
-        """The key logs inside the capture that were read so far."""
+    def secrets(self) -> list[SecretsBlock]:
+        """The decryption secrets blocks of the capture that were read so far; always the same list."""
         ...
 
     @property
@@ -180,7 +185,7 @@ class Summary:
         self.evicted_connections = 0
         """TCP and UDP flows evicted from the flow tables before their end."""
         self.known_keys: frozenset[bytes] = frozenset()
-        """What the secrets of the key logs are found by."""
+        """What the secrets of the key logs and inside the captures are found by."""
         self.used_keys: set[bytes] = set()
         """The same, only for secrets that opened something, or that belong to the same connection as another."""
         self.views_not_joined = 0
@@ -233,8 +238,20 @@ class Summary:
         self.given_up += other.given_up
         self.returned_early += other.returned_early
         self.spill_error = self.spill_error or other.spill_error
-        self.known_keys |= other.known_keys
-        self.used_keys |= other.used_keys
+        self._include_keys(other.known_keys, other.used_keys)
+
+    def add_keys(self, keys: CaptureKeys, keylog: KeyLog | None) -> None:
+        """Add what the secrets of key logs and of a capture that was read are found by, and which were used."""
+        known = keys.inside if keylog is None else keylog.keys | keys.inside
+        self._include_keys(known, keys.used)
+
+    def _include_keys(self, known: frozenset[bytes], used: set[bytes]) -> None:
+        if not known <= self.known_keys:
+            every = self.known_keys | known
+            if len(every) > MAX_KNOWN_KEYS:
+                return
+            self.known_keys = every
+        self.used_keys |= used
 
     def add(self, names: CaptureNames, capture: PacketSource, flows: FlowTable, datagrams: DatagramConnections) -> None:
         """Add a capture that was read, or several that were read as one."""
@@ -297,7 +314,7 @@ class Reading:
         self.names = CaptureNames()
         """The capture that is read, or was read last; with `joined`, all of them."""
         self._flows = FlowTable(shard, options.limits)
-        self._keys = CaptureKeys(options.keylog, ())
+        self._keys = CaptureKeys(options.keylog, [])
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -453,8 +470,7 @@ class Reading:
             self.summary.given_up += connections.given_up
             self.summary.returned_early += connections.returned_early
             self.summary.not_tls += connections.not_tls
-            self.summary.used_keys |= keys.used
-            self.summary.known_keys = frozenset() if options.keylog is None else options.keylog.keys
+            self.summary.add_keys(keys, options.keylog)
             self.summary.spill_error = connections.spill_error or self.summary.spill_error
             connections.close()
 

@@ -500,7 +500,7 @@ def test_secrets() -> None:
     body = struct.pack("<II", 0x544C534B, len(secret)) + secret
     with open_capture(io.BytesIO(b.section() + b.block(10, body))) as capture:
         assert rows_of(capture) == []
-        assert capture.secrets == [secret]
+        assert capture.secrets == [(secret, False)]
 
 
 def test_secrets_of_other_protocols_are_not_kept() -> None:

@@ -6,10 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from cli.commands import run
-from recorded import ROOT
+from recorded import ROOT, packets, with_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 SAMPLE = ROOT / "samples" / "tls13-full.pcap"
 KEYS = SAMPLE.with_suffix(".keys")
@@ -73,3 +75,25 @@ def test_counts_mark_findings_that_only_keys_show() -> None:
     assert b"low: 1 long_lifetime;" in run("read", "--findings", SAMPLE, seen).stderr
     counts = [run("certs", "--keylog", KEYS, path, *more).stderr for path, more in ((SAMPLE, ()), (SAMPLE, (seen,)))]
     assert [b"low: 1 long_lifetime*;" in one for one in counts] == [True, False]
+
+
+def test_secrets_inside_captures_that_open_nothing_are_counted(tmp_path: Path) -> None:
+    """As those of a key log are, wherever they are and however many processes read."""
+    front = with_secrets(SAMPLE, tmp_path / "a.pcapng", 0, keys=FOREIGN)
+    end = with_secrets(SAMPLE, tmp_path / "b.pcapng", len(packets(SAMPLE)), keys=FOREIGN)
+    fitting = with_secrets(SAMPLE, tmp_path / "c.pcapng", 0)
+    for jobs in ("1", "2"):
+        for capture in (front, end):
+            assert b"secrets of 1 connection opened nothing" in run("read", "--jobs", jobs, capture).stderr
+        assert b"opened nothing" not in run("read", "--jobs", jobs, fitting).stderr
+    # Those of the capture are used, and the key log's are not; then they are the same.
+    assert b"secrets of 1 connection opened nothing" in run("read", "--keylog", FOREIGN, fitting).stderr
+    assert b"opened nothing" not in run("read", "--keylog", KEYS, fitting).stderr
+    assert b"secrets of 1 connection opened nothing" in run("summary", front, fitting).stdout
+
+
+def test_secrets_beyond_the_most_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlsdissect.pipeline.MAX_KNOWN_KEYS", 1)
+    front = with_secrets(SAMPLE, tmp_path / "a.pcapng", 0, keys=FOREIGN)
+    second = with_secrets(SAMPLE, tmp_path / "b.pcapng", 0, keys=ROOT / "samples" / "tls12-static-rsa.keys")
+    assert b"secrets of 1 connection opened nothing" in run("read", front, second).stderr

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tlsdissect.capture.blocks import SecretsBlock
 from tlsdissect.handshake import keys as module
 from tlsdissect.handshake.keys import CaptureKeys, KeyLog
 
@@ -145,7 +146,7 @@ def test_a_file_that_grows_is_read_on_after_as_many_bytes(path: Path, monkeypatc
 
 
 def test_secrets_of_a_capture_come_after_those_of_files(path: Path) -> None:
-    inside, random = [LINE.replace("cd", "ee").encode()], bytes.fromhex(RANDOM)
+    inside, random = [SecretsBlock(LINE.replace("cd", "ee").encode(), False)], bytes.fromhex(RANDOM)
     alone = CaptureKeys(None, inside)
     assert alone.exist
     found = alone.find(random)

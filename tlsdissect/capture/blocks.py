@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +20,14 @@ statistics block tells. Of files of other programs, no such block is read: packe
 written."""
 _PACKET_HEADER = 28
 """Bytes of an Enhanced Packet Block before the packet."""
+
+
+class SecretsBlock(NamedTuple):
+    """The key log in a decryption secrets block."""
+
+    lines: bytes
+    is_late: bool
+    """Whether packets of its capture came before it, so that it was written while these were captured."""
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:

@@ -49,6 +49,9 @@ class _Compressed(ABC):
     def close(self) -> None:
         self._source.close()
 
+    def read_at(self, place: int, count: int) -> bytes:  # noqa: ARG002 (decompression only goes forward)
+        return b""
+
     def unread(self, count: int) -> bool:  # noqa: ARG002 (decompression only goes forward)
         return False
 

@@ -12,6 +12,7 @@ from tlsdissect.capture.octets import u16, u16_little, u32, u32_little
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
+    from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.window import Window
 
 MAX_CAPTURED = 262_144
@@ -51,8 +52,8 @@ class FrameReader:
     """Whether there are no more frames; False while a live source only pauses."""
     damage: list[Damage]
     """What could not be read."""
-    secrets: list[bytes]
-    """The key logs in the decryption secrets blocks so far."""
+    secrets: list[SecretsBlock]
+    """The decryption secrets blocks so far, and those at the end of a file (`find_last_secrets`)."""
     secret_bytes: cython.longlong
     """Size of all decryption secrets so far, with an estimated overhead for each."""
     links: set[int]
@@ -90,6 +91,9 @@ class FrameReader:
     def next_frame(self) -> cython.bint:
         """Find the next frame; False if none is available now."""
         raise NotImplementedError
+
+    def find_last_secrets(self) -> None:
+        """Find the decryption secrets at the end of the file, before its frames are read, if the format has any."""
 
     def resume(self, earlier: FrameReader, name: str) -> None:
         """Continue after an earlier capture as if its frames were of this one, which has a name."""

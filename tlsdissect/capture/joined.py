@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.inputs import Input
 
@@ -88,8 +89,8 @@ class JoinedCaptures:
         return self._reader.damage
 
     @property
-    def secrets(self) -> list[bytes]:
-        """The key logs read so far, of all files; always the same list."""
+    def secrets(self) -> list[SecretsBlock]:
+        """The decryption secrets blocks read so far, of all files; always the same list."""
         return self._reader.secrets
 
     @property

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
 
+    from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.errors import Damage
 
 RING_BYTES = 64 << 20
@@ -76,7 +77,7 @@ class LiveCapture:
         self._reader = PacketReader(self._frames)
         self.damage: list[Damage] = self._reader.damage
         self.skipped: Counter[str] = self._reader.skipped
-        self.secrets: list[bytes] = self._reader.secrets
+        self.secrets: list[SecretsBlock] = self._reader.secrets
         self.until = UNTIMED
         """The end is now."""
         self.size = None

@@ -27,6 +27,7 @@ cdef class Pcapng(FileReader):
     cdef readonly long long kind
     cdef readonly Py_ssize_t block
     cdef readonly long long block_size
+    cdef set last_secrets
     cdef bint extracted
 
     cdef bint _at(self, long long kind, Py_ssize_t here, long long size)

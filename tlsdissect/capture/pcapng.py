@@ -20,6 +20,7 @@ from tlsdissect.capture.blocks import (
     SIMPLE_PACKET,
     STATISTICS,
     TLS_KEY_LOG,
+    SecretsBlock,
 )
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FileReader
@@ -27,6 +28,8 @@ from tlsdissect.capture.interfaces import NO_LINK_TYPE, Interface, read_interfac
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
+    from tlsdissect.capture.frames import FrameReader
+    from tlsdissect.capture.source import Source
     from tlsdissect.capture.window import Window
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -47,10 +50,16 @@ MAX_SECRETS = 64 << 20
 """Bytes of decryption secrets that are kept of one capture, SECRET_BYTES included; more count as damage."""
 SECRET_BYTES = 64
 """Bytes counted for each block of secrets besides its own: an empty one takes memory too."""
+LAST_BLOCKS = 65_536
+"""Blocks after the last packet of a file in which secrets are looked for before its packets are read; that takes a few
+tenths of a second at most. Secrets further from the end are found where they are."""
 MAX_INTERFACES = 65_536
 """Interfaces of one section that are kept, as many as an obsolete packet block can refer to. Real sections have dozens.
 Packets of further ones count as packets of an interface that is not described, and the first such interface is reported
 as damage."""
+_SECRETS_HEADER = 16
+"""Bytes of a block of secrets before them."""
+_PACKETS = (ENHANCED_PACKET, SIMPLE_PACKET, OLD_PACKET)
 _NOT_DESCRIBED = Interface(NO_LINK_TYPE)
 
 
@@ -70,6 +79,8 @@ class Pcapng(FileReader):
     """Where this block begins in `data`."""
     block_size: cython.longlong
     """Its length, of which a section header may have fewer bytes in `data`."""
+    last_secrets: set[int]
+    """Where the blocks begin that `find_last_secrets` found."""
     extracted: cython.bint
     """Whether this section was written by `tlsdissect extract`."""
 
@@ -81,9 +92,47 @@ class Pcapng(FileReader):
         self.kind = 0
         self.block = 0
         self.block_size = 0
+        self.last_secrets = set()
         self.extracted = False
         if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
             raise CaptureError(window.problem or "is cut short or damaged in the first section header of pcapng")
+
+    def find_last_secrets(self) -> None:
+        """Keep the secrets in the blocks after the last packet: some programs write them when the capture ends.
+
+        A block ends with its length, so these blocks can be read from the end of a file. To find secrets elsewhere in
+        advance, a pass over all blocks would be needed, which takes a fifth of the time of reading their packets.
+        """
+        source = self.window.source
+        end: int = source.size or 0
+        found: list[SecretsBlock] = []
+        for _ in range(LAST_BLOCKS):
+            order, size, head = _block_before(source, end)
+            if not size or struct.unpack_from(order + "I", head)[0] in _PACKETS:
+                break
+            end -= size
+            kind, _, of, length = struct.unpack(order + "4I", head.ljust(_SECRETS_HEADER, b"\0"))
+            if kind != SECRETS or of != TLS_KEY_LOG or not _SECRETS_HEADER + 4 <= size <= MAX_BLOCK:
+                continue
+            counted = size - SHORTEST + SECRET_BYTES
+            if self.secret_bytes + counted > MAX_SECRETS:
+                break
+            self.secret_bytes += counted
+            self.last_secrets.add(end)
+            lines = source.read_at(end + _SECRETS_HEADER, min(length, size - _SECRETS_HEADER - 4))
+            found.append(SecretsBlock(lines, False))
+        self.secrets += reversed(found)
+
+    def resume(self, earlier: FrameReader, name: str) -> None:
+        """Continue after an earlier capture, with the secrets of both."""
+        found, counted = self.secrets, self.secret_bytes
+        FileReader.resume(self, earlier, name)
+        if self.secret_bytes + counted <= MAX_SECRETS:
+            self.secrets += found
+            self.secret_bytes += counted
+        else:
+            # Those that still fit are kept when they are read, and the others reported.
+            self.last_secrets = set()
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
@@ -252,11 +301,11 @@ class Pcapng(FileReader):
         """Keep the key log in a decryption secrets block, whose body begins with the type and length of its secrets."""
         body: bytes = self.window.data[here + 8 : here + block - 4]
         before: cython.longlong = self.secret_bytes
-        if len(body) < 8 or self._u32(body, 0) != TLS_KEY_LOG:
+        if len(body) < 8 or self._u32(body, 0) != TLS_KEY_LOG or self.window.offset + here in self.last_secrets:
             return False
         self.secret_bytes += len(body) + SECRET_BYTES
         if self.secret_bytes <= MAX_SECRETS:
-            self.secrets.append(body[8 : 8 + self._u32(body, 4)])
+            self.secrets.append(SecretsBlock(body[8 : 8 + self._u32(body, 4)], self.frames > self.before))
         elif before <= MAX_SECRETS:
             self._report("more decryption secrets than are kept", here)
         return True
@@ -301,6 +350,18 @@ class Pcapng(FileReader):
         window.start = window.end
         self.ended = True
         return False
+
+
+def _block_before(source: Source, end: int) -> tuple[str, int, bytes]:
+    """Return byte order, length and first bytes of the block that ends at a place; length 0 if there is none."""
+    trailer = source.read_at(end - 4, 4)
+    if len(trailer) == 4:
+        for order in "<>":
+            size: int = struct.unpack(order + "I", trailer)[0]
+            head = source.read_at(end - size, min(size, _SECRETS_HEADER)) if size >= SHORTEST else b""
+            if len(head) >= SHORTEST and struct.unpack_from(order + "I", head, 4)[0] == size:
+                return order, size, head
+    return "<", 0, b""
 
 
 def is_extract(order: str, options: bytes) -> bool:

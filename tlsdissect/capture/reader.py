@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.frames import FrameReader
@@ -155,8 +156,8 @@ class PacketReader:
         return self._frames.damage
 
     @property
-    def secrets(self) -> list[bytes]:
-        """The key logs in the decryption secrets blocks read so far."""
+    def secrets(self) -> list[SecretsBlock]:
+        """The decryption secrets blocks read so far, and those at the end of a file."""
         return self._frames.secrets
 
     @property
@@ -275,6 +276,7 @@ def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
     """
     frames = open_frames(source)
     try:
+        frames.find_last_secrets()
         return PacketReader(frames)
     except BaseException:
         frames.close()

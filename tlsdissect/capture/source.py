@@ -49,6 +49,10 @@ class Source(Protocol):
         """Return whether a read would return soon."""
         ...
 
+    def read_at(self, place: int, count: int) -> bytes:
+        """Read up to `count` bytes at a place in the file without moving; empty if that is impossible."""
+        ...
+
     def close(self) -> None:
         """Close the file, if this source opened it."""
         ...
@@ -89,6 +93,15 @@ class Descriptor:
         self.position -= count
         return True
 
+    def read_at(self, place: int, count: int) -> bytes:
+        """Read up to `count` bytes at a place in a regular file, unless another program may have read its beginning."""
+        if self.size is None or not self._owned or place < 0:
+            return b""
+        try:
+            return os.pread(self._number, count, place)
+        except OSError:
+            return b""
+
     def is_ready(self) -> bool:
         """Return whether the next bytes are available, or come within PAUSE."""
         if self.size is not None:
@@ -127,6 +140,10 @@ class FileObject:
     def unread(self, count: int) -> bool:  # noqa: ARG002 (the signature of Source)
         """Return False: a stream is never assumed to be seekable."""
         return False
+
+    def read_at(self, place: int, count: int) -> bytes:  # noqa: ARG002 (the signature of Source)
+        """Return nothing: a stream is never assumed to be seekable."""
+        return b""
 
     def is_ready(self) -> bool:
         """Return True: a file object has no way to find out."""

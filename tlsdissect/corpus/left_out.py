@@ -51,7 +51,7 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
 
 
 def unused_keys(summary: Summary) -> frozenset[bytes]:
-    """Return the connections whose secrets are in a key log and opened nothing, by their client randoms."""
+    """Return the connections whose secrets, of a key log or a capture, opened nothing, by their client randoms."""
     return summary.known_keys - summary.used_keys
 
 

@@ -546,6 +546,7 @@ class DtlsTracker:
 
     def _seal(self, packet: Packet, sender: int, record: DtlsRecord, data: bytes, start: int) -> None:
         """Keep an encrypted record if keys may open it; application data only where its content type is encrypted."""
+        self.log.look_for_keys()
         if not self.log.opens or not record.whole or record.epoch == 0:
             return
         body = data[record.body : record.end]

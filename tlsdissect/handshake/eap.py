@@ -272,6 +272,9 @@ class EapTracker:
         """Read a packet that is no repetition; see `read_fragment` for `spans`."""
         log = self.log
         offered, decided = log.client_hello is not None, log.decided
+        if log.look_for_keys():
+            for reader in self.readers:
+                reader.direction.reader.keeps = log.keeps
         if eap.carries_tls and not eap.is_start and not self._has_tls:
             self._has_tls = True
             if self._conversation.method_start is not None:

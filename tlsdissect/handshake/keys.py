@@ -13,7 +13,9 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.capture.blocks import SecretsBlock
 
 SECRETS_BYTES = 256 << 20
 """Estimated bytes that the secrets of a key log may take; what follows is not read."""
@@ -215,26 +217,34 @@ class KeyListener(Protocol):
 class CaptureKeys:
     """The key logs of a reading, and the secrets blocks of the capture that is read."""
 
-    def __init__(self, keylog: KeyLog | None, blocks: Sequence[bytes], listener: KeyListener | None = None) -> None:
+    def __init__(self, keylog: KeyLog | None, blocks: list[SecretsBlock], listener: KeyListener | None = None) -> None:
         """`blocks` is the list to which the reader of the capture adds the blocks that it comes to."""
+        self.blocks = blocks
         self._keylog = keylog
-        self._blocks = blocks
         self._inside = KeyLog(origin="capture")
         self._taken = 0
+        self._more_may_come = keylog is not None and keylog.follows
+        """Whether secrets may come later than what they open."""
         self._latest: tuple[bytes, Secrets | None] = b"", None
         """What was found last: several ask for the secrets of one connection, one after the other."""
         self._listener = listener
         self.used: set[bytes] = set()
-        """What those secrets of the key logs are found by that opened something, or go with another."""
+        """What those secrets are found by that opened something, or go with another."""
 
     @property
     def exist(self) -> bool:
         """Whether there are any keys so far."""
-        return self._keylog is not None or bool(self._blocks)
+        return self._keylog is not None or bool(self.blocks)
 
-    def use(self, keys: Iterable[bytes], from_keylog: Iterable[bytes], transport: str, stream: int) -> None:
-        """Note by which keys the secrets were found that opened something in a connection, and which a key log has."""
-        self.used.update(from_keylog)
+    @property
+    def inside(self) -> frozenset[bytes]:
+        """What the secrets in the capture are found by."""
+        self._take_blocks()
+        return self._inside.keys
+
+    def use(self, keys: Iterable[bytes], transport: str, stream: int) -> None:
+        """Note by which keys the secrets were found that opened something in a connection."""
+        self.used.update(keys)
         if self._listener is not None:
             self._listener.opened(transport, stream, keys)
 
@@ -243,15 +253,17 @@ class CaptureKeys:
 
         OpenSSL writes both, and with a suite without encryption, neither opens anything.
         """
-        log = self._keylog
-        if log is not None and log.find(client_random) is not None and log.find(premaster_key) is not None:
-            self.used.add(premaster_key)
+        for log in (self._keylog, self._inside):
+            if log is not None and log.find(client_random) is not None and log.find(premaster_key) is not None:
+                self.used.add(premaster_key)
 
     def may_open(self, client_random: bytes) -> bool:
         """Return whether there are secrets for a connection, or may be some by its end."""
         self._take_blocks()
+        if self._more_may_come:
+            return True
         logs = [log for log in (self._keylog, self._inside) if log is not None]
-        return any(log.follows or log.has_rsa or log.find(client_random) is not None for log in logs)
+        return any(log.has_rsa or log.find(client_random) is not None for log in logs)
 
     def find(self, key: bytes) -> Secrets | None:
         """Return the secrets for a client random, or for the beginning of an encrypted premaster secret."""
@@ -270,7 +282,10 @@ class CaptureKeys:
         return self._latest[1]
 
     def _take_blocks(self) -> None:
-        while self._taken < len(self._blocks):
-            self._inside.add_block(self._blocks[self._taken])
+        while self._taken < len(self.blocks):
+            block = self.blocks[self._taken]
+            self._inside.add_block(block.lines)
+            # Who wrote one while packets were captured may write more.
+            self._more_may_come = self._more_may_come or block.is_late
             self._taken += 1
             self._latest = b"", None

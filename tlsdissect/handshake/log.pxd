@@ -46,6 +46,8 @@ cdef class HandshakeLog:
     cdef readonly list numbers
     cdef readonly list previous
     cdef object _keys
+    cdef list _blocks
+    cdef Py_ssize_t _known_blocks
     cdef tuple _begun
     cdef long long _sealed_bytes
     cdef public long long kept_bytes
@@ -60,6 +62,9 @@ cdef class HandshakeLog:
     cpdef bint is_long(self)
     cpdef bint decide(self)
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement) except? -1
+    cpdef bint look_for_keys(self) except? -1
+    cdef bint _numbers_are_known(self)
+    cdef long long _longest(self)
     cdef bint _count_sealed(self, long long sender, Direction direction, Record record, long long frame, long long time)
     cdef bint _seal(self, long long sender, long long epoch, long long number, long long kind, long long version, KeptBody body)
     cpdef bint add_sealed(self, SealedRecord record)

@@ -67,6 +67,7 @@ from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import WireError
 
 if TYPE_CHECKING:
+    from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.handshake.problems import ProblemList
@@ -109,6 +110,8 @@ CHAINS_BYTES = 4 << 20
 """Bytes of the Certificate messages of which no handshake keeps a copy of its own."""
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
+_NO_BLOCKS: list[SecretsBlock] = []
+"""Of all logs that no keys open."""
 _NONE_BEGUN: tuple[dict[int, tuple[int, int, int]], dict[int, tuple[int, int, int]]] = ({}, {})
 """Of all logs without keys, which add nothing to it."""
 _MAC_SIZES = {"NULL": 0, "MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48}
@@ -127,6 +130,11 @@ _CERTIFICATE = int(HandshakeType.CERTIFICATE)
 
 class MayOpen(Protocol):
     """Tells whether there may be keys for a connection."""
+
+    @property
+    def blocks(self) -> list[SecretsBlock]:
+        """The secrets blocks of the capture so far, always the same list."""
+        ...
 
     @property
     def exist(self) -> bool:
@@ -194,6 +202,10 @@ class HandshakeLog:
     """Estimated bytes of the whole log."""
     budget: Budget
     _keys: MayOpen | None
+    _blocks: list[SecretsBlock]
+    """`MayOpen.blocks`, a list so that nothing is called to see whether it has grown."""
+    _known_blocks: cython.Py_ssize_t
+    """How many of them were there when it was last decided whether protected records are kept."""
     _begun: tuple[dict[int, tuple[int, int, int]], dict[int, tuple[int, int, int]]]
     """Of each side, by start of the records whose bodies are still to come: epoch, number and version."""
     _sealed_bytes: cython.longlong
@@ -236,6 +248,8 @@ class HandshakeLog:
         self.numbers = [0, 0] if self.opens else []
         self.previous = [b"", b""] if self.opens else []
         self._keys = keys
+        self._blocks = _NO_BLOCKS if keys is None else keys.blocks
+        self._known_blocks = len(self._blocks)
         self._begun = ({}, {}) if self.opens else _NONE_BEGUN
         self._sealed_bytes = 0
         self.kept_bytes = 0
@@ -328,6 +342,42 @@ class HandshakeLog:
         if piece.broken:
             self.break_off(sender, direction)
         return True
+
+    @cython.ccall
+    @cython.exceptval(-1)
+    def look_for_keys(self) -> cython.bint:
+        """Keep protected records from now on if the capture brought secrets for them; return whether that begins now.
+
+        A program that writes secrets while it captures has none before the ServerHello.
+        """
+        blocks: list[SecretsBlock] = self._blocks
+        keys: MayOpen | None = self._keys
+        if self.opens or keys is None or len(blocks) == self._known_blocks:
+            return False
+        self._known_blocks = len(blocks)
+        if self.mac_size != _UNKNOWN or not self._numbers_are_known():
+            return False
+        if self.client_hello is not None and not keys.may_open(client_random(self.client_hello.event)):
+            return False
+        self.opens = True
+        self.keeps = self._longest()
+        self.numbers = list(self.protected)
+        self.previous = [b"", b""]
+        self._begun = ({}, {})
+        return True
+
+    @cython.cfunc
+    def _numbers_are_known(self) -> cython.bint:
+        """Return whether the number of the next protected record of each side is known, or is in the record."""
+        return self._datagrams or (self.tls13 and not self.decided) or not (self.sealed[0] or self.sealed[1])
+
+    @cython.cfunc
+    def _longest(self) -> cython.longlong:
+        """Return the length of the longest body of application data to keep, by what is known of the version.
+
+        Before TLS 1.3 its content type is in the clear, so it is kept only for the initialization vector in it.
+        """
+        return MAX_FRAGMENT if self.tls13 or self.version == _UNKNOWN or self._chains() else -1
 
     def add_message(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
         """Add a plaintext handshake message that arrived in so many segments or datagrams.
@@ -786,9 +836,8 @@ class HandshakeLog:
             if self.mac_size != UNKNOWN:
                 # Anyone can read it.
                 self.opens, self.keeps = False, -1
-            elif self.opens and not self.tls13 and self.version != UNKNOWN:
-                # The content type of application data is in the clear: it is never opened.
-                self.keeps = MAX_FRAGMENT if self._chains() else -1
+            elif self.opens:
+                self.keeps = min(self.keeps, self._longest())
         else:
             self.server_hello = SeenServerHello(event, None, b"")
             self.version = hello.server_version

@@ -55,8 +55,6 @@ class Opened(NamedTuple):
     """Those of the secrets that opened something."""
     keys: tuple[bytes, ...]
     """What these secrets are found by."""
-    keylog_keys: tuple[bytes, ...]
-    """The same, only for secrets from a key log."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
     wrong: tuple[Wrong, ...]
@@ -98,12 +96,9 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
         return None
     labels = tuple(dict.fromkeys([label for label, _, _ in used]))
     found_by = tuple(dict.fromkeys([key for _, key, _ in used]))
-    in_keylog = tuple(dict.fromkeys([key for _, key, origin in used if origin == "keylog"]))
     wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
     packets, close = ({}, None) if reader is None else (reader.packets, reader.close)
-    return Opened(
-        tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, packets, close, inner
-    )
+    return Opened(tuple(events), used[0][2], labels, found_by, tuple(failed), wrong, numbers, packets, close, inner)
 
 
 @cython.cfunc

@@ -243,6 +243,7 @@ class QuicHandshake:
 
         Return whether keys may open it.
         """
+        self.log.look_for_keys()
         if not self.log.opens or packet.end > len(datagram.data):
             return False
         body: bytes = cut(datagram.data, packet.start, packet.end)

@@ -217,6 +217,8 @@ class Tracker:
         """Read a segment, and the whole handshake again if the segment shows that it was read wrongly."""
         segments: Segments = self._segments
         self.reread = False
+        if self.log.look_for_keys():
+            self._keep_bodies()
         if self.state == _PACKETS and not segments.add(segment):
             direction: Direction = self.directions[segment.sender]
             if direction.has_passed(segment.sequence):
