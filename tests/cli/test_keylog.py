@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from cli.commands import run
 from recorded import ROOT, packets, with_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 SAMPLE = ROOT / "samples" / "tls13-full.pcap"
 KEYS = SAMPLE.with_suffix(".keys")
@@ -45,7 +44,10 @@ def test_damage_is_one_warning(tmp_path: Path) -> None:
     done = run("read", "--format", "json", "--keylog", damaged, SAMPLE)
     assert json.loads(done.stdout)["keys"]["from"] == "keylog"
     (warning,) = [line for line in done.stderr.decode().splitlines() if "damaged.keys" in line]
-    assert warning == f"tlsdissect: {damaged}: line 7 is no label with two hexadecimal numbers, nor are 4 further"
+    assert (
+        warning
+        == f"tlsdissect: {damaged}: line 7 is no label with two hexadecimal numbers, and 4 further lines are damaged"
+    )
 
 
 def test_both_secrets_that_openssl_logs_of_a_connection_are_its_own() -> None:
@@ -97,3 +99,25 @@ def test_secrets_beyond_the_most_are_not_counted(tmp_path: Path, monkeypatch: py
     front = with_secrets(SAMPLE, tmp_path / "a.pcapng", 0, keys=FOREIGN)
     second = with_secrets(SAMPLE, tmp_path / "b.pcapng", 0, keys=ROOT / "samples" / "tls12-static-rsa.keys")
     assert b"secrets of 1 connection opened nothing" in run("read", front, second).stderr
+
+
+@pytest.mark.parametrize("name", ["tls13-full", "tls12-full", "quic/quic-full", "dtls/dtls13-full"])
+def test_a_wrong_secret_does_not_hide_a_right_one(name: str, tmp_path: Path) -> None:
+    """Neither in an earlier nor in a later line, nor for some labels in the one and for others in the other."""
+    capture = ROOT / "samples" / f"{name}.pcap"
+    right = [line for line in capture.with_suffix(".keys").read_text().splitlines() if line[:1] not in {"#", ""}]
+    wrong = [line[:-4] + ("0000" if line[-4:] != "0000" else "1111") for line in right]
+    mixed = [one for pair in zip(right, wrong, strict=True) for one in pair]
+    (expected,) = run("read", "--format", "json", "--keylog", capture.with_suffix(".keys"), capture).stdout.splitlines()
+    for lines in (wrong + right, right + wrong, right[::2] + mixed[::-1], wrong[1::2] + mixed):
+        log = tmp_path / "both.keys"
+        log.write_text("\n".join(lines))
+        done = run("read", "--format", "json", "--keylog", log, capture)
+        assert done.stdout.splitlines() == [expected]
+        assert b"has another secret for the label and random of an earlier line" in done.stderr
+    # Nor does that of a key log hide one inside the capture.
+    log.write_text("\n".join(wrong))
+    inside = with_secrets(capture, tmp_path / "inside.pcapng", 0)
+    (line,) = run("read", "--format", "json", "--keylog", log, inside).stdout.splitlines()
+    assert json.loads(line)["hidden"] == json.loads(expected)["hidden"]
+    assert json.loads(line)["keys"]["from"] == "capture"

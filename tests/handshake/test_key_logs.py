@@ -43,31 +43,94 @@ def test_premaster_secrets_are_found_by_eight_bytes(path: Path) -> None:
     assert log.find(bytes.fromhex("12" * 8)) == {("RSA", 48): bytes.fromhex("34" * 48)}
 
 
+MALFORMED = "is no label with two hexadecimal numbers"
+TRAFFIC = "SERVER_HANDSHAKE_TRAFFIC_SECRET"
+
+
 @pytest.mark.parametrize(
-    "damaged",
+    ("damaged", "why"),
     [
-        "CLIENT_RANDOM 00 11",
-        f"CLIENT_RANDOM {RANDOM}",
-        f"CLIENT_RANDOM {RANDOM} {'cd' * 47}c",
-        f"CLIENT_RANDOM {RANDOM} {'cd' * 47}xy",
-        f"client_random {RANDOM} {'cd' * 48}",
-        f"RSA {RANDOM} {'cd' * 48}",
-        "\0\xff",
-        "x" * 10_000,
+        (f"CLIENT_RANDOM {RANDOM}", MALFORMED),
+        (f"CLIENT_RANDOM {RANDOM} {'cd' * 47}c", MALFORMED),
+        (f"CLIENT_RANDOM {RANDOM} {'cd' * 47}xy", MALFORMED),
+        (f"client_random {RANDOM} {'cd' * 48}", MALFORMED),
+        ("\0\xff", MALFORMED),
+        ("x" * 10_000, MALFORMED),
+        (
+            "CLIENT_RANDOM 00 11",
+            "has 1 bytes where a line with the label CLIENT_RANDOM has 32 to find its secret by",
+        ),
+        (
+            f"RSA {RANDOM} {'cd' * 48}",
+            "has 32 bytes where a line with the label RSA has 8 to find its secret by",
+        ),
+        (
+            f"CLIENT_RANDOM {RANDOM} {'cd' * 32}",
+            "has a secret of 32 bytes where one with the label CLIENT_RANDOM has 48",
+        ),
+        (f"RSA {'ab' * 8} {'cd' * 47}", "has a secret of 47 bytes where one with the label RSA has 48"),
+        (
+            f"{TRAFFIC} {RANDOM} {'cd' * 22}",
+            f"has a secret of 22 bytes where one with the label {TRAFFIC} has 32 or 48",
+        ),
+        (
+            f"CLIENT_TRAFFIC_SECRET_0 {RANDOM} {'cd' * 64}",
+            "has a secret of 64 bytes where one with the label CLIENT_TRAFFIC_SECRET_0 has 32 or 48",
+        ),
     ],
 )
-def test_a_damaged_line_is_named_once(path: Path, damaged: str) -> None:
+def test_a_damaged_line_is_named_once(path: Path, damaged: str, why: str) -> None:
     log = keylog(path, LINE + damaged + "\n" + LINE)
-    assert log.warnings == [f"{path}: line 2 is no label with two hexadecimal numbers"]
+    assert log.warnings == [f"{path}: line 2 {why}"]
+    assert log.find(bytes.fromhex(RANDOM)) == {("CLIENT_RANDOM", 48): bytes([0xCD] * 48)}
+    (two,) = keylog(path, LINE + f"{damaged}\n" * 2).warnings
+    assert two == f"{path}: line 2 {why}, and 1 further line is damaged"
+    (several,) = keylog(path, LINE + f"{damaged}\nwhat\n{damaged}\n").warnings
+    assert several == f"{path}: line 2 {why}, and 2 further lines are damaged"
+
+
+def test_secrets_of_other_labels_have_any_length(path: Path) -> None:
+    lines = [f"{label} {RANDOM} {'cd' * 22}\n" for label in ("ECH_SECRET", "ECH_CONFIG", "EXPORTER_SECRET", "NEW")]
+    assert keylog(path, "".join(lines)).warnings == []
+
+
+def test_a_byte_order_mark_in_front_is_skipped(path: Path) -> None:
+    log = keylog(path, b"\xef\xbb\xbf" + LINE.encode())
+    assert log.warnings == []
     assert log.find(bytes.fromhex(RANDOM)) is not None
-    (several,) = keylog(path, LINE + f"{damaged}\n" * 3).warnings
-    assert several == f"{path}: line 2 is no label with two hexadecimal numbers, nor are 2 further"
+    (warning,) = keylog(path, LINE.encode() + b"\xef\xbb\xbf" + LINE.encode()).warnings
+    assert warning == f"{path}: line 2 {MALFORMED}"
 
 
-def test_secrets_of_two_sizes_and_the_last_of_one(path: Path) -> None:
-    label = "CLIENT_TRAFFIC_SECRET_0"
-    log = keylog(path, "".join(f"{label} {RANDOM} {secret}\n" for secret in ("11" * 32, "22" * 48, "33" * 32)))
-    assert log.find(bytes.fromhex(RANDOM)) == {(label, 32): bytes([0x33] * 32), (label, 48): bytes([0x22] * 48)}
+def test_secrets_of_two_sizes_and_several_of_one(path: Path) -> None:
+    label, secrets = "CLIENT_TRAFFIC_SECRET_0", ("11" * 32, "22" * 48, "33" * 32, "11" * 32, "44" * 32)
+    log = keylog(path, "".join(f"{label} {RANDOM} {secret}\n" for secret in secrets))
+    random = bytes.fromhex(RANDOM)
+    assert log.find(random) == {(label, 32): bytes([0x11] * 32), (label, 48): bytes([0x22] * 48)}
+    assert log.others(random, label, 32) == [bytes([0x33] * 32), bytes([0x44] * 32)]
+    what = "line 3 has another secret for the label and random of an earlier line"
+    assert log.warnings == [f"{path}: {what}, as has 1 further: up to 4 are tried"]
+    assert len(list(log.lines([random]))) == 4
+
+
+def test_as_many_secrets_of_one_label_are_tried_as_the_limit_says(path: Path) -> None:
+    lines = [f"CLIENT_RANDOM {RANDOM} {number:02x}{'cd' * 47}\n" for number in range(10)]
+    log, random = keylog(path, "".join(lines)), bytes.fromhex(RANDOM)
+    assert len(log.others(random, "CLIENT_RANDOM", 48)) == module.MAX_CANDIDATES - 1
+    keys, tried = CaptureKeys(log, []), []
+    keys.begin()
+    while True:
+        found = keys.find(random)
+        assert found is not None
+        secret = found.get("CLIENT_RANDOM", 48)
+        assert secret is not None
+        tried.append(secret.value[0])
+        if not keys.try_next([("CLIENT_RANDOM", random)] if len(tried) == 2 else []):
+            break
+    # The second opens something: no other one is tried.
+    assert tried == [0, 1]
+    keys.begin()
+    assert keys.find(random) is not None
 
 
 def test_several_files(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ MAX_SECRETS = 64 << 20
 """Bytes of decryption secrets that are kept of one capture, SECRET_BYTES included; more count as damage."""
 SECRET_BYTES = 64
 """Bytes counted for each block of secrets besides its own: an empty one takes memory too."""
-LAST_BLOCKS = 65_536
+MAX_LAST_BLOCKS = 65_536
 """Blocks after the last packet of a file in which secrets are looked for before its packets are read; that takes a few
 tenths of a second at most. Secrets further from the end are found where they are."""
 MAX_INTERFACES = 65_536
@@ -106,7 +106,7 @@ class Pcapng(FileReader):
         source = self.window.source
         end: int = source.size or 0
         found: list[SecretsBlock] = []
-        for _ in range(LAST_BLOCKS):
+        for _ in range(MAX_LAST_BLOCKS):
             order, size, head = _block_before(source, end)
             if not size or struct.unpack_from(order + "I", head)[0] in _PACKETS:
                 break

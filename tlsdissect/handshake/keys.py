@@ -26,6 +26,12 @@ MAX_LINE = 4096
 """Bytes of the longest line of a key log: ECH_CONFIG is the longest known."""
 SECRET_BYTES = 192
 """Estimated bytes that a secret takes besides its own, counted towards SECRETS_BYTES."""
+MAX_CANDIDATES = 4
+"""Different secrets for one label, random and length that are tried: a log to which several programs write, or that was
+joined by hand, may have a wrong one."""
+MAX_ATTEMPTS = 32
+"""Times that what was kept of a connection is opened, with one or another of several secrets for a label. Four labels
+with four candidates each, of which one opens only after the other, take half of it."""
 AT_A_TIME = 1 << 20
 """Bytes of a key log that are read at a time."""
 
@@ -39,6 +45,14 @@ RSA = "RSA"
 RSA_PREFIX = 8
 """Their number."""
 RANDOM_SIZE = 32
+_MASTER_SIZES = (48,)
+"""That of a master secret and of a premaster secret of RSA (RFC 5246 sections 7.4.7.1 and 8.1)."""
+_HASH_SIZES = (32, 48)
+"""Bytes of the output of the hash functions of TLS 1.3's suites."""
+_SIZES: dict[str, tuple[int, ...]] = {"CLIENT_RANDOM": _MASTER_SIZES, RSA: _MASTER_SIZES}
+"""What lengths the secrets with a label have; those of other labels that are no traffic secrets may have any."""
+_OF_TRAFFIC = "_TRAFFIC_SECRET"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _LINE = re.compile(rb"([A-Z][A-Z0-9_]*) ((?:[0-9A-Fa-f]{2})+) ((?:[0-9A-Fa-f]{2})+)")
 
@@ -73,15 +87,28 @@ class _Place:
         self.damaged = 0
         self.first = 0
         """Number of the first damaged line."""
+        self.why = ""
+        """What is wrong with it."""
+        self.others = 0
+        """Lines with another secret than an earlier line has for the same label and random."""
+        self.first_other = 0
+        """Number of the first of them."""
         self.is_cut = False
         """Whether there is more than was read."""
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence about the damaged lines, and one about what was not read."""
         if self.damaged:
-            others = self.damaged - 1
-            more = f", nor {'is' if others == 1 else 'are'} {others:,} further" if others else ""
-            yield f"{self.name}: line {self.first:,} is no label with two hexadecimal numbers{more}"
+            further = self.damaged - 1
+            more = f", and {further:,} further {'line is' if further == 1 else 'lines are'} damaged" if further else ""
+            yield f"{self.name}: line {self.first:,} {self.why}{more}"
+        if self.others:
+            further = self.others - 1
+            more = f", as {'has' if further == 1 else 'have'} {further:,} further" if further else ""
+            yield (
+                f"{self.name}: line {self.first_other:,} has another secret for the label and random of an earlier "
+                f"line{more}: up to {MAX_CANDIDATES} are tried"
+            )
         if self.is_cut:
             yield f"{self.name}: only the first {LOG_BYTES >> 20} MiB were read"
 
@@ -135,6 +162,8 @@ class KeyLog:
         self.left_out = 0
         """Secrets that are not kept, for lack of room."""
         self._secrets: dict[bytes, dict[tuple[str, int], bytes]] = {}
+        self._others: dict[bytes, dict[tuple[str, int], list[bytes]]] = {}
+        """Further secrets for the same label and length."""
         self._used_bytes = 0
         self._files = [_File(os.fspath(path)) for path in paths]
         self.has_rsa = False
@@ -164,11 +193,16 @@ class KeyLog:
         """Return the secrets for a client random, or for the beginning of an encrypted premaster secret."""
         return self._secrets.get(key)
 
+    def others(self, key: bytes, label: str, size: int) -> list[bytes]:
+        """Return the secrets that later lines have instead of one that `find` returns."""
+        return self._others.get(key, {}).get((label, size), [])
+
     def lines(self, keys: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the lines of a key log with the secrets that are found by these keys."""
         for key in sorted(keys):
-            for (label, _), secret in self._secrets.get(key, {}).items():
-                yield f"{label} {key.hex()} {secret.hex()}".encode()
+            for (label, size), secret in self._secrets.get(key, {}).items():
+                for one in (secret, *self.others(key, label, size)):
+                    yield f"{label} {key.hex()} {one.hex()}".encode()
 
     def add_block(self, block: bytes) -> None:
         """Add the lines of a decryption secrets block."""
@@ -177,27 +211,52 @@ class KeyLog:
     def _add(self, lines: list[bytes], place: _Place) -> None:
         for line in lines:
             place.line += 1
-            text = line.strip()
+            text = (line.removeprefix(_BYTE_ORDER_MARK) if place.line == 1 else line).strip()
             if not text or text[:1] == b"#":
                 continue
             match = _LINE.fullmatch(text)
-            if match is None or not self._add_secret(*match.groups()):
+            if match is None:
+                why = "is no label with two hexadecimal numbers"
+            else:
+                label, key, secret = (part.decode("ascii") for part in match.groups())
+                why = _wrong_length(label, len(key) // 2, len(secret) // 2)
+            if why:
                 place.damaged += 1
-                place.first = place.first or place.line
+                if not place.first:
+                    place.first, place.why = place.line, why
+            elif not self._add_secret(sys.intern(label), bytes.fromhex(key), bytes.fromhex(secret)):
+                place.others += 1
+                place.first_other = place.first_other or place.line
 
-    def _add_secret(self, label: bytes, key: bytes, secret: bytes) -> bool:
-        """Add a secret; return whether it is found by as many bytes as its label needs."""
-        name = sys.intern(label.decode("ascii"))
-        if len(key) != 2 * (RSA_PREFIX if name == RSA else RANDOM_SIZE):
-            return False
-        self._used_bytes += len(secret) // 2 + SECRET_BYTES
-        if self._used_bytes > SECRETS_BYTES:
-            self.left_out += 1
+    def _add_secret(self, label: str, key: bytes, secret: bytes) -> bool:
+        """Add a secret; return False if there is another one for the same label, key and length."""
+        name = label, len(secret)
+        known = self._secrets.get(key, {}).get(name)
+        others = self.others(key, *name)
+        if secret == known or secret in others:
             return True
-        self.has_rsa = self.has_rsa or name == RSA
-        of_key = self._secrets.setdefault(bytes.fromhex(key.decode()), {})
-        of_key[name, len(secret) // 2] = bytes.fromhex(secret.decode())
-        return True
+        if len(others) < MAX_CANDIDATES - 1:
+            self._used_bytes += len(secret) + SECRET_BYTES
+            if self._used_bytes > SECRETS_BYTES:
+                self.left_out += 1
+            elif known is None:
+                self.has_rsa = self.has_rsa or label == RSA
+                self._secrets.setdefault(key, {})[name] = secret
+            else:
+                self._others.setdefault(key, {}).setdefault(name, []).append(secret)
+        return known is None
+
+
+def _wrong_length(label: str, key: int, secret: int) -> str:
+    """Return what is wrong with the lengths of a line's numbers, in bytes; empty if nothing is."""
+    expected = RSA_PREFIX if label == RSA else RANDOM_SIZE
+    if key != expected:
+        return f"has {key:,} bytes where a line with the label {label} has {expected} to find its secret by"
+    sizes = _SIZES.get(label, _HASH_SIZES if _OF_TRAFFIC in label else ())
+    if sizes and secret not in sizes:
+        right = " or ".join(map(str, sizes))
+        return f"has a secret of {secret:,} bytes where one with the label {label} has {right}"
+    return ""
 
 
 def key_of(line: bytes) -> bytes | None:
@@ -228,6 +287,16 @@ class CaptureKeys:
         self._latest: tuple[bytes, Secrets | None] = b"", None
         """What was found last: several ask for the secrets of one connection, one after the other."""
         self._listener = listener
+        self._attempt = 0
+        """Which of several secrets for a label `find` returns, if none of them has opened anything yet."""
+        self._several: dict[tuple[str, bytes], int] = {}
+        """How many secrets there are for each label for which it came to several, by label and random."""
+        self._proven: dict[tuple[str, bytes], int] = {}
+        """Which of these opened something."""
+        self._attempts = 1
+        """How often secrets were returned for this connection."""
+        self._progress = False
+        """Whether one did since the first of several was returned."""
         self.used: set[bytes] = set()
         """What those secrets are found by that opened something, or go with another."""
 
@@ -270,16 +339,48 @@ class CaptureKeys:
         self._take_blocks()
         if self._latest[0] == key and not (self._keylog is not None and self._keylog.follows):
             return self._latest[1]
-        found: dict[tuple[str, int], Secret] = {}
-        for log in (self._inside, self._keylog):
+        found: dict[tuple[str, int], list[Secret]] = {}
+        for log in (self._keylog, self._inside):
             if log is None:
                 continue
             if log.follows:
                 with suppress(OSError):
                     log.refresh()
-            found |= {name: Secret(value, log.origin) for name, value in (log.find(key) or {}).items()}
-        self._latest = key, Secrets(found) if found else None
+            for name, value in (log.find(key) or {}).items():
+                candidates = found.setdefault(name, [])
+                known = [one.value for one in candidates]
+                every = (value, *log.others(key, *name))
+                candidates += [Secret(one, log.origin) for one in every if one not in known]
+        chosen = {name: self._candidate(key, name[0], candidates) for name, candidates in found.items()}
+        self._latest = key, Secrets(chosen) if chosen else None
         return self._latest[1]
+
+    def _candidate(self, key: bytes, label: str, candidates: list[Secret]) -> Secret:
+        if len(candidates) > 1:
+            self._several[label, key] = len(candidates)
+        return candidates[min(self._proven.get((label, key), self._attempt), len(candidates) - 1)]
+
+    def begin(self) -> None:
+        """Begin with another connection, of which `find` returns the first secret for each label."""
+        self._attempt, self._several, self._proven, self._progress = 0, {}, {}, False
+        self._attempts, self._latest = 1, (b"", None)
+
+    def try_next(self, used: Iterable[tuple[str, bytes]]) -> bool:
+        """Let `find` return the next secrets for the labels for which none is among those `used`, if there are any.
+
+        A secret that opened something, given by its label and what it is found by, is returned again. What another one
+        opens may depend on it, as the first record of an epoch is known by the Finished before it: all are tried again.
+        """
+        for name in self._several.keys() & set(used) - self._proven.keys():
+            self._proven[name] = self._attempt
+            self._progress = True
+        most = max((many for name, many in self._several.items() if name not in self._proven), default=0)
+        self._attempt += 1
+        if self._attempt >= most and self._progress:
+            self._attempt, self._progress = 0, False
+        self._attempts += 1
+        self._latest = b"", None
+        return self._attempt < most and self._attempts <= MAX_ATTEMPTS
 
     def _take_blocks(self) -> None:
         while self._taken < len(self.blocks):

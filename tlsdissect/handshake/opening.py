@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.handshake.decryption import Wrong
     from tlsdissect.handshake.encrypted_hello import InnerHello
-    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
+    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord, SeenClientHello
     from tlsdissect.handshake.keys import CaptureKeys, Origin
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.quic_keys import OpenedPacket
@@ -53,8 +53,8 @@ class Opened(NamedTuple):
     origin: Origin
     labels: tuple[str, ...]
     """Those of the secrets that opened something."""
-    keys: tuple[bytes, ...]
-    """What these secrets are found by."""
+    used: tuple[tuple[str, bytes], ...]
+    """Label of each of these secrets, and what it is found by."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
     wrong: tuple[Wrong, ...]
@@ -75,10 +75,24 @@ class Opened(NamedTuple):
 
 
 def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
-    """Open what was kept of a handshake; None if nothing opens."""
+    """Open what was kept of a handshake; None if nothing opens.
+
+    Where there are several secrets for a label, each is tried until one opens something. It is used from then on, so
+    the last attempt opens all that an earlier one did.
+    """
     if log.client_hello is None:
         return None
-    random: bytes = client_random(log.client_hello.event)
+    keys.begin()
+    found: Opened | None = _opened(log, keys, log.client_hello)
+    while keys.try_next(() if found is None else found.used):
+        found = _opened(log, keys, log.client_hello)
+    return found
+
+
+@cython.cfunc
+def _opened(log: LoggedHandshake, keys: CaptureKeys, client_hello: SeenClientHello) -> Any:
+    """Return what the secrets open that `keys` finds now; None if that is nothing."""
+    random: bytes = client_random(client_hello.event)
     inner = _inner_hello(log, keys, random)
     used = [] if inner is None else [(ECH_SECRET, inner.outer_random, inner.secret.origin)]
     reader: Reader | None = _reader(log, keys, random if inner is None else inner.random)
@@ -95,10 +109,10 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     if not used:
         return None
     labels = tuple(dict.fromkeys([label for label, _, _ in used]))
-    found_by = tuple(dict.fromkeys([key for _, key, _ in used]))
+    noted = tuple([(label, key) for label, key, _ in used])
     wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
     packets, close = ({}, None) if reader is None else (reader.packets, reader.close)
-    return Opened(tuple(events), used[0][2], labels, found_by, tuple(failed), wrong, numbers, packets, close, inner)
+    return Opened(tuple(events), used[0][2], labels, noted, tuple(failed), wrong, numbers, packets, close, inner)
 
 
 @cython.cfunc

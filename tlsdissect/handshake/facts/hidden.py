@@ -66,7 +66,7 @@ def with_hidden(
     found = opened(handshake.log, keys)
     if found is None:
         return result, (), {}
-    keys.use(found.keys, result.transport, result.stream)
+    keys.use([key for _, key in found.used], result.transport, result.stream)
     decoder = _HiddenMessages(handshake, found, evidence)
     kept = handshake.log.recording is not None
     messages = tuple([_message(handshake, event, found.numbers.get(event)) for event in found.events]) if kept else ()
