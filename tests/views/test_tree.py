@@ -374,3 +374,33 @@ def test_times_are_those_of_messages_where_the_answer_was_captured_first(tmp_pat
     drawn = {(record.sender, record.frame): record.ms for record in tree(connection).records}
     assert min(told.values()) < 0
     assert {place: drawn[place] for place in told} == told
+
+
+@pytest.mark.parametrize(
+    ("name", "finished", "alert", "close_notify"),
+    [
+        ("tls13-full", "RFC 8446 section 4.4.4", "RFC 8446 section 6", "RFC 8446 section 6.1"),
+        ("dtls/dtls13-full", "RFC 8446 section 4.4.4", "RFC 8446 section 6", "RFC 8446 section 6.1"),
+        ("tls12-full", "RFC 5246 section 7.4.9", "RFC 5246 section 7.2", "RFC 5246 section 7.2.1"),
+        ("dtls/dtls12-full", "RFC 5246 section 7.4.9", "RFC 5246 section 7.2", "RFC 5246 section 7.2.1"),
+    ],
+)
+def test_finished_and_alerts_name_the_rfc_of_their_version(
+    name: str, finished: str, alert: str, close_notify: str
+) -> None:
+    path = ROOT / "samples" / f"{name}.pcap"
+    [connection] = tlsdissect.read(path, keep=True, keylog=path.with_suffix(".keys"))
+    cited: dict[str, set[str | None]] = {}
+
+    def visit(node: Node) -> None:
+        cited.setdefault(node.name, set()).add(node.reference)
+        for child in node.children:
+            visit(child)
+
+    for record in tree(connection).records:
+        visit(record.node)
+    assert cited["finished"] == cited["verify_data"] == {finished}
+    # What follows a handshake of TLS 1.3 is not in the tree.
+    assert cited.get("alert", {alert}) == cited.get("level", {alert}) == {alert}
+    assert cited.get("description", {close_notify}) == {close_notify}
+    assert ("alert" in cited) is ("12" in name)

@@ -141,3 +141,16 @@ def test_a_dump_marks_the_bytes_of_the_headers() -> None:
     lines = text(dumped=True).row(connection).decode().splitlines()
     at = next(number for number, line in enumerate(lines) if "protocol_version" in line)
     assert "[02]" in lines[at + 1]
+
+
+def test_radius_attributes_name_the_rfc_that_defines_them() -> None:
+    [connection] = kept(FOLDER / "radius-tls-tls12.pcap")
+    whole = tree(connection)
+    expected = {
+        "User-Name": "RFC 2865 section 5",
+        "Connect-Info": "RFC 2869 section 5.11",
+        "EAP-Message": "RFC 3579 section 3.1",
+        "Message-Authenticator": "RFC 3579 section 3.2",
+    }
+    for name, reference in expected.items():
+        assert {one.reference for node in parts(whole, name) for one in (node, *node.children)} == {reference}

@@ -5,7 +5,14 @@ from tlsdissect.tls.layout import WireStruct
 
 
 class Alert(WireStruct, frozen=True, gc=False):
-    """RFC 8446 section 6; RFC 5246 section 7.2."""
+    """RFC 8446 section 6."""
+
+    level: AlertLevel
+    description: AlertDescription
+
+
+class Alert12(WireStruct, frozen=True, gc=False):
+    """An alert before TLS 1.3 (RFC 5246 section 7.2)."""
 
     level: AlertLevel
     description: AlertDescription

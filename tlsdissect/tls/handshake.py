@@ -53,6 +53,7 @@ _TLS13: Final[Mapping[int, type[WireStruct]]] = {
     Type.NEW_SESSION_TICKET: messages.NewSessionTicket13,
     Type.CERTIFICATE: certificate.Certificate13,
     Type.CERTIFICATE_REQUEST: certificate.CertificateRequest13,
+    Type.FINISHED: messages.Finished13,
 }
 
 

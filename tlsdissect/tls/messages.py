@@ -38,7 +38,13 @@ class NewSessionTicketDraft(WireStruct, frozen=True):
 
 
 class Finished(WireStruct, frozen=True, gc=False):
-    """RFC 8446 section 4.4.4; RFC 5246 section 7.4.9."""
+    """RFC 5246 section 7.4.9."""
+
+    verify_data: bytes
+
+
+class Finished13(WireStruct, frozen=True, gc=False):
+    """RFC 8446 section 4.4.4."""
 
     verify_data: bytes
 

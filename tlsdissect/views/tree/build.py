@@ -12,9 +12,9 @@ from tlsdissect.handshake.dtls_messages import MessageBuffer
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.transcript import Places
 from tlsdissect.tls import certificate, server_hello
-from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
+from tlsdissect.tls.alert import Alert, Alert12, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
-from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry, is_tls13
 from tlsdissect.tls.dtls import HEADER_SIZE as DTLS_HEADER
 from tlsdissect.tls.dtls import MESSAGE_HEADER as FRAGMENT_HEADER
 from tlsdissect.tls.dtls import TLS12_CID
@@ -243,7 +243,7 @@ class Builder:
         """Build the node of a message that keys opened in a record; its bytes are in no frame."""
         ground = OpenedBytes(speaker.places, message.data)
         if message.content_type == ALERT:
-            return self._struct(ground, "alert", Alert, OPENED)
+            return self._struct(ground, "alert", self._alert_struct, OPENED)
         header = FRAGMENT_HEADER if record.header else MESSAGE_HEADER
         return self._message_node(record.sender, ground, header, len(ground), None, OPENED)
 
@@ -276,11 +276,16 @@ class Builder:
             if at + ALERT_SIZE <= len(data):
                 self._alert(speaker)
 
+    @property
+    def _alert_struct(self) -> type[WireStruct]:
+        version = self._transcript.version
+        return Alert if version is None or is_tls13(version) else Alert12
+
     def _alert(self, speaker: _Sender) -> None:
         """Build the node of an alert, complete or as far as it was captured, as a child of the record it began in."""
         begun, speaker.alert = speaker.alert, None
         if begun is not None:
-            node = self._struct(begun.ground, "alert", Alert)
+            node = self._struct(begun.ground, "alert", self._alert_struct)
             self._inside[begun.record].append(node)
 
     def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:

@@ -53,6 +53,19 @@ _RADIUS_HEADER, _ATTRIBUTE_HEADER = 20, 2
 _EAP_MESSAGE = 79
 _TEXTS = frozenset((1, 11, 18, 30, 31, 32, 77, 87))
 """Types of RADIUS attributes that are text and useful to read (RFC 2865 section 5, RFC 2869 section 5)."""
+_CITED = {
+    52: "RFC 2869 section 5.1",
+    53: "RFC 2869 section 5.2",
+    55: "RFC 2869 section 5.3",
+    77: "RFC 2869 section 5.11",
+    79: "RFC 3579 section 3.1",
+    80: "RFC 3579 section 3.2",
+    85: "RFC 2869 section 5.16",
+    87: "RFC 2869 section 5.17",
+    88: "RFC 2869 section 5.18",
+}
+"""What defines a RADIUS attribute, by its type, if that is not RFC 2865. EAP-Message and Message-Authenticator were
+first in RFC 2869."""
 _BODIES: dict[int, type[WireStruct]] = {1: Identity, 2: Notification, 3: Nak}
 """What follows the type, by it."""
 _LACKS = "the capture lacks bytes of it"
@@ -224,11 +237,12 @@ def _attribute(fields: Fields, data: bytes, at: int, stop: int, joined: int) -> 
     What carries the EAP packet is shown there.
     """
     kind, body = data[at], at + _ATTRIBUTE_HEADER
-    children = fields.message(RadiusAttribute, at, stop)
+    cited = _CITED.get(kind, reference(RadiusAttribute))
+    children = tuple([replace(child, reference=cited) for child in fields.message(RadiusAttribute, at, stop)])
     if kind == _EAP_MESSAGE:
         meaning = f"bytes {joined} to {joined + stop - body - 1} of the EAP packet"
-        children = (*children[:2], Node("value", meaning=meaning, reference=reference(RadiusAttribute)))
+        children = (*children[:2], Node("value", meaning=meaning, reference=cited))
     elif kind in _TEXTS and body < stop:
         children = (*children[:-1], replace(children[-1], meaning=data[body:stop].decode("utf-8", "backslashreplace")))
     spans = tuple([span for child in children for span in child.bytes])
-    return Node(Registry.RADIUS_TYPES.names[kind], reference=reference(RadiusAttribute), bytes=spans, children=children)
+    return Node(Registry.RADIUS_TYPES.names[kind], reference=cited, bytes=spans, children=children)

@@ -19,7 +19,7 @@ from tlsdissect.tls import (
     messages,
     server_hello,
 )
-from tlsdissect.tls.alert import Alert
+from tlsdissect.tls.alert import Alert, Alert12
 from tlsdissect.tls.client_hello import ClientHello, DtlsClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.eap import LENGTH, MORE, OUTER_TLVS, START, VERSION, Identity, Notification, TeapFlags, TlsFlags
@@ -58,6 +58,7 @@ from tlsdissect.tls.key_exchange import (
 )
 from tlsdissect.tls.messages import (
     Finished,
+    Finished13,
     NewSessionTicket,
     NewSessionTicket13,
     NewSessionTicketDraft,
@@ -93,6 +94,10 @@ _TABLES: dict[type[Struct], Table] = {
     messages.NewSessionTicket13: extensions.FROM_TICKET,
 }
 """The decoders of the extensions of a message."""
+_ONLY_TLS13 = frozenset((109, 116))
+"""The alerts missing_extension and certificate_required."""
+_IN_TLS12 = {"RFC 8446 section 6.1": "RFC 5246 section 7.2.1", "RFC 8446 section 6.2": "RFC 5246 section 7.2.2"}
+"""Where the alerts that TLS 1.3 has, too, are defined for older versions."""
 _MISPLACED = "does not belong in this message: RFC 8446 section 4.2"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 1 << 47
@@ -258,6 +263,8 @@ class _StructNodes:
         name, odd = code_point(field.registry, number)
         if field.registry is Registry.ALERTS:
             _, cited = alert_meaning(number) or ("", cited)
+            if owner is Alert12 and number not in _ONLY_TLS13:
+                cited = _IN_TLS12.get(cited or "", cited)
         code = f"0x{number:0{2 * (field.end - field.start)}x}"
         # A record's version has no meaning: RFC 8446 section 5.1.
         return Node(field.name, code, described or name, None if owner is RecordHeader else odd, cited, spans)
@@ -369,6 +376,7 @@ VARYING: frozenset[tuple[type[Struct], str]] = frozenset({
     (EncryptedPreMasterSecret, "encrypted_pre_master_secret"),
     (NewSessionTicket13, "ticket_nonce"),
     (Finished, "verify_data"),
+    (Finished13, "verify_data"),
 })  # fmt: skip
 """Fields that differ from connection to connection, and on which the decoding of no other field depends."""
 
@@ -485,6 +493,7 @@ _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (ServerKeyExchange, "psk_identity_hint"): text,
     (ClientKeyExchange, "psk_identity"): text,
     (Alert, "description"): _alert,
+    (Alert12, "description"): _alert,
     (ClientHello, "random"): _random,
     (DtlsClientHello, "random"): _random,
     (ServerHello, "random"): _random,
