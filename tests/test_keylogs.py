@@ -21,7 +21,8 @@ from recorded import ROOT, SAMPLES, facts, need, packets, with_secrets, without
 import tlsdissect
 from tlsdissect.capture import open_capture, pcapng
 from tlsdissect.capture.packet import Packet
-from tlsdissect.handshake.events import new_event
+from tlsdissect.handshake.decryption import RecordReader
+from tlsdissect.handshake.events import new_event, new_sealed
 from tlsdissect.handshake.facts import hidden as hidden_facts
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.opening import Opened
@@ -664,3 +666,58 @@ def test_what_the_keys_do_not_reach_is_not_said_to_be_absent(tmp_path: Path) -> 
     updates.write_text("".join(f"{line}\n" for line in lines if "CLIENT_TRAFFIC" not in line))
     (one,) = with_keys(path, updates)
     assert [ticket["lifetime_s"] for ticket in one["hidden"]["session_tickets"]] == [7200, 7200]
+
+
+FINISHED_OF_QUIC = "the Finished is not in the capture before the first 1-RTT packet"
+FRAGMENTS = "a handshake message has bytes missing"
+HOLES = [
+    # The server's flight in CRYPTO frames: from the middle, and the end of it.
+    ("quic-full", {4}, {("server", "bytes of the handshake are missing")}),
+    ("quic-full", {5}, {("server", "bytes of the handshake are missing")}),
+    ("quic-full", {7}, {("client", FINISHED_OF_QUIC)}),
+    ("dtls13-full", {3}, {("server", FRAGMENTS)}),
+    ("dtls13-full", {4}, {("server", FRAGMENTS), ("server", "the Finished is not in the capture")}),
+    ("dtls13-full", {5}, {("client", "the Finished is not in the capture")}),
+    ("dtls13-key-update", {5}, {("client", "the handshake message with number 1 is not in the capture")}),
+]
+
+
+@pytest.mark.parametrize(("name", "frames", "expected"), HOLES)
+def test_a_hole_in_a_decrypted_flight_of_datagrams_is_a_problem(
+    tmp_path: Path, name: str, frames: set[int], expected: set[tuple[str, str]]
+) -> None:
+    path = sample(name)
+    (whole,), holed = with_keys(path), without(path, frames, tmp_path / "holed.pcap")
+    (found,) = with_keys(holed, path.with_suffix(".keys"))
+    assert whole["hidden"]["problems"] == []
+    hidden = found["hidden"]
+    assert {(one["from"], one["detail"]) for one in hidden["problems"] if one["code"] == "gap"} == expected
+    # Whether a certificate was asked for may be what is missing.
+    assert (hidden["client_certificate_requested"] is None) == ("server" in {side for side, _ in expected})
+    assert lensed(found) == lensed(facts(holed)[0])
+
+
+class Contents(RecordReader):
+    """Takes the bodies of records for what was in them."""
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes]:
+        return 22, record.body
+
+    def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
+        pass
+
+
+def test_a_message_does_not_continue_behind_a_record_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs: list[LoggedHandshake] = []
+    monkeypatch.setattr(hidden_facts, "opened", lambda log, _: logs.append(log))
+    hidden_of("tls13-full")
+    parts = [b"\x0b\0\0\x14" + b"first!", b"second!!", b"third!"]
+    finished = b"\x14\0\0\x04done"
+    for present, expected in ([0, 1, 2], [11, 20]), ([0, 2], [20]), ([1, 2], [20]):
+        reader = Contents(logs[0])
+        found = []
+        for number in [*present, 3]:
+            body = [*parts, finished][number]
+            record = new_sealed(1, 0, number, 23, 0x0303, body, number + 1, 0, 100 * number)
+            found += [event.handshake_type for event in reader.read(record) or ()]
+        assert found == expected

@@ -48,27 +48,35 @@ def message(kind: int, number: int, body: bytes) -> bytes:
     return fragment(kind, number, body) + bytes([HANDSHAKE])
 
 
+def hello(kind: int, versions: bytes, chosen: bytes) -> bytes:
+    suite = CCM_8.to_bytes(2, "big")
+    suites = b"\0" + sized(suite) + b"\1\0" if kind == 1 else suite + b"\0"
+    extensions = extension(43, versions) + (extension(54, sized(chosen, 1)) if chosen else b"")
+    return record(HANDSHAKE, fragment(kind, 0, b"\xfe\xfd" + RANDOM + b"\0" + suites + sized(extensions)))
+
+
+def keyed(
+    folder: Path, contents: list[tuple[int, int, bytes]], form: int = 0x0C, cid: bytes = b""
+) -> tuple[Path, Path]:
+    """A capture of a server's encrypted records after both hellos, and the key log that opens them."""
+    datagrams = [(CLIENT, hello(1, b"\x02\xfe\xfc", cid)), (SERVER, hello(2, b"\xfe\xfc", b"server" if cid else b""))]
+    datagrams += [(SERVER, sealed(epoch, number, content, form, cid)) for epoch, number, content in contents]
+    keylog = folder / "dtls.keys"
+    keylog.write_text("".join(f"SERVER_{label} {RANDOM.hex()} {secret.hex()}\n" for label, secret in SECRETS.items()))
+    return write(folder / "dtls.pcap", datagrams), keylog
+
+
 @pytest.mark.parametrize("cid", [b"", b"c-1"])
 @pytest.mark.parametrize("form", [0x0C, 0x04, 0x08, 0x00])
 def test_every_form_of_the_unified_header_opens(tmp_path: Path, form: int, cid: bytes) -> None:
-    def hello(kind: int, versions: bytes, chosen: bytes) -> bytes:
-        suite = CCM_8.to_bytes(2, "big")
-        suites = b"\0" + sized(suite) + b"\1\0" if kind == 1 else suite + b"\0"
-        extensions = extension(43, versions) + (extension(54, sized(chosen, 1)) if cid else b"")
-        return record(HANDSHAKE, fragment(kind, 0, b"\xfe\xfd" + RANDOM + b"\0" + suites + sized(extensions)))
-
     # Numbers that wrap in one byte, and a message in two fragments.
     finished = message(20, 2, b"f" * 32)
-    parts = [fragment(11, 4, b"\0\0\0\0"[:2], length=4), fragment(11, 4, b"\0\0", length=4, offset=2)]
+    parts = [fragment(11, 3, b"\0\0\0\0"[:2], length=4), fragment(11, 3, b"\0\0", length=4, offset=2)]
     contents = [(2, 0, message(8, 1, b"\0\0")), (2, 1, finished), (3, 0, b"secret data \x17\0\0")]
     contents += [(3, number, b"secret data \x17") for number in range(100, 300, 100)]
     contents += [(3, 300 + number, part + bytes([HANDSHAKE])) for number, part in enumerate(parts)]
     contents.append((3, 302, b"\1\0\x15" + bytes(9)))
-    datagrams = [(CLIENT, hello(1, b"\x02\xfe\xfc", cid)), (SERVER, hello(2, b"\xfe\xfc", b"server"))]
-    datagrams += [(SERVER, sealed(epoch, number, content, form, cid)) for epoch, number, content in contents]
-    keylog = tmp_path / "dtls.keys"
-    keylog.write_text("".join(f"SERVER_{label} {RANDOM.hex()} {secret.hex()}\n" for label, secret in SECRETS.items()))
-    path = write(tmp_path / "dtls.pcap", datagrams)
+    path, keylog = keyed(tmp_path, contents, form, cid)
     [opened], [seen] = facts(path, keylog=keylog), facts(path)
     hidden = opened["hidden"]
     assert [(one["type"], one["frame"]) for one in hidden["messages"]] == [
@@ -200,3 +208,21 @@ def test_without_an_aead_the_content_type_is_not_looked_for(tmp_path: Path) -> N
     body = b"b" * 16 + b"x" * 64
     found = handshake_with_ids(tmp_path, CBC, [(CLIENT, cid_record(TO_SERVER, body))])
     assert found["hidden"] is None
+
+
+def test_a_message_of_a_decrypted_flight_that_is_missing_is_named_by_its_number(tmp_path: Path) -> None:
+    messages = [(2, 0, message(8, 1, b"\0\0")), (2, 1, message(13, 2, b"\0\0\0")), (2, 2, message(20, 3, b"f" * 32))]
+    messages.append((3, 0, message(4, 4, b"\0\0\0\1" + bytes(4) + b"\0\0\1t\0\0")))
+    messages.append((3, 1, message(24, 5, b"\0")))
+    expected = {0: (1, True), 1: (2, None), 3: (4, True)}
+    for lacking, (number, requested) in expected.items():
+        contents = [one for index, one in enumerate(messages) if index != lacking]
+        path, keylog = keyed(tmp_path, contents)
+        [opened] = facts(path, keylog=keylog)
+        [problem] = opened["hidden"]["problems"]
+        assert problem["code"] == "gap"
+        assert problem["detail"] == f"the handshake message with number {number} is not in the capture"
+        assert problem["frame"] == 3 + lacking
+        assert opened["hidden"]["client_certificate_requested"] is requested
+    path, keylog = keyed(tmp_path, messages)
+    assert facts(path, keylog=keylog)[0]["hidden"]["problems"] == []

@@ -24,6 +24,7 @@ cdef class KeyedReader:
 cdef class RecordReader(KeyedReader):
     cdef MessageJoiner _one
     cdef MessageJoiner _other
+    cdef list _next
 
 
 cdef class _Epoch:

@@ -91,12 +91,20 @@ _ALERT, _APPLICATION_DATA, _HANDSHAKE, _HEADER_SIZE, _IV_SIZE = (
 
 
 class Wrong(NamedTuple):
-    """What is wrong in something that was opened."""
+    """What is wrong in something that was opened, or missing."""
 
     code: str
     detail: str
-    record: SealedRecord
+    sender: int
+    frame: int
+    start: int | None
+    """Offset of the record or packet; None where none shows it."""
     copies: tuple[DataCopy, ...] | None = None
+
+    @classmethod
+    def of(cls, record: SealedRecord, code: str, detail: str, copies: tuple[DataCopy, ...] | None = None) -> Wrong:
+        """Return what is wrong in a record or packet."""
+        return cls(code, detail, record.sender, record.frame, record.start, copies)
 
 
 @cython.cclass
@@ -123,6 +131,9 @@ class KeyedReader:
         if (label, key, origin) not in self.used:
             self.used.append((label, key, origin))
 
+    def finish(self) -> None:
+        """Report what is missing of the messages that were opened."""
+
 
 def suite13(log: LoggedHandshake) -> Suite | None:
     """Return the suite that a server of TLS 1.3 selected; None if there is none, or it is one of older versions."""
@@ -137,11 +148,14 @@ class RecordReader(KeyedReader):
 
     _one: MessageJoiner
     _other: MessageJoiner
+    _next: list[int]
+    """Of each side, the number of the record after the latest one with messages."""
 
     def __init__(self, log: LoggedHandshake) -> None:
         KeyedReader.__init__(self, log)
         self._one = MessageJoiner()
         self._other = MessageJoiner()
+        self._next = [0, 0]
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a record completes, and its alerts; None if no secret opens it."""
@@ -180,6 +194,10 @@ class RecordReader(KeyedReader):
         joiner: MessageJoiner = self._one if sender == 0 else self._other
         message: Message
         events: list[HandshakeEvent] = []
+        if record.number != self._next[sender]:
+            # Records between are missing, did not open, or have application data: no message continues after them.
+            joiner.drop()
+        self._next[sender] = record.number + 1
         for message in joiner.feed(content, start):
             body: bytes = message.body
             kind = message.handshake_type

@@ -20,7 +20,7 @@ from tlsdissect.flows.datagrams import DTLS
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.dtls_carriers import find_records, is_media
-from tlsdissect.handshake.dtls_messages import MessageJoiner
+from tlsdissect.handshake.dtls_messages import BYTES_MISSING, GIVEN_UP, MessageJoiner, not_in_capture
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
 from tlsdissect.handshake.encrypted_flight import datagram_flight
 from tlsdissect.handshake.events import (
@@ -159,6 +159,11 @@ class _Direction:
         """Whether it sent application data, or encrypted records that are missing, which may have been such."""
         return self.first_data is not None or self._received <= self._highest
 
+    @property
+    def next_message(self) -> int:
+        """The number of the message after those in plaintext."""
+        return max([number for number, _, _ in self.numbers], default=-1) + 1
+
     def is_repeated_change(self, epoch: int) -> bool:
         """Return whether a ChangeCipherSpec at the end of an epoch was sent before, and remember it."""
         repeated = epoch <= self._changed_epoch
@@ -197,15 +202,14 @@ class _Direction:
         """
         begun = self.joiner.incomplete()
         for one in begun:
-            self.problems.report("gap", "a handshake message has bytes missing", one.frame, one.start)
+            self.problems.report("gap", BYTES_MISSING, one.frame, one.start)
         seen = {number: (start, frame) for number, start, frame in self.numbers}
         places = {one.message_seq: (one.start, one.frame) for one in begun} | seen
         lacking = [number for number in range(first, max(places, default=-1) + 1) if number not in seen]
         missing = next((number for number in lacking if number not in places), None)
         if missing is not None:
             start, frame = min(place for number, place in places.items() if number > missing)
-            detail = f"the handshake message with number {missing} is not in the capture"
-            self.problems.report("gap", detail, frame, start)
+            self.problems.report("gap", not_in_capture(missing), frame, start)
         # A message may come after one with a higher number.
         holes = [start for number, (start, _) in places.items() if lacking and number >= lacking[0]]
         return min([*holes, *self._missing_end()], default=UNKNOWN)
@@ -370,8 +374,7 @@ class DtlsTracker:
             for one in direction.joiner.incomplete():
                 self._beginning_of_hello(sender, direction, one)
             if direction.joiner.given_up:
-                detail = "no more fragments are held of messages that are not whole"
-                direction.problems.report("limit", detail, direction.first_frame, None)
+                direction.problems.report("limit", GIVEN_UP, direction.first_frame, None)
             log.account(-direction.joiner.held_bytes)
         if log.client == UNKNOWN:
             return None
@@ -396,6 +399,7 @@ class DtlsTracker:
         logged.first_data = tuple([direction.first_data for direction in self.directions])
         logged.hello_verify = self._asked_for_cookie
         logged.dtls = self._dtls()
+        logged.next_messages = (self.directions[0].next_message, self.directions[1].next_message)
         return logged
 
     def _inferred_holes(self) -> Iterator[tuple[int, int]]:

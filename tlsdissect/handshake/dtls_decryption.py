@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.handshake import key_schedule as schedule
 from tlsdissect.handshake.decryption import Reader12, RecordReader, Wrong, suite13
-from tlsdissect.handshake.dtls_messages import MessageJoiner
+from tlsdissect.handshake.dtls_messages import BYTES_MISSING, GIVEN_UP, MessageJoiner, not_in_capture
 from tlsdissect.handshake.events import client_random, new_event
 from tlsdissect.handshake.protection import Aead, HeaderMask, nonce_of
 from tlsdissect.handshake.quic_keys import SAMPLE, packet_number
@@ -45,8 +45,10 @@ class FragmentJoiner:
     def __init__(self) -> None:
         self.numbers: dict[HandshakeEvent, int] = {}
         self.wrong: list[Wrong] = []
-        """Messages that were sent again with other bytes."""
+        """Messages that were sent again with other bytes, or are not whole."""
         self._joiners = (MessageJoiner(), MessageJoiner())
+        self._records: tuple[dict[int, SealedRecord], dict[int, SealedRecord]] = ({}, {})
+        """Of each side, the latest record with a fragment of a message that is not whole yet, by number."""
 
     def feed(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
         """Return the messages that the content of a record completes."""
@@ -56,9 +58,11 @@ class FragmentJoiner:
         for fragment in fragments:
             joiner = self._joiners[record.sender]
             joined = joiner.add(fragment, record.start, record.frame)
+            if not joiner.is_complete(fragment) or joined is not None:
+                self._records[record.sender][fragment.message_seq] = record
             if joiner.conflict is not None:
                 copies = joiner.conflict.copies(record.frame)
-                self.wrong.append(Wrong("conflicting_data", joiner.conflict.detail, record, copies))
+                self.wrong.append(Wrong.of(record, "conflicting_data", joiner.conflict.detail, copies))
             if joined is not None:
                 event = new_event(
                     record.sender, HANDSHAKE, joined.handshake_type, joined.length, joined.body, record.frame,
@@ -67,6 +71,27 @@ class FragmentJoiner:
                 self.numbers[event] = joined.message_seq
                 events.append(event)
         return events
+
+    def report_incomplete(self) -> None:
+        """Report messages that lack fragments."""
+        for joiner, records in zip(self._joiners, self._records, strict=True):
+            for one in joiner.incomplete():
+                self.wrong.append(Wrong.of(records[one.message_seq], "gap", BYTES_MISSING))
+            if joiner.given_up:
+                self.wrong.append(Wrong.of(next(iter(records.values())), "limit", GIVEN_UP))
+
+    def report_missing(self, sender: int, first: int, end: int | None) -> bool:
+        """Report the first message of a side that is missing from this number on, up to another one or the latest.
+
+        Return whether there is one.
+        """
+        records = self._records[sender]
+        last = max(records, default=first) if end is None else end
+        missing = next((number for number in range(first, last) if number not in records), None)
+        if missing is not None:
+            after = records[min(number for number in records if number > missing)]
+            self.wrong.append(Wrong.of(after, "gap", not_in_capture(missing)))
+        return missing is not None
 
 
 class DtlsReader12(Reader12):
@@ -98,6 +123,10 @@ class DtlsReader12(Reader12):
     def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
         """Return the messages that the content of a record completes."""
         return self._fragments.feed(record, content)
+
+    def finish(self) -> None:
+        """Report messages that lack fragments; their numbers begin anew in each handshake."""
+        self._fragments.report_incomplete()
 
 
 class _Epoch:
@@ -163,6 +192,10 @@ class DtlsReader13(RecordReader):
         """Those of client and server."""
         self._latest: _Epoch | None = None
         """That of the latest record that was opened."""
+        self._failed: set[int] = set()
+        """The sides of which a record did not open."""
+        self._later: dict[int, SealedRecord] = {}
+        """The first record of each side with keys that follow its Finished."""
 
     def _begin(self, side: str) -> list[_Epoch]:
         """Return the epochs of a side for which there are secrets."""
@@ -177,6 +210,8 @@ class DtlsReader13(RecordReader):
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record."""
+        if record.epoch != HANDSHAKE_EPOCH:
+            self._later.setdefault(record.sender, record)
         for epoch in reversed(self._epochs[record.sender ^ self.log.client]):
             found = epoch.open(record) if epoch.number & EPOCH_BITS == record.epoch else None
             if found is not None:
@@ -184,6 +219,7 @@ class DtlsReader13(RecordReader):
                 if found[1]:
                     self.use(epoch.label, self._key, epoch.origin)
                 return found
+        self._failed.add(record.sender)
         return None
 
     def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
@@ -194,3 +230,22 @@ class DtlsReader13(RecordReader):
         """Begin the epoch that a message begins."""
         if event.handshake_type == HandshakeType.KEY_UPDATE and self._latest is not None:
             self._epochs[record.sender ^ self.log.client].append(self._latest.updated())
+
+    def finish(self) -> None:
+        """Report messages that lack fragments, are missing between others, or in front of application data.
+
+        Messages after the handshake are numbered on (RFC 9147 section 5.2), but a record that did not open, or was not
+        kept, may have them.
+        """
+        self._fragments.report_incomplete()
+        finished = {
+            event.sender: number
+            for event, number in self.numbers.items()
+            if event.handshake_type == HandshakeType.FINISHED
+        }
+        for sender, first in enumerate(self.log.next_messages):
+            opens = sender not in self._failed and not self.log.unkept
+            reported = self._fragments.report_missing(sender, first, None if opens else finished.get(sender))
+            later = self._later.get(sender)
+            if later is not None and opens and not (reported or sender in finished):
+                self.wrong.append(Wrong.of(later, "gap", "the Finished is not in the capture"))

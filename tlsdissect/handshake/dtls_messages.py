@@ -36,6 +36,10 @@ MAX_CONFLICTS = 16
 RUN_BYTES = 128
 """Estimated bytes that a run takes besides its data."""
 
+BYTES_MISSING = "a handshake message has bytes missing"
+GIVEN_UP = "no more fragments are held of messages that are not whole"
+"""Details of problems."""
+
 _Key = tuple[int, int, int]
 """message_seq, type and length.
 
@@ -254,6 +258,11 @@ class MessageJoiner:
         if self._begun:
             self.held_bytes -= self._begun.pop(next(iter(self._begun))).held_bytes
             self.given_up += 1
+
+
+def not_in_capture(message_seq: int) -> str:
+    """Return the detail of the problem that a message is missing."""
+    return f"the handshake message with number {message_seq} is not in the capture"
 
 
 def _joined(key: _Key, buffer: MessageBuffer) -> JoinedMessage:

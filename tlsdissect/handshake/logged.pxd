@@ -60,6 +60,7 @@ cdef class LoggedHandshake:
     cdef public long long until
     cdef public tuple damage
     cdef public object recording
+    cdef public tuple next_messages
     cdef public object hello_verify
     cdef public object quic
     cdef public object dtls

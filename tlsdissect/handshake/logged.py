@@ -264,6 +264,8 @@ class LoggedHandshake:
     """Damage of the capture while the flow lasted."""
     recording: Recording | None
     """The packets and records of the handshake if they were to be kept."""
+    next_messages: tuple[int, int]
+    """Of each side of DTLS, the number of the message after those in plaintext."""
     hello_verify: Any
     """Whether a DTLS server sent a HelloVerifyRequest; None if what it sent before its ServerHello is missing."""
     quic: LoggedQuic | None
@@ -302,6 +304,7 @@ class LoggedHandshake:
         until: cython.longlong,
         damage: tuple[Damage, ...],
         recording: Recording | None,
+        next_messages: tuple[int, int] = (0, 0),
         hello_verify: Any = False,
         quic: LoggedQuic | None = None,
         dtls: Dtls | None = None,
@@ -335,6 +338,7 @@ class LoggedHandshake:
         self.until = until
         self.damage = damage
         self.recording = recording
+        self.next_messages = next_messages
         self.hello_verify = hello_verify
         self.quic = quic
         self.dtls = dtls

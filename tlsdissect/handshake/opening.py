@@ -44,6 +44,10 @@ class Reader(Protocol):
         """Return the messages that a record or packet completes, and its alerts; None if no secret opens it."""
         ...
 
+    def finish(self) -> None:
+        """Report what is missing of the messages that were opened."""
+        ...
+
 
 class Opened(NamedTuple):
     """What the secrets of a connection opened."""
@@ -105,6 +109,7 @@ def _opened(log: LoggedHandshake, keys: CaptureKeys, client_hello: SeenClientHel
                 failed.append(record)
             else:
                 events += found
+        reader.finish()
         used += reader.used
     if not used:
         return None

@@ -6,6 +6,7 @@ from tlsdissect.tls.quic_packets cimport CryptoFrame, LongPacket, crypto_frames,
 from tlsdissect.tls.record cimport Message, MessageJoiner
 
 cdef long long _HANDSHAKE
+cdef long long _FINISHED
 
 
 cdef class _Side:
@@ -13,6 +14,8 @@ cdef class _Side:
     cdef MessageJoiner joiner
     cdef long long expected
     cdef bint closed
+    cdef object latest
+    cdef bint finished
 
 
 cdef class QuicReader(KeyedReader):
@@ -22,6 +25,7 @@ cdef class QuicReader(KeyedReader):
     cdef _Side _client
     cdef _Side _server
     cdef dict _keys
+    cdef set _failed
     cdef object _key(self, long long side, long long version)
     cdef bint _read_frames(self, bytes payload, object record, _Side sent, list[HandshakeEvent] events)
     cdef bint _add_crypto(self, long long offset, bytes data, object record, _Side sent, list[HandshakeEvent] events)

@@ -14,8 +14,9 @@ import cython
 from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.decryption import KeyedReader, Wrong, suite13
 from tlsdissect.handshake.events import HandshakeEvent, new_event
-from tlsdissect.handshake.quic_handshake import CONFLICT, FATAL
+from tlsdissect.handshake.quic_handshake import BYTES_MISSING, CONFLICT, FATAL
 from tlsdissect.handshake.quic_keys import OpenedPacket, PacketKey, version_keys
+from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames
 from tlsdissect.tls.quic_packets import CryptoFrame, LongPacket, crypto_frames, read_long_packet
 from tlsdissect.tls.record import ALERT, HANDSHAKE, Message, MessageJoiner
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 _LABELS = ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET")
 
 
+_NO_FINISHED = "the Finished is not in the capture before the first 1-RTT packet"
+
 # C integers, by the .pxd.
-_HANDSHAKE = HANDSHAKE
+_HANDSHAKE, _FINISHED = HANDSHAKE, HandshakeType.FINISHED
 
 
 @cython.cclass
@@ -43,12 +46,18 @@ class _Side:
     """One more than the highest packet number."""
     closed: cython.bint
     """Whether it sent a CONNECTION_CLOSE, which may be sent again."""
+    latest: SealedRecord | None
+    """The latest packet with bytes of messages that are not whole yet."""
+    finished: cython.bint
+    """Whether it sent its Finished."""
 
     def __init__(self) -> None:
         self.crypto = CryptoStream()
         self.joiner = MessageJoiner()
         self.expected = 0
         self.closed = False
+        self.latest = None
+        self.finished = False
 
 
 @cython.cclass
@@ -62,6 +71,8 @@ class QuicReader(KeyedReader):
     _server: _Side
     _keys: dict[tuple[int, int], tuple[PacketKey, Origin] | None]
     """By side and version, which may change during the handshake (RFC 9368)."""
+    _failed: set[int]
+    """The sides of which a packet did not open."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> None:
         """The secrets are found by the `random` of the ClientHello that the server answered."""
@@ -72,6 +83,7 @@ class QuicReader(KeyedReader):
         self._client = _Side()
         self._server = _Side()
         self._keys = {}
+        self._failed = set()
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a packet completes, and its alert; None if no secret opens it."""
@@ -86,10 +98,12 @@ class QuicReader(KeyedReader):
             self._keys[which] = self._key(side, packet.version)
         found = self._keys[which]
         if found is None:
+            self._failed.add(side)
             return None
         key: PacketKey = found[0]
         opened: OpenedPacket | None = key.open(record.body, 0, packet.protected, packet.end, sent.expected)
         if opened is None:
+            self._failed.add(side)
             return None
         self.use(_LABELS[side], self._random, found[1])
         sent.expected = max(sent.expected, opened.number + 1)
@@ -103,6 +117,18 @@ class QuicReader(KeyedReader):
             for frame in frames:
                 self._add_crypto(frame.offset, frame.data, record, sent, events)
         return events
+
+    def finish(self) -> None:
+        """Report bytes that are missing of CRYPTO frames (RFC 9000 section 19.6), or in front of 1-RTT packets."""
+        sent: _Side
+        quic = self.log.quic
+        failed: set[int] = self._failed
+        for side, sent in enumerate((self._client, self._server)):
+            later = None if quic is None else quic.first_one_rtt[side]
+            if sent.latest is not None and (sent.crypto.has_gap() or sent.joiner.waiting > 0):
+                self.wrong.append(Wrong.of(sent.latest, "gap", BYTES_MISSING))
+            elif later is not None and not (sent.finished or side in failed or self.log.unkept):
+                self.wrong.append(Wrong("gap", _NO_FINISHED, side ^ self.log.client, later.frame, None))
 
     @cython.cfunc
     def _key(self, side: cython.longlong, version: cython.longlong) -> Any:
@@ -120,7 +146,7 @@ class QuicReader(KeyedReader):
         """Add the messages that all frames complete, and the alert that one of them stands for."""
         frames, error = read_frames(payload)
         if error is not None:
-            self.wrong.append(Wrong("malformed_message", f"a Handshake packet: {error}", record))
+            self.wrong.append(Wrong.of(record, "malformed_message", f"a Handshake packet: {error}"))
         for frame in frames:
             if isinstance(frame, Crypto):
                 self._add_crypto(frame.offset, frame.crypto_data, record, sent, events)
@@ -145,12 +171,14 @@ class QuicReader(KeyedReader):
         crypto: CryptoStream = sent.crypto
         message: Message
         conflicted: cython.bint = crypto.conflict is not None
+        if offset + len(data) > crypto.position:
+            sent.latest = record
         joined: bytes | None = crypto.add(offset, data)
         if joined is None:
-            self.wrong.append(Wrong("limit", "more bytes of CRYPTO frames were sent than are kept", record))
+            self.wrong.append(Wrong.of(record, "limit", "more bytes of CRYPTO frames were sent than are kept"))
         if crypto.conflict is not None and not conflicted:
             copies = crypto.conflict.copies(crypto.position, record.frame)
-            self.wrong.append(Wrong("conflicting_data", CONFLICT, record, copies))
+            self.wrong.append(Wrong.of(record, "conflicting_data", CONFLICT, copies))
         if joined is None or len(joined) == 0:
             return False
         sender: cython.longlong = record.sender
@@ -159,6 +187,7 @@ class QuicReader(KeyedReader):
         for message in sent.joiner.feed(joined, start):
             body: bytes = message.body
             kind = message.handshake_type
+            sent.finished = sent.finished or kind == _FINISHED
             events.append(
                 new_event(
                     sender, _HANDSHAKE, kind, len(body), body, record.frame, record.time, message.start, end, False

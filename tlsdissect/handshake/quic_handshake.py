@@ -34,6 +34,8 @@ FATAL = 2
 """The level of the alert that a CONNECTION_CLOSE stands for (RFC 9001 section 4.8)."""
 CONFLICT = "CRYPTO frames have different bytes at the same offset: those that were joined first count"
 """The detail of a problem."""
+BYTES_MISSING = "bytes of the handshake are missing"
+"""The detail of another."""
 
 # C integers, by the .pxd.
 _MAX_ENCRYPTED, _MESSAGE_HEADER = MAX_ENCRYPTED, 4
@@ -291,7 +293,7 @@ class QuicHandshake:
             return later > 0
         if not (side.crypto.has_gap() or len(begun) > 0):
             return False
-        self.report(sender, "gap", "bytes of the handshake are missing", side.latest_frame)
+        self.report(sender, "gap", BYTES_MISSING, side.latest_frame)
         if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
             size: cython.longlong = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
             body: bytes = begun[_MESSAGE_HEADER:]

@@ -32,6 +32,8 @@ ALERT_SIZE = 2
 _MESSAGE_HEADER = 4
 HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23))
 """Types of handshake messages that are sent in the clear (RFC 8446 appendix B.3)."""
+_ALL_TYPES = HANDSHAKE_TYPES | {5, 8, 24, 25}
+"""The same, and those that are only sent encrypted: keys may have opened a fragment."""
 
 _LAST_MINOR = 4
 """The minor version of TLS 1.3."""
@@ -454,7 +456,7 @@ def _begins_with_messages(fragment: bytes) -> cython.bint:
     size: cython.longlong
     while end - at >= _HEADER:
         size = _message_size(fragment, at)
-        if fragment[at] not in HANDSHAKE_TYPES or size > _MAX_MESSAGE:
+        if fragment[at] not in _ALL_TYPES or size > _MAX_MESSAGE:
             return False
         at += size
     return at >= end > 0

@@ -13,4 +13,5 @@ cdef class _HiddenMessages(MessageDecoder):
     cdef readonly tuple _first
     cdef readonly Extensions _extensions
     cdef HandshakeEvent _event(self, long long side, object kind)
+    cdef bint _lacks(self, long long side)
     cdef Extensions _encrypted_extensions(self)

@@ -228,8 +228,17 @@ class _HiddenMessages(MessageDecoder):
         """Return whether the server asked for a certificate, unless it did so in the clear."""
         if asked is not None:
             return True
-        whole = self._handshake.tls13 and self._event(_SERVER, _FINISHED) is not None
-        return False if whole else None
+        finished = self._event(_SERVER, _FINISHED)
+        if finished is None or not self._handshake.tls13 or self._lacks(_SERVER):
+            return None
+        return False if self._handshake.direction(_SERVER).is_whole(finished.end) else None
+
+    @cython.cfunc
+    def _lacks(self, side: cython.longlong) -> cython.bint:
+        """Return whether something is missing of what a side sent encrypted."""
+        return bool(
+            [1 for one in self._opened.wrong if one.code == "gap" and one.sender ^ self._handshake.client == side]
+        )
 
     def _request(self, asked: HandshakeEvent | None) -> CertificateRequest | None:
         if asked is None:
@@ -274,6 +283,7 @@ class _HiddenMessages(MessageDecoder):
             whole = self._reads_data_of("CLIENT", "SERVER")
         else:
             whole = not self._opened.failed and not self._handshake.log.unkept
+        whole = whole and not (self._lacks(_CLIENT) or self._lacks(_SERVER))
         return found if found or whole else None
 
     def _tickets(self) -> tuple[HiddenTicket, ...] | None:
@@ -333,9 +343,8 @@ class _HiddenMessages(MessageDecoder):
             first = failed[0]
             detail = f"{what} that the keys do not open: {len(failed)}, the first in this frame"
             found.append(Problem("not_opened", detail, first.frame, first.start, self._handshake.side(first.sender)))
-        for code, detail, record, copies in self._opened.wrong:
-            side = self._handshake.side(record.sender)
-            found.append(Problem(code, detail, record.frame, record.start, side, copies))
+        for code, detail, sender, frame, start, copies in self._opened.wrong:
+            found.append(Problem(code, detail, frame, start, self._handshake.side(sender), copies))
         if log.unkept:
             found.append(Problem("limit", f"more protected {what} were sent than are kept to be opened"))
         return tuple(found)
