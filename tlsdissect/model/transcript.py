@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Alert
 
 
+_ECH_REQUIRED = "ech_required"
 _NO_ERRORS = (None, "close_notify", "user_canceled")
 """The descriptions of alerts that are no errors (RFC 8446 section 6.1), and that of an encrypted one."""
 _SSL2_HEADER = 2
@@ -252,11 +253,12 @@ def _keyed_refusal(connection: Connection) -> Alert | None:
     """Return the alert by which one side refused the handshake, if only keys show it.
 
     Nobody refuses an established handshake, except over QUIC, whose key logs open only packets of the handshake: a
-    server may refuse after 1-RTT packets of both sides.
+    server may refuse after 1-RTT packets of both sides; and a client whose Encrypted Client Hello was rejected refuses
+    after both Finished (RFC 9849 section 6.1.6).
     """
     hidden, by, seen = connection.hidden, connection.failed_by, final_alert(connection)
-    refused = connection.outcome != "established" or connection.quic is not None
-    if hidden is None or not refused or (seen is not None and seen.description is not None):
+    may_refuse = connection.outcome != "established" or connection.quic is not None
+    if hidden is None or (seen is not None and seen.description is not None):
         return None
     if connection.outcome != "alert" and connection.eap is not None:
         # The server reports by EAP-Failure that the client refused.
@@ -264,6 +266,9 @@ def _keyed_refusal(connection: Connection) -> Alert | None:
     for alert in hidden.alerts or ():
         # In TLS 1.3, the level says nothing (RFC 8446 section 6).
         warning = alert.level == "warning" and not connection.is_tls13
+        rejected = alert.description == _ECH_REQUIRED and alert.sender == "client"
+        if not (may_refuse or rejected):
+            continue
         if by in (None, alert.sender) and not warning and alert.description not in _NO_ERRORS:
             return alert
     return None
