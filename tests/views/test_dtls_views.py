@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from datagrams import SERVER, sent, write
-from dtlswriting import HANDSHAKE, fragment, record
+from datagrams import CLIENT, SERVER, sent, write
+from dtlswriting import HANDSHAKE, fragment, record, unified
 from recorded import ROOT
 from test_tree import bytes_of, leaves, uneven
 from tlswriting import extension, sized
@@ -210,3 +210,27 @@ def test_a_report_names_the_request_of_a_dtls_server() -> None:
     page = tlsdissect.report(ROOT / "samples/dtls/dtls12-loss.pcap").decode()
     assert "asked for another ClientHello (HelloVerifyRequest)" in page
     assert "another ClientHello (HelloRetryRequest)" not in page
+
+
+def test_ladders_draw_every_fragment_of_a_message() -> None:
+    # Both browsers send their ClientHello in two datagrams.
+    for name, frames, size in (("webrtc-firefox", (5, 6), 1511), ("webrtc-chromium", (3, 4), 1463)):
+        [connection] = tlsdissect.read(ROOT / "samples" / "dtls" / f"{name}.pcap", keep=True)
+        [arrow] = [one for one in drawn(connection).arrows if one.labels[0].startswith("client_hello")]
+        assert (arrow.frames, arrow.bytes) == (frames, size)
+
+
+def test_early_data_is_named_though_only_keys_show_its_fate(tmp_path: Path) -> None:
+    identity = sized(sized(b"ticket") + bytes(4)) + sized(sized(bytes(32), 1))
+    offered = extension(43, b"\x02\xfe\xfc") + extension(42, b"") + extension(41, identity)
+    chosen = extension(43, b"\xfe\xfc") + extension(41, b"\0\0")
+    hello = fragment(1, 0, b"\xfe\xfd" + bytes(32) + b"\0\0" + sized(b"\x13\x01") + b"\1\0" + sized(offered))
+    answer = fragment(2, 0, b"\xfe\xfd" + bytes(32) + b"\0" + b"\x13\x01\0" + sized(chosen))
+    early = [(CLIENT, unified(1, bytes(40)))]
+    for data, said in ((early, "It sent application data before"), ([], "It offered to send application data at once")):
+        datagrams = [(CLIENT, record(HANDSHAKE, hello)), *data, (SERVER, record(HANDSHAKE, answer))]
+        [connection] = tlsdissect.read(write(tmp_path / "early.pcap", datagrams), keep=True)
+        [sentence] = [one for one in tlsdissect.explain(connection).sentences if one.code == "early_data"]
+        assert connection.early_data is None
+        assert sentence.text.startswith(said)
+        assert sentence.frames == ((1, 2) if data else (1,))

@@ -137,3 +137,16 @@ def test_the_hello_is_not_always_in_the_first_packet() -> None:
         [connection] = tlsdissect.read(ROOT / "samples" / "quic" / f"{sample}.pcap", keep=True)
         text = next(one.text for one in tlsdissect.explain(connection).sentences if one.code == "quic")
         assert ("in the client's first packet" in text) is said
+
+
+def test_early_data_is_named_where_its_fate_is_encrypted() -> None:
+    path = ROOT / "samples" / "quic" / "quic-early-data.pcap"
+    without, resumed = list(tlsdissect.read(path, keep=True))
+    [sentence] = [one for one in tlsdissect.explain(resumed).sentences if one.code == "early_data"]
+    assert resumed.early_data is None
+    assert sentence.text == (
+        "It sent application data before any answer (early data, which can be replayed); only keys show whether the "
+        "server accepted it."
+    )
+    assert sentence.frames == (15,)
+    assert not [one for one in tlsdissect.explain(without).sentences if one.code == "early_data"]

@@ -162,6 +162,11 @@ def _read_record(data: bytes, start: int, end: int, cid_length: int | None) -> D
     return DtlsRecord(first, version, epoch, sequence, length, start, body, fragment, after <= len(data), cid)
 
 
+def is_early(header: bytes) -> bool:
+    """Return whether a record's header is that of early data of DTLS 1.3: a unified one with its epoch."""
+    return header[0] & _UNIFIED_MASK == _UNIFIED and header[0] & EPOCH_BITS == EARLY_EPOCH
+
+
 def _read_unified(data: bytes, start: int, end: int, cid_length: int | None) -> DtlsRecord | None:
     """Read a record with a unified header (RFC 9147 section 4)."""
     flags = data[start]

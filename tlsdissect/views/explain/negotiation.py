@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tlsdissect.model.connection import is_offer, stream_name
+from tlsdissect.model.transcript import KeptConnection
+from tlsdissect.tls.dtls import is_early
 from tlsdissect.tls.key_exchange import key_exchange
+from tlsdissect.tls.quic import PacketType
+from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, counted, described, listed, message_frame, ordinal
 
 if TYPE_CHECKING:
@@ -86,6 +90,18 @@ def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
     if c.early_data not in (None, "none"):
         text = "It sent application data before any answer (early data, which can be replayed)."
         yield Sentence("offer", "early_data", text, (hello.frame,))
+    elif c.early_data is None and _extension(hello, "early_data") is not None:
+        yield _unknown_early_data(c, hello)
+
+
+def _unknown_early_data(c: Connection, hello: ClientHello) -> Sentence:
+    """Early data of which only keys show whether the server accepted it; QUIC and DTLS 1.3 send it apart."""
+    sent = quic.frames(c, PacketType.ZERO_RTT)
+    if isinstance(c, KeptConnection):
+        sent += tuple(one.frame for one in c.transcript.records if one.header and is_early(one.header))[:1]
+    text = "It sent application data before any answer" if sent else "It offered to send application data at once"
+    text += " (early data, which can be replayed); only keys show whether the server accepted it."
+    return Sentence("offer", "early_data", text, (hello.frame, *(one for one in sent if one != hello.frame)))
 
 
 def choice(c: Connection) -> Iterator[Sentence]:
