@@ -17,6 +17,7 @@ from tlsdissect.model.connection import CRYPTO_ERROR, LOOPBACK_MS, Message, Timi
 from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
+from tlsdissect.tls.record import HANDSHAKE
 from tlsdissect.views import table
 from tlsdissect.views.both_ends.path import ends, losses
 from tlsdissect.views.ladder.scale import Scale
@@ -305,18 +306,30 @@ class _Drawing:
         sent: list[Message | Arrow] = [*self._connection.messages, *self._data()]
         sent.sort(key=_frame)
         ends = self._first_ends()
+        drawn: dict[Side, int] = {"client": 0, "server": 0}
         flights = groupby(
             sent, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[OTHER[one.sender]])
         )
-        for (_, is_data, _), group in flights:
+        for (side, is_data, _), group in flights:
             if is_data:
                 yield from (one for one in group if isinstance(one, Arrow))
                 continue
             messages = [one for one in group if isinstance(one, Message)]
-            begin = messages[0].frame
+            begin = self._first_fragment(side, drawn[side] + 1, messages[0].frame)
             for part in self._apart(messages):
                 yield self._flight(part, begin)
                 begin = part[-1].frame + 1
+            drawn[side] = messages[-1].frame
+
+    def _first_fragment(self, sender: Side, first: int, last: int) -> int:
+        """Return the first of these frames with a plaintext fragment of DTLS, which belongs to a message in the last.
+
+        Other messages in plaintext end in the frame in which their flight begins, or are in records that follow it.
+        """
+        if self._connection.dtls is None:
+            return last
+        records = self._records(sender, first, last)
+        return next((one.frame for one in records if one.content_type == HANDSHAKE and not one.encrypted), last)
 
     def _apart(self, messages: list[Message]) -> Iterator[list[Message]]:
         """Split a flight where something was sent again, or where half a round trip passed.
