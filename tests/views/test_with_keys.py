@@ -16,6 +16,7 @@ from tlsdissect.model.connection import Alert
 from tlsdissect.model.transcript import kept, keyed_end
 from tlsdissect.tls.quic import PacketType, frame_places
 from tlsdissect.trust.rules import finding
+from tlsdissect.views import table
 from tlsdissect.views.certificates import table_row
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import Text
@@ -543,3 +544,27 @@ def test_cards_and_details_say_what_keys_show_of_alerts_and_early_data() -> None
         facts = dict(connection_details(resumed, [])["facts"])
         assert ("early data accepted (with keys)" in facts["resumption"]) is keys
         assert ("early data: accepted (with keys)" in card(resumed)) is keys
+
+
+def test_round_trips_and_early_data_that_only_keys_show_are_marked_and_counted() -> None:
+    for keys in (False, True):
+        full, resumed = read("quic/quic-early-data", keys=keys)
+        assert table.round_trips(full) == ("1",)
+        assert table.round_trips(resumed) == (("0*",) if keys else (None,))
+        groups = compared([full, resumed])
+        [side] = groups[0].sides
+        assert side.keyed.early_data == ({"accepted": 1} if keys else {})
+        assert side.keyed.round_trips == ({"0": 1} if keys else {})
+        text = b"".join(Text(whole=True).written(groups)).decode()
+        assert ("accepted: 1" in text) == keys
+
+
+def test_a_client_whose_encrypted_hello_was_rejected_refused_the_handshake() -> None:
+    for keys in (False, True):
+        *accepted, rejected, _ = read("ech/ech-nss", keys=keys)
+        assert [keyed_end(one) for one in accepted] == [None] * len(accepted)
+        assert rejected.outcome == "established"
+        found = explain(rejected).verdict
+        assert found.result == ("failed" if keys else "established")
+        assert ("ech_required, as keys show" in found.text) == keys
+        assert table.outcome(rejected) == (("alert ech_required* by client",) if keys else ("established",))

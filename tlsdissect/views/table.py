@@ -146,7 +146,8 @@ def resumed(c: Connection) -> Texts:
 
 def round_trips(c: Connection) -> Texts:
     """How often the client had to wait."""
-    return (None if c.round_trips is None else str(c.round_trips),)
+    trips = c.known("round_trips")
+    return (None if trips is None else _marked(c, "round_trips", str(trips)),)
 
 
 def milliseconds(c: Connection) -> Texts:

@@ -211,6 +211,8 @@ class KeyedCounter:
 
     def __init__(self, budget: Budget) -> None:
         self._n: Counter[str] = Counter()
+        self._early_data: Counter[str] = Counter()
+        self._round_trips: Counter[str] = Counter()
         self._certificates = Names(budget)
         self._names = Names(budget)
 
@@ -223,6 +225,10 @@ class KeyedCounter:
         self._n["requested"] += bool(hidden.client_certificate_requested)
         self._n["alpn_agreed"] += hidden.alpn is not None
         self._n["tickets"] += bool(hidden.session_tickets)
+        if hidden.early_data is not None:
+            self._early_data[hidden.early_data] += 1
+        if hidden.round_trips is not None:
+            self._round_trips[str(hidden.round_trips)] += 1
         for one in (*(hidden.certificates or ()), *(hidden.client_certificates or ())):
             self._n["bytes"] += one.bytes
             if self._certificates.add(one.sha256):
@@ -242,7 +248,11 @@ class KeyedCounter:
             "bytes",
         )
         return Keyed(
-            **{name: self._n[name] for name in counted}, distinct=len(self._certificates), names=len(self._names)
+            **{name: self._n[name] for name in counted},
+            early_data=dict(sorted(self._early_data.items())),
+            round_trips=dict(sorted(self._round_trips.items())),
+            distinct=len(self._certificates),
+            names=len(self._names),
         )
 
 

@@ -195,6 +195,10 @@ def _part(many: int, side: Side) -> str | None:
     return f"{many:,} ({100 * many / side.connections:.0f} %)" if many else None
 
 
+def _each(counts: dict[str, int]) -> str | None:
+    return ", ".join(f"{name}: {many:,}" for name, many in counts.items()) or None
+
+
 def _number_of(many: int) -> str | None:
     return f"{many:,}" if many else None
 
@@ -263,6 +267,8 @@ _EXPOSURE = (
         ("names in them", lambda s: _number_of(s.keyed.names)),
         ("certificate bytes", lambda s: _number_of(s.keyed.bytes)),
         ("tickets", lambda s: _part(s.keyed.tickets, s)),
+        ("early data", lambda s: _each(s.keyed.early_data)),
+        ("round trips", lambda s: _each(s.keyed.round_trips)),
     ]),
 )  # fmt: skip
 
@@ -438,6 +444,8 @@ def _brief(sides: Sequence[Side]) -> Iterator[FilledSection]:
             ("certificate bytes", lambda s: _number_of(s.keyed.bytes)),
             ("client certificates", lambda s: _part(s.keyed.client_certificates, s)),
             ("ALPN, agreed", lambda s: _part(s.keyed.alpn_agreed, s)),
+            ("early data", lambda s: _each(s.keyed.early_data)),
+            ("round trips", lambda s: _each(s.keyed.round_trips)),
         ]),
     ]  # fmt: skip
     yield from _filled((Section(heading, rows) for heading, rows in wanted), sides)

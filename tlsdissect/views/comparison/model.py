@@ -97,6 +97,10 @@ class Keyed(Struct, frozen=True):
     alpn_agreed: int
     tickets: int
     """Connections with tickets that only keys show."""
+    early_data: dict[str, int]
+    """Connections by the fate of early data that only keys show."""
+    round_trips: dict[str, int]
+    """Handshakes by round trips that only keys show."""
     distinct: int
     """Distinct certificates."""
     bytes: int
