@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import TLS12, TLS13, on_terminal, run
-from recorded import ROOT, need
+from recorded import ROOT, need, without
 
 import tlsdissect
 
@@ -174,6 +174,22 @@ def test_nothing_to_tell() -> None:
     done = run("certs", TLS13)
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.startswith(b"no certificates in the clear; ")
+
+
+@pytest.mark.parametrize("jobs", "12")
+def test_certificates_that_the_capture_lacks_are_not_certificates_that_nobody_sent(tmp_path: Path, jobs: str) -> None:
+    lost = b"1 connection whose certificates may be among the bytes that are missing"
+    for name, frame, problem in (("quic/quic-full", 4, b"1 gap*"), ("dtls/dtls12-fragments", 7, b"1 gap")):
+        path = ROOT / "samples" / f"{name}.pcap"
+        holed, keys = without(path, {frame}, tmp_path / "holed.pcap"), path.with_suffix(".keys")
+        done = run("certs", "--jobs", jobs, "--keylog", keys, holed)
+        assert done.stderr.startswith(b"no certificates in the clear or with keys; " + lost + b"; ")
+        assert done.stderr.rstrip().endswith(problem)
+        assert b"nothing found" not in done.stderr
+        assert lost not in run("certs", "--jobs", jobs, "--keylog", keys, path).stderr
+    # Encrypted certificates cannot be read without keys, whether they are in the capture or not.
+    path = ROOT / "samples" / "quic" / "quic-full.pcap"
+    assert lost not in run("certs", "--jobs", jobs, without(path, {4}, tmp_path / "holed.pcap")).stderr
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])

@@ -129,6 +129,7 @@ class CertificateRun(Run):
         self._write = write
         self._chosen = chosen
         self._ends_within: int | None = given["ends_within"]
+        self._also = " or with keys" if given["keylogs"] else ""
         self.listed: list[CertificateSummary] = []
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
@@ -144,13 +145,17 @@ class CertificateRun(Run):
             for text in self._write(self.listed):
                 sink.write(text)
         chains, left_out = len(self._inventory.chains), self._inventory.left_out
-        self._tally.findings = Counter(counted_as(found) for one in self.listed for found in one.findings)
+        if every:
+            self._tally.findings = Counter(counted_as(found) for one in self.listed for found in one.findings)
         least = "at least " if self._inventory.chains_cut else ""
         shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
         if self._chosen.names_findings or self._ends_within is not None:
             shown = f"{len(self.listed):,} of {shown}"
         if self._tally.connections or not self._selects:
-            self._tally.lines.append(shown if every else "no certificates in the clear")
+            self._tally.lines.append(shown if every else f"no certificates in the clear{self._also}")
+            if self._tally.lost_certificates:
+                lacking = count(self._tally.lost_certificates, "connection")
+                self._tally.lines.append(f"{lacking} whose certificates may be among the bytes that are missing")
         if every and not self._judge.checks_paths:
             self._tally.lines.append("trust not checked: no authorities given")
         if self._evidence.lookups:

@@ -33,6 +33,8 @@ class Tally:
         self.connections = 0
         self.printed = 0
         self.troubled = 0
+        self.lost_certificates = 0
+        """As `OutputRow.lost_certificates`."""
         self.versions: Counter[str | None] = Counter()
         self.problems: Counter[str] = Counter()
         self.findings: Counter[str] | None = None
@@ -50,6 +52,7 @@ class Tally:
         if row.problems:
             self.troubled += 1
             self.problems.update(row.problems)
+            self.lost_certificates += row.lost_certificates
         if row.findings is not None:
             self.findings = self.findings or Counter()
             self.findings.update(row.findings)

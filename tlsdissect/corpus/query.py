@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tlsdissect.corpus.dataset import are_datasets, start_reading
 from tlsdissect.flows.table import WHOLE, Shard
+from tlsdissect.model.transcript import lost_certificates
 from tlsdissect.pipeline import Reading
 from tlsdissect.views.table import KEYED
 
@@ -45,20 +46,26 @@ class OutputRow(NamedTuple):
     source: str
     version: str | None
     problems: tuple[str, ...]
+    """The code of each, marked as in tables if only keys show it."""
     findings: tuple[str, ...] | None
     """As `counted_as` names each; None if findings were not requested."""
     text: bytes
     key: tuple[Any, ...] | str | None = None
     """The values by which rows are sorted, or the time."""
+    lost_certificates: bool = False
+    """Whether the server's certificates may be among bytes that the capture lacks; not if they are encrypted anyway."""
 
     @classmethod
     def of(cls, connection: Connection, text: bytes, key: tuple[Any, ...] | str | None = None) -> OutputRow:
         """Make the row of a connection from its formatted text."""
         codes = [problem.code for problem in connection.problems]
+        if connection.hidden is not None:
+            codes += [f"{problem.code}{KEYED}" for problem in connection.hidden.problems]
         problems = tuple(dict.fromkeys(codes)) if codes else ()
         found = connection.findings
         findings = None if found is None else tuple(map(counted_as, found))
-        return cls(connection.source, connection.version, problems, findings, text, key)
+        lost = bool(problems) and lost_certificates(connection)
+        return cls(connection.source, connection.version, problems, findings, text, key, lost)
 
 
 def counted_as(found: Finding) -> str:

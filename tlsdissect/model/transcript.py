@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Alert
 
 
+BYTES_MISSING = frozenset(("gap", "truncated_packet"))
+"""Problems by which the capture lacks bytes of a stream."""
 _ECH_REQUIRED = "ech_required"
 _NO_ERRORS = (None, "close_notify", "user_canceled")
 """The descriptions of alerts that are no errors (RFC 8446 section 6.1), and that of an encrypted one."""
@@ -277,6 +279,15 @@ def _keyed_refusal(connection: Connection) -> Alert | None:
 def has_failed(connection: Connection) -> bool:
     """Return whether the handshake failed as anyone can see, or as keys show."""
     return connection.outcome in FAILURES or keyed_end(connection) is not None
+
+
+def lost_certificates(connection: Connection) -> bool:
+    """Return whether a server's certificates may be among bytes that the capture lacks, and could be read otherwise."""
+    hidden = connection.hidden
+    if connection.chain("server") is not None or (hidden is None and connection.is_tls13):
+        return False
+    problems = connection.problems if hidden is None else (*connection.problems, *hidden.problems)
+    return any(problem.code in BYTES_MISSING and problem.sender == "server" for problem in problems)
 
 
 def refusal(connection: Connection) -> WireRecord | None:

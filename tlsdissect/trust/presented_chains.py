@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Transport  # noqa: TC001 (the same)
+from tlsdissect.model.transcript import BYTES_MISSING
 from tlsdissect.trust.chain import Chain, Link
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 Side = Literal["server", "client"]
 
-BYTES_MISSING = frozenset(("gap", "truncated_packet"))
-"""Problems by which the capture lacks bytes of a stream."""
 _AFTER_THE_STAPLE = frozenset(("server_key_exchange", "certificate_request", "server_hello_done"))
 
 

@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tlsdissect.trust.presented_chains import BYTES_MISSING, certificate_frame
+from tlsdissect.model.transcript import BYTES_MISSING
+from tlsdissect.trust.presented_chains import certificate_frame
 from tlsdissect.trust.rules import finding
 
 if TYPE_CHECKING:
