@@ -14,7 +14,7 @@ from tlswriting import extension, sized
 
 import tlsdissect
 from tlsdissect import tree
-from tlsdissect.tls.dtls import MESSAGE_HEADER
+from tlsdissect.tls.dtls import ACK, MESSAGE_HEADER
 from tlsdissect.views.ladder.model import drawn
 
 if TYPE_CHECKING:
@@ -234,3 +234,25 @@ def test_early_data_is_named_though_only_keys_show_its_fate(tmp_path: Path) -> N
         assert connection.early_data is None
         assert sentence.text.startswith(said)
         assert sentence.frames == ((1, 2) if data else (1,))
+
+
+def test_keys_name_the_acknowledgements_of_dtls13() -> None:
+    path = ROOT / "samples" / "dtls" / "dtls13-key-update.pcap"
+    [opened] = tlsdissect.read(path, keep=True, keylog=path.with_suffix(".keys"))
+    [seen] = tlsdissect.read(path, keep=True)
+    inside = [part for node in named(opened, "encrypted") for part in node.children if part.name == "ack"]
+    assert [(part.meaning, part.reference) for part in inside] == [("opened with keys", "RFC 9147 section 7")]
+    (numbers,) = inside[0].children
+    assert [[part.value for part in one.children] for one in numbers.children if one.children] == [[2, 0]]
+    assert not [part for node in named(seen, "encrypted") for part in node.children]
+    assert opened.hidden is not None
+    assert "ack" not in [message.type for message in opened.hidden.messages or ()]
+
+
+def test_an_acknowledgement_in_plaintext_is_read(tmp_path: Path) -> None:
+    hello = fragment(1, 0, b"\xfe\xfd" + bytes(32) + b"\0\0" + sized(b"\x13\x01") + b"\1\0" + sized(b""))
+    numbers = sized(bytes(15) + b"\5")
+    datagrams = [(CLIENT, record(HANDSHAKE, hello)), (SERVER, record(ACK, numbers))]
+    [connection] = tlsdissect.read(write(tmp_path / "ack.pcap", datagrams), keep=True)
+    [part] = named(connection, "ack")
+    assert part.reference == "RFC 9147 section 7"

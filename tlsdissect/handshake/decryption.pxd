@@ -18,6 +18,7 @@ cdef class KeyedReader:
     cdef public list wrong
     cdef public dict numbers
     cdef readonly dict packets
+    cdef readonly list acks
     cdef readonly object close
 
 

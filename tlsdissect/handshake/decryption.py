@@ -116,11 +116,13 @@ class KeyedReader:
     wrong: list[Wrong]
     numbers: dict[HandshakeEvent, int]
     packets: dict[tuple[int, int], OpenedPacket]
+    acks: list[tuple[int, int, bytes]]
     close: Any
 
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
         self.packets = {}
+        self.acks = []
         self.close = None
         self.used = []
         self.wrong = []

@@ -147,7 +147,7 @@ class _Epoch:
         """One more than the highest sequence number of records that were authenticated, and of all."""
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
-        """Return content type and content of a record; content is left out unless it is a message or an alert."""
+        """Return content type and content of a record; content is left out if it is application data."""
         if len(record.body) < SAMPLE:
             return None
         # The record number is behind the flags and the connection ID.
@@ -165,7 +165,7 @@ class _Epoch:
             if kind in (APPLICATION_DATA, ACK):
                 self._seen = max(self._seen, number + 1)
                 data = kind, b""
-            content = self._aead.open(nonce, record.body, additional) if kind in (ALERT, HANDSHAKE) else None
+            content = self._aead.open(nonce, record.body, additional) if kind in (ALERT, HANDSHAKE, ACK) else None
             content = None if content is None else content.rstrip(b"\0")
             if content:
                 self._proven = max(self._proven, number + 1)
@@ -225,6 +225,12 @@ class DtlsReader13(RecordReader):
     def messages(self, record: SealedRecord, content: bytes) -> list[HandshakeEvent]:
         """Return the messages that the content of a record completes."""
         return self._fragments.feed(record, content)
+
+    def events(self, record: SealedRecord, content_type: int, content: bytes) -> list[HandshakeEvent]:
+        """Return the messages that a record completes, or its alerts; keep an ACK."""
+        if content_type == ACK and self.log.recording is not None:
+            self.acks.append((record.sender, record.start, content))
+        return super().events(record, content_type, content)
 
     def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
         """Begin the epoch that a message begins."""

@@ -37,6 +37,8 @@ class Reader(Protocol):
     """The `message_seq` of each message of DTLS."""
     packets: dict[tuple[int, int], OpenedPacket]
     """The packets of QUIC, by sender and start, if the handshake is recorded."""
+    acks: list[tuple[int, int, bytes]]
+    """Sender, start and content of each ACK of DTLS 1.3, if the handshake is recorded."""
     close: tuple[int, ConnectionClose, int] | None
     """The first CONNECTION_CLOSE of QUIC: who sent it, the frame of QUIC, and the number of the capture's frame."""
 
@@ -67,6 +69,8 @@ class Opened(NamedTuple):
     """As `Reader.numbers`."""
     packets: dict[tuple[int, int], OpenedPacket]
     """As `Reader.packets`."""
+    acks: tuple[tuple[int, int, bytes], ...]
+    """As `Reader.acks`."""
     close: tuple[int, ConnectionClose, int] | None
     """As `Reader.close`."""
     inner: InnerHello | None
@@ -116,8 +120,8 @@ def _opened(log: LoggedHandshake, keys: CaptureKeys, client_hello: SeenClientHel
     labels = tuple(dict.fromkeys([label for label, _, _ in used]))
     noted = tuple([(label, key) for label, key, _ in used])
     wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
-    packets, close = ({}, None) if reader is None else (reader.packets, reader.close)
-    return Opened(tuple(events), used[0][2], labels, noted, tuple(failed), wrong, numbers, packets, close, inner)
+    packets, acks, close = ({}, (), None) if reader is None else (reader.packets, tuple(reader.acks), reader.close)
+    return Opened(tuple(events), used[0][2], labels, noted, tuple(failed), wrong, numbers, packets, acks, close, inner)
 
 
 @cython.cfunc

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from tlsdissect.tls.client_hello import Extensions
 from tlsdissect.tls.codepoints import HeartbeatMessageType, KeyUpdateRequest, SupplementalDataFormat
-from tlsdissect.tls.layout import Length, Opaque8, Opaque16, Size, Uint8, Uint32, WireStruct
+from tlsdissect.tls.layout import Length, Opaque8, Opaque16, Size, Uint, Uint8, Uint32, WireStruct
 
 
 class Empty(WireStruct, frozen=True, gc=False):
@@ -94,3 +94,16 @@ class Heartbeat(WireStruct, frozen=True, gc=False):
     type: HeartbeatMessageType
     payload: Opaque16
     padding: bytes
+
+
+class RecordNumber(WireStruct, frozen=True, gc=False):
+    """Of a record that was received (RFC 9147 section 4)."""
+
+    epoch: Annotated[int, Uint(8)]
+    sequence_number: Annotated[int, Uint(8)]
+
+
+class Ack(WireStruct, frozen=True):
+    """An acknowledgement of DTLS 1.3 (RFC 9147 section 7)."""
+
+    record_numbers: Annotated[tuple[RecordNumber, ...], Length(2)]

@@ -29,6 +29,7 @@ from tlsdissect.tls.certificate import Certificate as Certificate12
 from tlsdissect.tls.certificate import Certificate13, CertificateRequest13, CompressedCertificate
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, HandshakeType, Registry
 from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.dtls import ACK
 from tlsdissect.tls.extensions import FROM_CERTIFICATE_REQUEST, FROM_CLIENT, FROM_SERVER, decode
 from tlsdissect.tls.handshake import decoder as message_decoder
 from tlsdissect.tls.messages import NewSessionTicket13, NewSessionTicketDraft
@@ -70,6 +71,7 @@ def with_hidden(
     decoder = _HiddenMessages(handshake, found, evidence)
     kept = handshake.log.recording is not None
     messages = tuple([_message(handshake, event, found.numbers.get(event)) for event in found.events]) if kept else ()
+    messages += tuple([OpenedMessage(handshake.side(sender), ACK, start, data) for sender, start, data in found.acks])
     packets = {(handshake.side(sender), start): packet for (sender, start), packet in found.packets.items()}
     return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages, packets
 

@@ -15,9 +15,9 @@ from tlsdissect.tls import certificate, server_hello
 from tlsdissect.tls.alert import Alert, Alert12, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry, is_tls13
+from tlsdissect.tls.dtls import ACK, TLS12_CID
 from tlsdissect.tls.dtls import HEADER_SIZE as DTLS_HEADER
 from tlsdissect.tls.dtls import MESSAGE_HEADER as FRAGMENT_HEADER
-from tlsdissect.tls.dtls import TLS12_CID
 from tlsdissect.tls.handshake import Decoder, decoder
 from tlsdissect.tls.headers import (
     CidRecordHeader,
@@ -29,7 +29,7 @@ from tlsdissect.tls.headers import (
     UnifiedHeader,
 )
 from tlsdissect.tls.key_exchange import key_exchange
-from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
+from tlsdissect.tls.messages import Ack, ChangeCipherSpec, Heartbeat
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_SIZE,
@@ -63,6 +63,7 @@ _RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
 _PLAIN: dict[int, tuple[str, type[WireStruct], int | None]] = {
     CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec, 1),
     HEARTBEAT: ("heartbeat", Heartbeat, None),
+    ACK: ("ack", Ack, None),
 }
 """Decoders of records without handshake messages: name, decoder, and the size of one item if a record may contain
 several."""
@@ -244,6 +245,8 @@ class Builder:
         ground = OpenedBytes(speaker.places, message.data)
         if message.content_type == ALERT:
             return self._struct(ground, "alert", self._alert_struct, OPENED)
+        if message.content_type == ACK:
+            return self._struct(ground, "ack", Ack, OPENED)
         header = FRAGMENT_HEADER if record.header else MESSAGE_HEADER
         return self._message_node(record.sender, ground, header, len(ground), None, OPENED)
 
