@@ -230,7 +230,7 @@ def test_a_limit_that_is_none_is_refused_by_its_name(name: str) -> None:
         with pytest.raises(TypeError, match=f"^{name} must be"):
             Limits(**{name: wrong})
     for less in (-1, -(10**30)):
-        with pytest.raises(ValueError, match=f"^{name} is .* at least"):
+        with pytest.raises(ValueError, match=f"^{name} must be .* at least"):
             Limits(**{name: less})
     for strange in (float("nan"), float("-inf")):
         with pytest.raises((ValueError, TypeError), match=f"^{name} must be"):

@@ -104,7 +104,7 @@ class Pcapng(FileReader):
         advance, a pass over all blocks would be needed, which takes a fifth of the time of reading their packets.
         """
         source = self.window.source
-        end: int = source.size or 0
+        end: cython.longlong = source.size or 0
         found: list[SecretsBlock] = []
         for _ in range(MAX_LAST_BLOCKS):
             order, size, head = _block_before(source, end)
