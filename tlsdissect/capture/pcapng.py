@@ -352,12 +352,12 @@ class Pcapng(FileReader):
         return False
 
 
-def _block_before(source: Source, end: int) -> tuple[str, int, bytes]:
+def _block_before(source: Source, end: cython.longlong) -> tuple[str, int, bytes]:
     """Return byte order, length and first bytes of the block that ends at a place; length 0 if there is none."""
     trailer = source.read_at(end - 4, 4)
     if len(trailer) == 4:
         for order in "<>":
-            size: int = struct.unpack(order + "I", trailer)[0]
+            size: cython.longlong = struct.unpack(order + "I", trailer)[0]
             head = source.read_at(end - size, min(size, _SECRETS_HEADER)) if size >= SHORTEST else b""
             if len(head) >= SHORTEST and struct.unpack_from(order + "I", head, 4)[0] == size:
                 return order, size, head
