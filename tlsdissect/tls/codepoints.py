@@ -8,6 +8,7 @@ unregistered values.
 import csv
 from enum import Enum, IntEnum
 from functools import cache, cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -68,7 +69,8 @@ class _Names(dict[int, str]):
             # The first lookup reads the registry.
             _ = self[numbers[0]]
             self._table = [dict.get(self, number, hexadecimal) for number, hexadecimal in enumerate(_hexadecimals())]
-        return tuple(map(self._table.__getitem__, numbers))
+        names: tuple[str, ...] = itemgetter(*numbers)(self._table)
+        return names
 
     def _read(self, path: Path) -> None:
         # Registries do not name the GREASE values; one-byte registries other than PSK modes have none (RFC 8701).
