@@ -312,7 +312,7 @@ BEFORE_ENCRYPTED = {
 
 @pytest.mark.parametrize("name", BEFORE_ENCRYPTED)
 def test_secrets_inside_a_capture_before_what_they_open(name: str, tmp_path: Path) -> None:
-    """Decryption secrets blocks (draft-ietf-opsawg-pcapng section 4.7), of which a live writer knows none earlier.
+    """A decryption secrets block (draft-ietf-opsawg-pcapng section 4.7) may follow the ClientHello, as in a live one.
 
     A compressed file cannot be read from its end.
     """
@@ -327,7 +327,7 @@ def test_secrets_after_the_last_packet_of_a_file(name: str, tmp_path: Path) -> N
     path = sample(name)
     inside = with_secrets(path, tmp_path / "inside.pcapng", len(packets(path)))
     same_from_capture(inside, path)
-    # Statistics and the secrets of another connection come after them.
+    # Blocks with statistics and with the secrets of another connection follow.
     other = block(10, struct.pack("<II", 0x544C534B, 3) + b"# x")
     inside.write_bytes(inside.read_bytes() + block(5, struct.pack("<III", 0, 0, 0)) + other)
     same_from_capture(inside, path)
@@ -692,13 +692,13 @@ def test_a_hole_in_a_decrypted_flight_of_datagrams_is_a_problem(
     assert whole["hidden"]["problems"] == []
     hidden = found["hidden"]
     assert {(one["from"], one["detail"]) for one in hidden["problems"] if one["code"] == "gap"} == expected
-    # Whether a certificate was asked for may be what is missing.
+    # The missing bytes may be those of the CertificateRequest.
     assert (hidden["client_certificate_requested"] is None) == ("server" in {side for side, _ in expected})
     assert lensed(found) == lensed(facts(holed)[0])
 
 
 class Contents(RecordReader):
-    """Takes the bodies of records for what was in them."""
+    """Reads each record as if its body were the decrypted content."""
 
     def open(self, record: SealedRecord) -> tuple[int, bytes]:
         return 22, record.body

@@ -96,7 +96,7 @@ class PacketSource(Protocol):
 
     @property
     def secrets(self) -> list[SecretsBlock]:
-        """The decryption secrets blocks of the capture that were read so far; always the same list."""
+        """The decryption secrets blocks that the capture has brought so far; always the same list."""
         ...
 
     @property

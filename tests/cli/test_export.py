@@ -181,7 +181,7 @@ def test_arrow_is_what_parquet_has(exported: Path, name: str, monkeypatch: pytes
 
 
 def test_arrow_of_a_table_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="a table must be one of connections, certificates"):
+    with pytest.raises(ValueError, match="no table is called 'connection'; there are connections, certificates"):
         tlsdissect.tables(ROOT / TALK).arrow("connection")
 
 

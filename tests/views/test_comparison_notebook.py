@@ -55,7 +55,7 @@ def test_what_is_asked_for_wrongly_is_told_at_once() -> None:
         ([[PATHS]], {}, TypeError, "a capture is a path, not list; pass several as arguments"),
         ([b"a.pcap"], {}, TypeError, "a capture is a path, not bytes"),
         ([PATHS], {"limits": 5}, TypeError, "limits must be tlsdissect.Limits, not int"),
-        ([PATHS], {"batch": 0}, ValueError, "batch must be a whole number, at least 1, not 0"),
+        ([PATHS], {"batch": 0}, ValueError, "batch must be a whole number of at least 1, not 0"),
         ([PATHS], {"bogus": 1}, TypeError, "unexpected keyword argument 'bogus'"),
     ],
 )

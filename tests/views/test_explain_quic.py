@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from quicwriting import V1, V2, Sent, close, crypto, handshake, initial, negotiation, pcap
-from recorded import ROOT, kept
+from recorded import ROOT, kept, packets, without
 from test_quic import ACK, ANSWER, CLIENT, HELLO, ORIGINAL, SERVER, course
 
 import tlsdissect
@@ -141,7 +141,7 @@ def test_the_hello_is_not_always_in_the_first_packet() -> None:
 
 def test_early_data_is_named_where_its_fate_is_encrypted() -> None:
     path = ROOT / "samples" / "quic" / "quic-early-data.pcap"
-    without, resumed = list(tlsdissect.read(path, keep=True))
+    first, resumed = list(tlsdissect.read(path, keep=True))
     [sentence] = [one for one in tlsdissect.explain(resumed).sentences if one.code == "early_data"]
     assert resumed.early_data is None
     assert sentence.text == (
@@ -149,4 +149,12 @@ def test_early_data_is_named_where_its_fate_is_encrypted() -> None:
         "server accepted it."
     )
     assert sentence.frames == (15,)
-    assert not [one for one in tlsdissect.explain(without).sentences if one.code == "early_data"]
+    assert not [one for one in tlsdissect.explain(first).sentences if one.code == "early_data"]
+
+
+def test_keys_do_not_tell_the_fate_of_early_data_that_no_server_answered(tmp_path: Path) -> None:
+    path = ROOT / "samples" / "quic" / "quic-early-data.pcap"
+    unanswered = without(path, set(range(16, len(packets(path)) + 1)), tmp_path / "unanswered.pcap")
+    _, resumed = list(tlsdissect.read(unanswered, keep=True))
+    [sentence] = [one for one in tlsdissect.explain(resumed).sentences if one.code == "early_data"]
+    assert sentence.text == "It sent application data before any answer (early data, which can be replayed)."

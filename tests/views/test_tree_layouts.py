@@ -149,8 +149,7 @@ def test_a_certificate_in_another_message_is_not_decoded_again(monkeypatch: pyte
     (connection,) = kept(ROOT / "samples/tls12-full.pcap")
     found = Layouts()
     decoded: list[str] = []
-    for module in (fields, layouts):
-        monkeypatch.setattr(module, "asn1", lambda *given: decoded.append(given[4]) or ())
+    monkeypatch.setattr(fields, "asn1", lambda *given: decoded.append(given[4]) or ())
     before = [parted(one) for record in laid_records(connection, found) for one in record.node.children]
     values = found.values.take()
     found.clear()
@@ -199,7 +198,7 @@ def test_layouts_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _rows(value: DerBytes) -> Any:
-    """The rows of a value that has nothing in common with another."""
+    """Return the rows of a value without sharing any with other values."""
     ground = RelativeBytes(value.data)
     nodes = fields.Fields(ground).der(value.name, 0, len(value.data), value.cited)
     return msgspec.json.decode(msgspec.json.encode([row(node) for node in nodes]))

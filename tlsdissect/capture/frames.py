@@ -93,7 +93,7 @@ class FrameReader:
         raise NotImplementedError
 
     def find_last_secrets(self) -> None:
-        """Find the decryption secrets at the end of the file, before its frames are read, if the format has any."""
+        """Find the decryption secrets at the end of the file before its frames are read; most formats have none."""
 
     def resume(self, earlier: FrameReader, name: str) -> None:
         """Continue after an earlier capture as if its frames were of this one, which has a name."""

@@ -80,7 +80,7 @@ class Pcapng(FileReader):
     block_size: cython.longlong
     """Its length, of which a section header may have fewer bytes in `data`."""
     last_secrets: set[int]
-    """Where the blocks begin that `find_last_secrets` found."""
+    """File offsets of the blocks that `find_last_secrets` has already kept."""
     extracted: cython.bint
     """Whether this section was written by `tlsdissect extract`."""
 

@@ -87,7 +87,7 @@ def seconds(name: str, given: Any) -> None:
     if isinstance(given, bool) or not isinstance(given, Real):
         raise TypeError(f"{name} must be a number of seconds, not {type(given).__name__}")
     if not given >= 0:  # type: ignore[operator]  # False for NaN; typeshed's Real lacks >=
-        raise ValueError(f"{name} must be a number of seconds, at least 0, not {given}")
+        raise ValueError(f"{name} must be a number of seconds of at least 0, not {given}")
 
 
 def whole(name: str, given: Any, least: int) -> None:
@@ -95,9 +95,9 @@ def whole(name: str, given: Any, least: int) -> None:
     if isinstance(given, bool) or not isinstance(given, Integral):
         raise TypeError(f"{name} must be a whole number, not {type(given).__name__}")
     if abs(int(given)) > MOST:
-        raise ValueError(f"{name} must be a whole number, at least {least} and at most {MOST}")
+        raise ValueError(f"{name} must be a whole number of at least {least} and at most {MOST}")
     if int(given) < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}, not {given}")
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {given}")
 
 
 FOREVER = 2.0**31

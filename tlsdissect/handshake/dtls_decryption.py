@@ -147,7 +147,7 @@ class _Epoch:
         """One more than the highest sequence number of records that were authenticated, and of all."""
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
-        """Return content type and content of a record; content is left out if it is application data."""
+        """Decrypt a record: its content type, and its content, which is empty for application data."""
         if len(record.body) < SAMPLE:
             return None
         # The record number is behind the flags and the connection ID.
@@ -193,7 +193,7 @@ class DtlsReader13(RecordReader):
         self._latest: _Epoch | None = None
         """That of the latest record that was opened."""
         self._failed: set[int] = set()
-        """The sides of which a record did not open."""
+        """Sides with a record that did not open."""
         self._later: dict[int, SealedRecord] = {}
         """The first record of each side with keys that follow its Finished."""
 

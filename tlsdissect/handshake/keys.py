@@ -361,7 +361,7 @@ class CaptureKeys:
         return candidates[min(self._proven.get((label, key), self._attempt), len(candidates) - 1)]
 
     def begin(self) -> None:
-        """Begin with another connection, of which `find` returns the first secret for each label."""
+        """Begin with another connection: `find` returns the first secret for each label again."""
         self._attempt, self._several, self._proven, self._progress = 0, {}, {}, False
         self._attempts, self._latest = 1, (b"", None)
 

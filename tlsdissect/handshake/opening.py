@@ -83,7 +83,7 @@ class Opened(NamedTuple):
 
 
 def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
-    """Open what was kept of a handshake; None if nothing opens.
+    """Decrypt the records or packets that were kept of a handshake; None if no secret opens any.
 
     Where there are several secrets for a label, each is tried until one opens something. It is used from then on, so
     the last attempt opens all that an earlier one did.

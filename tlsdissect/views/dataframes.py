@@ -138,7 +138,8 @@ def _named(name: str) -> Table:
     for table in TABLES:
         if table.name == name:
             return table
-    raise ValueError(f"a table must be one of {', '.join(table.name for table in (*TABLES, COMPARISON))}, not {name!r}")
+    names = ", ".join(table.name for table in (*TABLES, COMPARISON))
+    raise ValueError(f"no table is called {name!r}; there are {names}")
 
 
 def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:

@@ -180,7 +180,7 @@ def reason(outcome: str, by: str | None, alert: str | None) -> str:
 
 
 def failure_reasons(connections: Iterable[Connection]) -> list[str]:
-    """Return why each of the connections that failed did."""
+    """Return the reason for each failed connection, as the outcome column has it."""
     return [outcome(c)[0] or c.outcome for c in connections if has_failed(c)]
 
 

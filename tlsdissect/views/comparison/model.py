@@ -98,9 +98,9 @@ class Keyed(Struct, frozen=True):
     tickets: int
     """Connections with tickets that only keys show."""
     early_data: dict[str, int]
-    """Connections by the fate of early data that only keys show."""
+    """Number of connections for each fate of early data, where only keys show that fate."""
     round_trips: dict[str, int]
-    """Handshakes by round trips that only keys show."""
+    """Number of handshakes for each number of round trips, where only keys show that number."""
     distinct: int
     """Distinct certificates."""
     bytes: int

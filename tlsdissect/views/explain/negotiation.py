@@ -95,12 +95,13 @@ def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
 
 
 def _unknown_early_data(c: Connection, hello: ClientHello) -> Sentence:
-    """Early data of which only keys show whether the server accepted it; QUIC and DTLS 1.3 send it apart."""
+    """Early data whose fate is encrypted, if the server answered. QUIC and DTLS 1.3 mark its packets and records."""
     sent = quic.frames(c, PacketType.ZERO_RTT)
     if isinstance(c, KeptConnection):
         sent += tuple(one.frame for one in c.transcript.records if one.header and is_early(one.header))[:1]
     text = "It sent application data before any answer" if sent else "It offered to send application data at once"
-    text += " (early data, which can be replayed); only keys show whether the server accepted it."
+    text += " (early data, which can be replayed)"
+    text += "." if c.server_hello is None else "; only keys show whether the server accepted it."
     return Sentence("offer", "early_data", text, (hello.frame, *(one for one in sent if one != hello.frame)))
 
 

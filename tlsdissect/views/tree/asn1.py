@@ -78,7 +78,7 @@ class _Drawn(NamedTuple):
 
     node: DrawnNode
     values: int
-    """How many values it consists of."""
+    """Number of DER values in it, itself included."""
     identifier: str
     """The identifier of an extension that was read last."""
 

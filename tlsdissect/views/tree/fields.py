@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.layout import WireStruct
     from tlsdissect.tls.survey import Field
     from tlsdissect.tls.wire import WireError
+    from tlsdissect.views.tree.asn1 import DrawnValues
     from tlsdissect.views.tree.model import MappedBytes
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]
@@ -142,10 +143,11 @@ def _with_meaning(value: int, told: Callable[..., str | None] | None) -> tuple[i
 
 
 class Fields:
-    """Builds the nodes of one message."""
+    """Builds the nodes of one message; `drawn` as for `asn1`."""
 
-    def __init__(self, ground: MappedBytes) -> None:
+    def __init__(self, ground: MappedBytes, drawn: DrawnValues | None = None) -> None:
         self._ground = ground
+        self._drawn = drawn
         self._data = ground.data
         self.varying: list[Varying] = []
         """The bytes of the nodes built so far that differ between messages of the same layout."""
@@ -175,9 +177,11 @@ class Fields:
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         """Return the node of a DER value in a list, which is empty if there are no bytes."""
-        return asn1(self._ground, self._data, start, end, name, cited, self.timestamps) if start < end else ()
+        if start >= end:
+            return ()
+        return asn1(self._ground, self._data, start, end, name, cited, self._timestamps, self._drawn)
 
-    def timestamps(self, start: int, end: int) -> tuple[Node, ...]:
+    def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
         # Certificates are compared as they are: what varies in them is not noted.
         return Fields(self._ground).inside(extension_proofs.SignedCertificateTimestampList, start, end, None)

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from msgspec.json import encode
 
 from tlsdissect.views.printable import printable
-from tlsdissect.views.tree.asn1 import DrawnNode, DrawnValues, asn1
+from tlsdissect.views.tree.asn1 import DrawnNode, DrawnValues
 from tlsdissect.views.tree.fields import Fields, Varying
 from tlsdissect.views.tree.model import Node, RelativeBytes
 
@@ -128,11 +128,7 @@ class DerBytes(NamedTuple):
 
     def rows(self, drawn: DrawnValues) -> bytes:
         """Return its nodes as a page has them: a list in JSON, as in `LaidNode.layout`, without numbers as texts."""
-        if not self.data:
-            return b"[]"
-        ground = RelativeBytes(self.data)
-        timestamps = Fields(ground).timestamps
-        nodes = asn1(ground, self.data, 0, len(self.data), self.name, self.cited or None, timestamps, drawn)
+        nodes = Fields(RelativeBytes(self.data), drawn).der(self.name, 0, len(self.data), self.cited or None)
         return encode([row(node) for node in nodes])
 
 
