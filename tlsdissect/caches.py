@@ -28,6 +28,7 @@ TOTAL_BYTES: Final = 48 << 20
 ENTRY_BYTES: Final = 256
 """Estimated bytes of an entry besides its key and its value."""
 _WITHOUT_PARTS: Final = frozenset((str, bytes, int, bool, type(None)))
+_COLLECTIONS: Final = (tuple, list, frozenset, set)
 SHARE: Final = 16
 """An entry is cached only if it takes at most the limit divided by this."""
 
@@ -43,13 +44,13 @@ def footprint(*values: object, enough: int) -> int:
         total += getsizeof(one)
         if type(one) in _WITHOUT_PARTS or total > enough:
             continue
-        if isinstance(one, Struct):
-            unmeasured.extend(astuple(one))
-        elif isinstance(one, tuple | list | frozenset | set):
+        if isinstance(one, _COLLECTIONS):
             unmeasured.extend(one)
         elif isinstance(one, dict):
             unmeasured.extend(one.keys())
             unmeasured.extend(one.values())
+        elif isinstance(one, Struct):
+            unmeasured.extend(astuple(one))
         elif isinstance(one, BaseException):
             unmeasured.extend(one.args)
     return total
