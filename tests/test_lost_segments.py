@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conversing import CLIENT, Said, Talk, said, write
-from recorded import ROOT, facts, packets, without
+from mangle import segments
+from recorded import ROOT, facts, kept, packets, without
+
+import tlsdissect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 SAMPLES = ("tls12-full", "tls12-resumed-ticket", "tls13-full", "tls13-resumed", "tls13-hello-retry")
+
+
+def explained(path: Path) -> str:
+    (connection,) = kept(path)
+    return "\n".join(sentence.text for sentence in tlsdissect.explain(connection).sentences)
 
 
 def durations(connection: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -55,3 +63,54 @@ def test_a_flight_that_is_missing_is_told_wherever_the_capture_begins(tmp_path: 
     size = sum(len(data) for _, data in steps[1:answer])
     gaps = [(problem["detail"], problem["from"]) for problem in one["problems"] if problem["code"] == "gap"]
     assert gaps == [(f"{size} bytes are not in the capture", "server")]
+
+
+SERVER_PORT = (8443).to_bytes(2, "big")
+REFUSED = "tls13-client-cert-rejected", "tls12-unknown-ca"
+
+
+@pytest.mark.parametrize("sample", [*SAMPLES, *REFUSED])
+def test_every_segment_that_is_lost_is_reported(tmp_path: Path, sample: str) -> None:
+    path = ROOT / "samples" / f"{sample}.pcap"
+    for frame, segment in enumerate(segments(path), 1):
+        if segment.payload:
+            connections = facts(without(path, {frame}, tmp_path / "lost.pcap"))
+            problems = [problem for connection in connections for problem in connection["problems"]]
+            side = "server" if segment.ports[:2] == SERVER_PORT else "client"
+            assert ("gap", side) in [(problem["code"], problem["from"]) for problem in problems], frame
+
+
+def test_an_alert_lost_before_the_fin_leaves_the_outcome_open(tmp_path: Path) -> None:
+    for sample, frame, side, size in (("tls12-unknown-ca", 8, "client", 7), (REFUSED[0], 9, "server", 24)):
+        path = ROOT / "samples" / f"{sample}.pcap"
+        (whole,) = facts(path)
+        assert (whole["outcome"], whole["failed_by"]) == ("alert", side)
+        (one,) = facts(without(path, {frame}, tmp_path / "lost.pcap"))
+        assert (one["outcome"], one["failed_by"], one["complete"]) == ("incomplete", None, False)
+        (gap,) = [problem for problem in one["problems"] if problem["code"] == "gap"]
+        # The frame of the FIN: the next one of that side, without the lost one before it.
+        assert (gap["detail"], gap["frame"]) == (f"{size} bytes before the FIN are not in the capture", frame)
+
+
+def test_an_alert_lost_with_the_fin_is_shown_by_its_acknowledgement(tmp_path: Path) -> None:
+    path = ROOT / "samples" / "tls12-unknown-ca.pcap"
+    (one,) = facts(without(path, {8, 9}, tmp_path / "lost.pcap"))
+    assert (one["outcome"], one["failed_by"]) == ("incomplete", None)
+    gaps = [(problem["detail"], problem["frame"]) for problem in one["problems"] if problem["code"] == "gap"]
+    assert gaps == [("7 bytes or more that were acknowledged are not in the capture", None)]
+    # Without the FIN alone, nothing of the stream is missing.
+    (one,) = facts(without(path, {9}, tmp_path / "fin.pcap"))
+    assert (one["outcome"], one["problems"]) == ("alert", [])
+
+
+def test_whether_close_notify_came_is_not_known_without_the_last_bytes(tmp_path: Path) -> None:
+    path = ROOT / "samples" / "tls12-full.pcap"
+    assert "Both sides ended with an encrypted alert." in explained(path)
+    text = explained(without(path, {14}, tmp_path / "lost.pcap"))
+    assert "The client ended by TCP, and with close_notify if that is among the bytes that the capture lacks" in text
+
+
+def test_a_fin_that_its_receiver_never_reaches_shows_no_loss() -> None:
+    # FINs in the window that were sent 1,000 bytes ahead, each before the one that ended the connection.
+    connections = facts(ROOT / "samples" / "evasion.pcap.gz")
+    assert [one["stream"] for one in connections if "before the FIN" in str(one["problems"])] == []

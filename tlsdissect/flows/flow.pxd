@@ -107,6 +107,7 @@ cdef class Flow(Totals):
     cdef long long _signal(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef object _stamp(self, TcpSide me, TcpSide peer, Packet packet)
     cdef object _end(self, TcpSide me, object fin, long long clock)
+    cdef bint _precedes(self, TcpSide me, long long end, long long known)
     cdef object _forget_resets(self)
     cdef object _reopen(self, TcpSide me)
     cdef object _suspect(self, TcpSide me, Packet packet)

@@ -107,7 +107,8 @@ class TcpSide:
     fin_clock: cython.longlong
     """The clock at its first FIN; NEVER before that."""
     fin: Signal | None
-    """Its first FIN; None again once the other side acknowledges other bytes in its place."""
+    """Its first FIN, of several that end the stream at different places the one with the lowest sequence number; None
+    again once the other side acknowledges other bytes in its place."""
     fin_frame: cython.longlong
     """The frame of its first FIN, whether its stream is TLS or not; UNKNOWN before that."""
     fin_place: cython.longlong
@@ -541,8 +542,17 @@ class Flow(Totals):
         me.fin_clock = min(me.fin_clock, clock)
         me.far_fin = None
         # The end of an earlier exchange that was not TLS is not the end of TLS that may begin later.
-        if me.fin is None and self.interest != _HELLOS:
+        if self.interest != _HELLOS and (me.fin is None or self._precedes(me, fin.end, me.fin.end)):
             me.fin = fin
+
+    @cython.cfunc
+    def _precedes(self, me: TcpSide, end: cython.longlong, known: cython.longlong) -> cython.bint:
+        """Return whether a FIN ends the stream before a known one, which its receiver then never reaches.
+
+        A FIN before bytes that the other side has acknowledged is too old to end anything (RFC 9293 section 3.4).
+        """
+        is_new: cython.bint = me.acknowledged == _UNKNOWN or difference(end, me.acknowledged) >= 0
+        return is_new and difference(end, known) < 0
 
     @cython.cfunc
     def _reopen(self, me: TcpSide) -> None:

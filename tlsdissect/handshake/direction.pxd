@@ -57,6 +57,7 @@ cdef class Direction:
     cdef readonly Segment doubtful
     cdef readonly long long first_hole
     cdef public long long accounted
+    cdef readonly long long cut_off
     cdef readonly bint strayed
     cdef readonly long long first_frame
     cdef public object last

@@ -167,6 +167,8 @@ class Direction:
     """A segment that may be padding of a frame: it is short, and nothing has confirmed it as stream data."""
     first_hole: cython.longlong
     """Stream offset of the first missing byte; UNKNOWN if none is missing."""
+    cut_off: cython.longlong
+    """Bytes missing at the end of the stream, at least; known at its end."""
     accounted: cython.longlong
     """Bytes of an incomplete message that are counted in the budget."""
     strayed: cython.bint
@@ -208,6 +210,7 @@ class Direction:
         self.reset_text = None
         self.doubtful = None
         self.first_hole = UNKNOWN
+        self.cut_off = 0
         self.accounted = 0
         self.strayed = False
         self.first_frame = 0
@@ -477,6 +480,8 @@ class Direction:
             yield from self._accept_doubtful()
         while self.assembler.is_holding():
             yield from self._skip_hole()
+        if self.assembler.started and (self.mode == _TLS or self.payload == 0):
+            self._report_lost_end()
         if self.mode == _OPENING:
             self.plaintext.settle()
             self.mode = _PLAIN
@@ -485,6 +490,22 @@ class Direction:
                 # Of an incomplete record, only the beginning of a hello is of use.
                 if record.content_type == HANDSHAKE and is_hello(record.fragment or b""):
                     yield _piece([record], self.latest, UNTIMED, False)
+
+    def _report_lost_end(self) -> None:
+        """Report the last bytes of the stream as missing, if a FIN or the other side shows that they were sent."""
+        assembler: Assembler = self.assembler
+        fin: Signal | None = self.tcp.fin
+        begin = assembler.sequence(assembler.position)
+        lost, frame, proof = 0, 0, "or more that were acknowledged"
+        if fin is not None:
+            lost, frame, proof = difference(fin.end, begin), fin.frame, "before the FIN"
+        elif self.tcp.acknowledged != _UNKNOWN:
+            # A FIN is acknowledged as if it were a byte, and may be missing as well.
+            lost = difference(self.tcp.acknowledged, begin) - 1
+        if lost > 0:
+            self.problems.report("gap", f"{lost} bytes {proof} are not in the capture", frame, assembler.position)
+            self.mark_missing(assembler.position)
+            self.cut_off = lost
 
     @property
     def acked(self) -> int | None:
@@ -578,6 +599,7 @@ class Direction:
             self.payload,
             self.first_frame,
             self.first_hole,
+            self.cut_off,
             self.strayed,
             self.changed,
             (last.start, last.length) if last is not None and last.content_type == APPLICATION_DATA else None,

@@ -15,6 +15,7 @@ cdef class DirectionSummary:
     cdef readonly long long payload
     cdef readonly long long first_frame
     cdef readonly long long first_hole
+    cdef readonly long long cut_off
     cdef readonly bint strayed
     cdef readonly long long changed
     cdef readonly object last_data
@@ -30,7 +31,7 @@ cdef class DirectionSummary:
     cpdef bint is_whole(self, long long end)
 
 
-cpdef DirectionSummary new_summary(long long begin, long long position, long long first, long long isn, object acked, object fin, object rst, long long payload, long long first_frame, long long first_hole, bint strayed, long long changed, object last_data, long long mode, bytes before, bint embedded, bint headless, str carrier, object reply, object reset_text, tuple problems)
+cpdef DirectionSummary new_summary(long long begin, long long position, long long first, long long isn, object acked, object fin, object rst, long long payload, long long first_frame, long long first_hole, long long cut_off, bint strayed, long long changed, object last_data, long long mode, bytes before, bint embedded, bint headless, str carrier, object reply, object reset_text, tuple problems)
 
 
 cdef class LoggedHandshake:

@@ -62,6 +62,8 @@ class DirectionSummary:
     """The frame of the first payload; 0 if there was none."""
     first_hole: cython.longlong
     """Stream offset of the first missing byte; UNKNOWN if none is missing."""
+    cut_off: cython.longlong
+    """As `Direction.cut_off`."""
     strayed: cython.bint
     """As `Direction.strayed`."""
     changed: cython.longlong
@@ -106,6 +108,7 @@ class DirectionSummary:
             payload=payload,
             first_frame=first_frame,
             first_hole=first_hole,
+            cut_off=0,
             strayed=False,
             changed=changed,
             last_data=last_data,
@@ -149,6 +152,7 @@ def new_summary(
     payload: cython.longlong,
     first_frame: cython.longlong,
     first_hole: cython.longlong,
+    cut_off: cython.longlong,
     strayed: cython.bint,
     changed: cython.longlong,
     last_data: Any,
@@ -173,6 +177,7 @@ def new_summary(
     summary.payload = payload
     summary.first_frame = first_frame
     summary.first_hole = first_hole
+    summary.cut_off = cut_off
     summary.strayed = strayed
     summary.changed = changed
     summary.last_data = last_data

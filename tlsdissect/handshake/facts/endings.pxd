@@ -11,6 +11,7 @@ cdef long long _SERVER
 
 cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)
 cdef bint _complete13(Handshake handshake)
+cdef bint _lacks_answer(Handshake handshake)
 cdef bint _lacks_result(Handshake handshake)
 cdef object _guessed_end(Handshake handshake)
 cdef object _rejection(Handshake handshake, long long until)

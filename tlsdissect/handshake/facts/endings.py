@@ -65,6 +65,8 @@ def ending(handshake: Handshake, until: cython.longlong) -> Any:
         if rejection is not None:
             return rejection
         if _complete13(handshake):
+            if _lacks_answer(handshake):
+                return Ending(False, "incomplete", None, None)
             if _lacks_result(handshake):
                 guess = "neither EAP's result nor an answer to the client's flight is in the capture"
                 return Ending(False, "incomplete", None, guess)
@@ -104,6 +106,16 @@ def _complete13(handshake: Handshake) -> cython.bint:
         # Over UDP the client's flight may be lost: only what the server sends then shows that it came.
         return False
     return _fatal(handshake) is None
+
+
+@cython.cfunc
+def _lacks_answer(handshake: Handshake) -> cython.bint:
+    """Return whether all that the server sent after the client's flight is missing, and may be an alert, or two."""
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if flight is None or flight.reply is not None:
+        return False
+    alert: cython.longlong = HEADER_SIZE + flight.alerts[1 - handshake.client]
+    return 0 < handshake.direction(_SERVER).cut_off <= 2 * alert
 
 
 @cython.cfunc

@@ -69,6 +69,10 @@ def _closing(c: Connection) -> Iterator[Sentence]:
     guess = c.is_tls13
     alert = "with a record the size of an alert" if guess else "with an encrypted alert"
     ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
+    for problem in c.problems:
+        side = problem.sender
+        if problem.code == "gap" and side is not None and ways.get(side) == _CLOSED["fin"]:
+            ways[side] = "by TCP, and with close_notify if that is among the bytes that the capture lacks"
     if not ways:
         yield Sentence("end", "open", "The capture does not show the end.")
     elif len(ways) == 2 and len(set(ways.values())) == 1:
