@@ -73,7 +73,10 @@ class EncryptedFlight:
     exact: cython.bint
     """Whether the last of them has the length of a Finished."""
     ended_early_data: cython.bint
-    """Whether the client sent a record with the length of an EndOfEarlyData."""
+    """Whether the client sent a record with the length of an EndOfEarlyData, which shows that early data was accepted.
+
+    `flight_after` looks for that record; the fact `early_data` is `facts.negotiation.early_data`.
+    """
     before: HandshakeEvent | None
     """The server's last protected record before that flight."""
     reply: HandshakeEvent | None
@@ -160,7 +163,11 @@ def flight_after(
     hello_retry: HandshakeEvent | None,
     events: list[HandshakeEvent],
 ) -> EncryptedFlight | None:
-    """Find the client's flight after a ServerHello of TLS 1.3; None if that has no cipher suite."""
+    """Find the client's flight after a ServerHello of TLS 1.3; None if that has no cipher suite.
+
+    This is also where it is decided that the server accepted early data: only then does the client send an
+    EndOfEarlyData (RFC 8446 section 4.5), which is recognized by the length of its record.
+    """
     if server_hello.cipher_suite is None:
         return None
     lengths = sizes(server_hello.cipher_suite)
@@ -170,7 +177,7 @@ def flight_after(
     # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
     early: cython.bint = client_hello is not None and hello_retry is None and client_hello.offers_early_data
     start: cython.Py_ssize_t = _after(protected, 0, client, lengths.end_of_early_data) if early else 0
-    ended: cython.bint = start > 0
+    ended_early_data: cython.bint = start > 0
     end: cython.Py_ssize_t = _after(protected, start, client, lengths.finished)
     padding: cython.longlong = 0
     if end == 0:
@@ -180,15 +187,15 @@ def flight_after(
     if not exact:
         end = _before_reply(protected, server, start, lengths.finished)
     if end == 0:
-        return EncryptedFlight(lengths, protected, server, len(protected), len(protected), False, ended)
-    if early and not ended:
+        return EncryptedFlight(lengths, protected, server, len(protected), len(protected), False, ended_early_data)
+    if early and not ended_early_data:
         # A client sends early data that is rejected until it receives the server's flight; its own flight follows.
         start = _after_last(protected, end, server)
     begin: cython.Py_ssize_t = _first(protected, start, client)
     refusal: cython.Py_ssize_t = _refusal(protected, begin, end, server, lengths.alert)
     if refusal > 0:
         end, exact = refusal, False
-    return EncryptedFlight(lengths, protected, server, begin, end, exact, ended, padding)
+    return EncryptedFlight(lengths, protected, server, begin, end, exact, ended_early_data, padding)
 
 
 def datagram_flight(log: LoggedHandshake | HandshakeLog) -> EncryptedFlight | None:

@@ -97,7 +97,11 @@ def hello_retry(handshake: Handshake) -> Any:
 
 @cython.ccall
 def early_data(handshake: Handshake) -> Any:
-    """Return what happened to early data (RFC 8446 section 4.2.10); its acceptance is inferred from record lengths."""
+    """Return what happened to early data (RFC 8446 section 4.2.10).
+
+    That it was accepted is inferred from the lengths of the client's records, in `encrypted_flight.flight_after`. With
+    keys, `Hidden.early_data` tells it from the EncryptedExtensions.
+    """
     if handshake.log.client_hello is None:
         return None
     offered = _has(handshake.log.client_hello.event, handshake.client_extensions, _EARLY_DATA)
