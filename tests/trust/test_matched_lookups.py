@@ -14,7 +14,7 @@ from recorded import ROOT as HERE
 
 import tlsdissect
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.facts.timing import HandshakeTimes
+from tlsdissect.handshake.facts.timing import CertificateTimes
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, CertId, LookupExchange, RevocationLookup
 from tlsdissect.model.connection import Endpoint
 from tlsdissect.trust.judge import Judge
@@ -40,7 +40,7 @@ def presented() -> PresentedChains:
     (one,) = tlsdissect.read(HERE / "samples/tls12-full.pcap")
     of = PresentedChains.of(one, evidence)
     chain: Chain = replace(of.chains[0], links=(LEAF.link, ROOT.link))
-    times = HandshakeTimes(hello=START, shown=START, flight=START + SECOND, reply=START + SECOND)
+    times = CertificateTimes(hello=START, shown=START, flight=START + SECOND, reply=START + SECOND)
     span = {"start": "2023-11-14T22:13:20.000000Z", "end": "2023-11-14T22:13:21.000000Z"}
     return replace(of, chains=(chain,), hidden=(), times=times, **span)
 

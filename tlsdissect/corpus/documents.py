@@ -18,7 +18,7 @@ from pyarrow import parquet
 from tlsdissect.capture import CaptureError, Damage
 from tlsdissect.corpus.plausible import check_connection, check_untyped, check_values
 from tlsdissect.handshake.facts.evidence import KEPT_BYTES
-from tlsdissect.handshake.facts.timing import HandshakeTimes
+from tlsdissect.handshake.facts.timing import CertificateTimes
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
 from tlsdissect.pipeline import Span, Summary
 from tlsdissect.views.ndjson import Ndjson, parse
@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
     ]
 )
 """`kind` is "connection" or "lookup", `json` the connection as `read --format json` prints it, or the lookup; `times`
-its HandshakeTimes as JSON, if lookups may need them; `encodings` certificates in DER and OCSP responses."""
+its CertificateTimes as JSON, if lookups may need them; `encodings` certificates in DER and OCSP responses."""
 ROWS = 1024
 """Rows of a group, and kept until it is written."""
 GROUP_BYTES = 4 << 20
@@ -57,7 +57,7 @@ T = TypeVar("T", bound=Struct)
 
 _encode = json.Encoder().encode
 _lookups: json.Decoder[RevocationLookup] = json.Decoder(RevocationLookup)
-_times: json.Decoder[HandshakeTimes] = json.Decoder(HandshakeTimes)
+_times: json.Decoder[CertificateTimes] = json.Decoder(CertificateTimes)
 
 
 class DocumentWriter:
@@ -72,7 +72,7 @@ class DocumentWriter:
 
     def connection(self, connection: Connection, evidence: Evidence) -> None:
         """Write a connection, without findings; `evidence` comes from its reading."""
-        times = evidence.times(connection)
+        times = evidence.certificate_times(connection)
         self._add(
             kind="connection",
             source=without_surrogates(connection.source),
@@ -157,7 +157,7 @@ def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterat
                 for encoding in row["encodings"]:
                     evidence.keep(sha256(encoding).hexdigest(), encoding)
                 if row["times"] is not None:
-                    evidence.set_times(connection, _checked(_times.decode(row["times"])))
+                    evidence.set_certificate_times(connection, _checked(_times.decode(row["times"])))
             yield connection
         elif evidence is not None:
             yield CapturedLookup(_checked(_lookups.decode(row["json"])), row["encodings"][0])

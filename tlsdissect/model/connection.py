@@ -120,6 +120,7 @@ class Closure(Struct, frozen=True, gc=False):
 class Timing(Struct, frozen=True, gc=False):
     """Durations in milliseconds at the capture point; None if an end is missing, untimed, or out of order."""
 
+    # They are measured in handshake/facts/timing.py.
     tcp_ms: float | None = None
     """SYN to the ACK of the SYN-ACK: the passive round trip of RFC 8912 section 10."""
     syn_synack_ms: float | None = None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tlsdissect.handshake.facts.evidence import Evidence, Key
-    from tlsdissect.handshake.facts.timing import HandshakeTimes
+    from tlsdissect.handshake.facts.timing import CertificateTimes
     from tlsdissect.handshake.revocation_lookups import LookupExchange, RevocationLookup
     from tlsdissect.model.connection import Finding
     from tlsdissect.trust.chain import Link
@@ -69,7 +69,7 @@ def match_lookups(
     return list(found.values())
 
 
-def _waits(times: HandshakeTimes) -> tuple[tuple[Side, Side, int | None, int | None], ...]:
+def _waits(times: CertificateTimes) -> tuple[tuple[Side, Side, int | None, int | None], ...]:
     """List who may look up whose certificate, and between which times the peer waits for that."""
     return (
         ("server", "server", times.hello, times.shown),
@@ -105,7 +105,7 @@ def _matched(
     lookup: RevocationLookup,
     asker: str,
     about: Link | None,
-    times: HandshakeTimes,
+    times: CertificateTimes,
     check: Callable[[LookupExchange, Link], OcspAnswer | None],
 ) -> MatchedLookup:
     exchange = lookup.exchange

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
+from tlsdissect.handshake.facts.timing import CertificateTimes  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Transport  # noqa: TC001 (the same)
 from tlsdissect.model.transcript import BYTES_MISSING
 from tlsdissect.trust.chain import Chain, Link
@@ -42,7 +42,7 @@ class PresentedChains(Struct, frozen=True):
     """The staple's DER encoding, if it was kept."""
     unstapled: bool
     """True if the client asked for a staple and the capture shows that none came."""
-    times: HandshakeTimes | None
+    times: CertificateTimes | None
 
     @classmethod
     def of(cls, connection: Connection, evidence: Evidence) -> PresentedChains:
@@ -71,7 +71,7 @@ class PresentedChains(Struct, frozen=True):
             staple=staple,
             response=None if staple is None or staple.sha256 is None else evidence.encoding(staple.sha256),
             unstapled=staple is None and _asks_for_staple(connection) and _lacks_staple(connection),
-            times=evidence.times(connection),
+            times=evidence.certificate_times(connection),
         )
 
     @property

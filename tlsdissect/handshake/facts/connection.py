@@ -41,9 +41,9 @@ from tlsdissect.handshake.facts.renumbering import renumbered
 from tlsdissect.handshake.facts.text import quoted
 from tlsdissect.handshake.facts.timing import (
     begin_of,
+    certificate_times,
     first_data,
     handshake_bytes,
-    handshake_times,
     milliseconds,
     round_trips,
     timing,
@@ -199,7 +199,7 @@ def connection(
 
         result, opened, packets = with_hidden(result, handshake, keys, evidence)
     if evidence is not None:
-        evidence.set_times(result, handshake_times(handshake))
+        evidence.set_certificate_times(result, certificate_times(handshake))
     if log.recording is not None:
         result = with_transcript(result, handshake, log.recording, opened, packets)
     if log.frames:

@@ -13,7 +13,7 @@ from tlsdissect.caches import footprint
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.facts.timing import HandshakeTimes
+    from tlsdissect.handshake.facts.timing import CertificateTimes
     from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
     from tlsdissect.model.connection import Connection
 
@@ -86,7 +86,7 @@ class Evidence:
         self._encodings: OrderedDict[str, bytes] = OrderedDict()
         self._lookup_bytes = 0
         self._lookups: dict[tuple[str, Key], list[RevocationLookup]] = {}
-        self._times: OrderedDict[tuple[str, str, int, int], HandshakeTimes] = OrderedDict()
+        self._times: OrderedDict[tuple[str, str, int, int], CertificateTimes] = OrderedDict()
         self.lookups = 0
         """Number of lookups with times."""
         self.lookups_left_out = 0
@@ -119,14 +119,14 @@ class Evidence:
             insort(self._lookups.setdefault((lookup.source, key), []), lookup, key=_asked)
         self.keep(lookup.exchange.sha256, captured.body)
 
-    def set_times(self, connection: Connection, times: HandshakeTimes) -> None:
-        """Keep the times of a connection's handshake."""
+    def set_certificate_times(self, connection: Connection, times: CertificateTimes) -> None:
+        """Keep when the sides of a connection had each other's certificates."""
         self._times[_identity(connection)] = times
         if len(self._times) > MAX_TIMES:
             self._times.popitem(last=False)
 
-    def times(self, connection: Connection) -> HandshakeTimes | None:
-        """Return the times of a connection's handshake; None if they were not kept."""
+    def certificate_times(self, connection: Connection) -> CertificateTimes | None:
+        """Return when the sides had each other's certificates; None if that was not kept."""
         return self._times.get(_identity(connection))
 
     def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[RevocationLookup]:

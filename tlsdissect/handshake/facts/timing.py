@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Round trips, durations and byte counts of handshakes."""
+"""The time that a handshake takes (`timing`), its round trips and its bytes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def _round_trips12(handshake: Handshake) -> Any:
 
 @cython.ccall
 def timing(handshake: Handshake) -> Any:
-    """Return the durations between packets at the capture point, in milliseconds."""
+    """Measure the handshake: the milliseconds between its packets at the capture point.
+
+    `handshake_ms` goes from the ClientHello to `_end`. Keys to encrypted messages do not change these times.
+    """
     server_hello, start = handshake.log.server_hello, handshake.start
     syn, synack, ack = _tcp_times(handshake)
     tcp_ms = elapsed(syn, ack)
@@ -84,16 +87,16 @@ def timing(handshake: Handshake) -> Any:
     if tcp_ms is not None and server_hello_ms is not None:
         split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
     return Timing(
-        tcp_ms,
-        elapsed(syn, synack),
-        elapsed(synack, ack),
-        elapsed(ack, start),
-        server_hello_ms,
-        elapsed(start, _data_time(_end(handshake))),
-        elapsed(start, _data_time(_data(handshake, _CLIENT))),
-        elapsed(start, _data_time(_data(handshake, _SERVER))),
-        elapsed(start, _data_time(_reply(handshake))),
-        split,
+        tcp_ms=tcp_ms,
+        syn_synack_ms=elapsed(syn, synack),
+        synack_ack_ms=elapsed(synack, ack),
+        ack_client_hello_ms=elapsed(ack, start),
+        server_hello_ms=server_hello_ms,
+        handshake_ms=elapsed(start, _data_time(_end(handshake))),
+        client_data_ms=elapsed(start, _data_time(_data(handshake, _CLIENT))),
+        server_data_ms=elapsed(start, _data_time(_data(handshake, _SERVER))),
+        server_record_ms=elapsed(start, _data_time(_reply(handshake))),
+        split_path=split,
     )
 
 
@@ -298,8 +301,11 @@ def _quic_bytes(handshake: Handshake, side: cython.longlong) -> Any:
     return total
 
 
-class HandshakeTimes(Struct, frozen=True, gc=False):
-    """Times of a handshake in nanoseconds; None if not visible."""
+class CertificateTimes(Struct, frozen=True, gc=False):
+    """When each side had the other's certificate, and so may look up its status, in nanoseconds; None if not visible.
+
+    The durations that `Connection.timing` reports are measured by `timing`.
+    """
 
     hello: int | None
     """The ClientHello."""
@@ -311,13 +317,13 @@ class HandshakeTimes(Struct, frozen=True, gc=False):
     """The server's reply to that: ChangeCipherSpec or alert, or in TLS 1.3 its first record."""
 
 
-def handshake_times(handshake: Handshake) -> HandshakeTimes:
+def certificate_times(handshake: Handshake) -> CertificateTimes:
     """Return when each side received the other's certificate, and when it continued."""
     client_hello, server_hello = handshake.log.client_hello, handshake.log.server_hello
     hello = None if client_hello is None else _time(client_hello.event)
     if handshake.tls13:
         sealed: EncryptedFlight | None = handshake.encrypted_flight
-        return HandshakeTimes(
+        return CertificateTimes(
             hello,
             None if server_hello is None else _time(server_hello.event),
             None if sealed is None else _time(sealed.last()),
@@ -326,7 +332,7 @@ def handshake_times(handshake: Handshake) -> HandshakeTimes:
     exchange = handshake.message(_CLIENT, _CLIENT_KEY_EXCHANGE)
     flight = handshake.message(_CLIENT, _CERTIFICATE) or exchange
     shown = handshake.message(_SERVER, _CERTIFICATE)
-    return HandshakeTimes(hello, _time(shown), _time(flight), _time(_reply_to(handshake, flight)))
+    return CertificateTimes(hello, _time(shown), _time(flight), _time(_reply_to(handshake, flight)))
 
 
 def _reply_to(handshake: Handshake, flight: HandshakeEvent | None) -> HandshakeEvent | None:
