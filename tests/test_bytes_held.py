@@ -194,7 +194,7 @@ def test_the_budget_counts_a_hello_that_the_log_does_not_keep() -> None:
 
 
 def test_failures_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(retries, "RETRIES_BYTES", 1 << 20)
     known = Retries(100_000)
     failed = replace(recorded, complete=False, outcome="alert")
     tracemalloc.start()

@@ -134,7 +134,7 @@ def test_empty_fragments_count(*, newer: bool) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert capture.skipped == {"IP fragments without the rest of their packet": 120_000}
-    assert peak < 2 * fragments.MAX_BYTES
+    assert peak < 2 * fragments.IP_FRAGMENTS_BYTES
 
 
 def records(packets: list[bytes]) -> list[bytes]:

@@ -284,7 +284,7 @@ def test_hostile_names_are_nothing_but_strings(tmp_path: Path) -> None:
 
 def test_values_beyond_the_limit_are_counted(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     room = 40 * use.SIGHTING_BYTES
-    monkeypatch.setattr(use, "MAX_BYTES", room)
+    monkeypatch.setattr(use, "CBOM_BYTES", room)
     many = [
         replace(recorded, server=replace(recorded.server, port=port), sni=f"{port}.example") for port in range(1, 99)
     ]

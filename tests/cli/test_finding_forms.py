@@ -217,7 +217,7 @@ def test_a_message_holds_no_link_and_no_placeholder() -> None:
 
 
 def test_findings_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "MAX_BYTES", 10 * results.RESULT_BYTES)
+    monkeypatch.setattr(results, "FINDINGS_BYTES", 10 * results.RESULT_BYTES)
     (one,) = tlsdissect.read(ROOT / TLS12)
     found = Results()
     for number in range(50):

@@ -101,7 +101,7 @@ def test_large_certificates_are_bounded_together(recorded: Connection, monkeypat
 
 
 def test_the_bytes_of_all_certificates_are_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(module, "INVENTORY_BYTES", 10_000)
     inventory = CertificateInventory(Judge(), Evidence())
     facts, _ = certificate(issue("leaf", ROOT).der)
     for n in range(20):

@@ -219,7 +219,7 @@ def test_certificates_that_look_the_same_are_one_line() -> None:
 
 def test_limits_leave_out_and_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [of(f"192.0.2.{number}") for number in range(100)]
-    monkeypatch.setattr(builder, "KEPT_BYTES", 64 << 10)
+    monkeypatch.setattr(builder, "DIFF_BYTES", 64 << 10)
     found = diffed(many, many)
     assert found.before.left_out > 0
     assert found.before.left_out + found.after.left_out + found.before.clients + found.after.clients == 200

@@ -14,7 +14,7 @@ from tlsdissect.capture.differences import MAX_COPY, differing
 if TYPE_CHECKING:
     from collections import Counter
 
-MAX_BYTES = 8 << 20
+IP_FRAGMENTS_BYTES = 8 << 20
 """Bytes of all fragments that wait for others, PACKET_BYTES and FRAGMENT_BYTES included. Beyond it, the packet that has
 waited longest is dropped, and its fragments are counted."""
 PACKET_BYTES = 1024
@@ -28,8 +28,8 @@ MAX_PACKETS = 4096
 MAX_FRAGMENTS = 8192
 """Fragments of one packet: 64 KiB in parts of 8 bytes. A packet with more is dropped."""
 COMPLETE_BYTES = 1 << 20
-"""Bytes of the latest complete packets, counted as those of MAX_BYTES, that later fragments are compared with. Beyond
-it, the oldest is given up."""
+"""Bytes of the latest complete packets, counted as those of IP_FRAGMENTS_BYTES, that later fragments are compared with.
+Beyond it, the oldest is given up."""
 MAX_LATE = 16
 """Fragments that differ from a complete packet, with which it is read again; further ones are not compared."""
 
@@ -112,7 +112,7 @@ class PartialPacket:
 
     def __init__(self) -> None:
         self.size = PACKET_BYTES
-        """Bytes counted towards MAX_BYTES."""
+        """Bytes counted towards IP_FRAGMENTS_BYTES."""
         self.parts: list[Fragment] = []
         """In order of arrival."""
         self._frames: dict[int, tuple[int, ...]] = {}
@@ -232,7 +232,7 @@ class Fragments:
             return reassembled
         if len(packet.parts) > MAX_FRAGMENTS:
             self._drop(fragment.key)
-        while self._size > MAX_BYTES or len(self._waiting) > MAX_PACKETS:
+        while self._size > IP_FRAGMENTS_BYTES or len(self._waiting) > MAX_PACKETS:
             self._drop(next(iter(self._waiting)))
         return None
 

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from tlsdissect.capture import CaptureError, Damage
 from tlsdissect.corpus.plausible import check_connection, check_untyped, check_values
-from tlsdissect.handshake.facts.evidence import KEPT_BYTES
+from tlsdissect.handshake.facts.evidence import EVIDENCE_BYTES
 from tlsdissect.handshake.facts.timing import CertificateTimes
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
 from tlsdissect.pipeline import Span, Summary
@@ -49,9 +49,9 @@ ROWS = 1024
 GROUP_BYTES = 4 << 20
 """Bytes of JSON and encodings after which a group of rows is written."""
 
-REPEATED_BYTES = KEPT_BYTES // 2
+REPEATED_BYTES = EVIDENCE_BYTES // 2
 """Bytes of encodings after which each is written once more when it occurs again, because readers of the rows keep only
-the latest `KEPT_BYTES`."""
+the latest `EVIDENCE_BYTES`."""
 
 T = TypeVar("T", bound=Struct)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
-from tlsdissect.handshake.plaintext import KEPT_BYTES
+from tlsdissect.handshake.plaintext import PLAINTEXT_BYTES
 from tlsdissect.handshake.starttls import may_upgrade, recognise
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _progress(protocol: str, client: bytes, server: bytes) -> str:
 
 def _beginning(said: bytes) -> bytes:
     """Return the contiguous first bytes: of long payload, `Prelude` keeps the beginning and the end."""
-    return said if len(said) < 2 * KEPT_BYTES else said[:KEPT_BYTES]
+    return said if len(said) < 2 * PLAINTEXT_BYTES else said[:PLAINTEXT_BYTES]
 
 
 def _of_lines(command: _Command, client: bytes, server: bytes) -> str:

@@ -80,7 +80,7 @@ def _classify_ssl2(data: bytes) -> cython.longlong:
 OPENING, PLAIN, TLS = range(3)
 """The first bytes are not classified yet; the side has sent no TLS so far; the side sends records."""
 
-KEPT_BYTES = 2048
+PLAINTEXT_BYTES = 2048
 """Bytes kept of the beginning, and of the end, of a side's payload before TLS."""
 HELLO_SIZE = 13
 """Bytes that the longest pattern for the beginning of TLS matches."""
@@ -241,7 +241,7 @@ class PlaintextPhase:
 
 def _ends(data: bytes) -> bytes:
     """Return the beginning and the end of long data."""
-    return data if len(data) <= 2 * KEPT_BYTES else data[:KEPT_BYTES] + data[len(data) - KEPT_BYTES :]
+    return data if len(data) <= 2 * PLAINTEXT_BYTES else data[:PLAINTEXT_BYTES] + data[len(data) - PLAINTEXT_BYTES :]
 
 
 def _end(data: bytes) -> bytes:

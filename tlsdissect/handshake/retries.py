@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WITHIN = timedelta(seconds=10)
 """Maximum time from the last packet of a failed connection to its retry."""
-MAX_BYTES = 64 << 20
+RETRIES_BYTES = 64 << 20
 """Maximum estimated bytes of remembered failures; beyond it, those of the peers that failed first are evicted."""
 MAX_OFFERED = 4096
 """Maximum names in a hello; a connection that offers more is neither remembered nor recognised as a retry."""
@@ -115,7 +115,7 @@ class Retries:
             kept = before[1 - MAX_FAILED :]
             self._failed[pair] = (*kept, one)
             self._used += size - sum([other.size for other in before[: len(before) - len(kept)]])
-        while len(self._failed) > self._limit or self._used > MAX_BYTES:
+        while len(self._failed) > self._limit or self._used > RETRIES_BYTES:
             _, gone = self._failed.popitem(last=False)
             self._used -= sum([other.size for other in gone])
             self.evicted += 1

@@ -12,7 +12,7 @@ cdef long long _UNKNOWN
 cdef long long _UNTIMED
 cdef long long _PADDING
 cdef long long _SEGMENT_BYTES
-cdef long long _KEPT_BYTES
+cdef long long _REPLAY_BYTES
 cdef long long _MAX_SEGMENTS
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
 
-KEPT_BYTES = 1 << 18
+REPLAY_BYTES = 1 << 18
 """Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
 MAX_SEGMENTS = 1024
 """Maximum segments kept of one handshake; one with more is not read again."""
@@ -169,7 +169,7 @@ class Conflict(NamedTuple):
 
 # C integers, by the .pxd.
 _SYN, _ACK, _RST, _UNKNOWN, _UNTIMED, _PADDING = SYN, ACK, RST, UNKNOWN, UNTIMED, PADDING
-_SEGMENT_BYTES, _KEPT_BYTES, _MAX_SEGMENTS = SEGMENT_BYTES, KEPT_BYTES, MAX_SEGMENTS
+_SEGMENT_BYTES, _REPLAY_BYTES, _MAX_SEGMENTS = SEGMENT_BYTES, REPLAY_BYTES, MAX_SEGMENTS
 
 
 @cython.no_gc
@@ -274,7 +274,7 @@ class Segments:
         if len(mine.compared) > MAX_CONFLICTS and self._is_again(one, mine):
             return True
         if self.complete and (
-            self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _MAX_SEGMENTS or self._budget.is_spent()
+            self.held_bytes + size > _REPLAY_BYTES or len(self.kept) >= _MAX_SEGMENTS or self._budget.is_spent()
         ):
             self.drop()
         # The byte of a keep-alive (RFC 9293 section 3.8.4), padding, and the text in a RST (section 3.5.3) are no data.

@@ -35,7 +35,7 @@ A name of three labels takes three lookups for each authority that permits or ex
 
 _MAX_LISTED = 3
 """Names that a finding lists of those that are not permitted."""
-CACHE_BYTES = 2 << 20
+SIGNATURE_CACHE_BYTES = 2 << 20
 """Bytes of cached results of signature checks between two certificates."""
 
 _PURPOSES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
@@ -129,7 +129,7 @@ def issued(below: Link, above: Link) -> bool:
     return signed(below.encoding, above.encoding) is not False
 
 
-@cached(CACHE_BYTES)
+@cached(SIGNATURE_CACHE_BYTES)
 def signed(below: bytes, above: bytes) -> bool | None:
     """Return whether the key of `above` signed `below`; None if that cannot be checked."""
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CACHE_BYTES = 3 << 20
+DETAILS_CACHE_BYTES = 3 << 20
 """Bytes of cached certificates and their details."""
 
 SHA1 = "1.3.14.3.2.26"
@@ -61,7 +61,7 @@ class Details(Struct, frozen=True):
         return rsa_cost_reason(self.modulus, self.exponent)
 
 
-@cached(CACHE_BYTES)
+@cached(DETAILS_CACHE_BYTES)
 def details(encoding: bytes) -> Details:
     """Read the details of a DER certificate."""
     outline = _attempt(lambda: Outline.read(encoding))

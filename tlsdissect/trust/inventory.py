@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_CERTIFICATES = 100_000
 """Certificates in the inventory; further ones are only counted."""
-MAX_BYTES = 512 << 20
+INVENTORY_BYTES = 512 << 20
 """Estimated bytes of all certificates with their facts, findings and names; further ones are only counted."""
 LARGE_BYTES = 32 << 10
 """Bytes from which a certificate with its facts counts as large."""
@@ -123,7 +123,7 @@ class _Entry:
         self.found: dict[CertificateFinding, Finding] = {}
         self.codes: set[str] = set()
         self.left_out = 0
-        """Findings that exceeded MAX_FOUND or MAX_BYTES."""
+        """Findings that exceeded MAX_FOUND or INVENTORY_BYTES."""
 
     def add_sighting(self, presented: PresentedChains, chain: Chain, place: int) -> None:
         """Record a connection that presented it."""
@@ -219,8 +219,8 @@ class CertificateInventory:
         return True
 
     def _reserve(self, size: int) -> bool:
-        """Reserve `size` bytes; return False if MAX_BYTES would be exceeded."""
-        if self._used + size > MAX_BYTES:
+        """Reserve `size` bytes; return False if INVENTORY_BYTES would be exceeded."""
+        if self._used + size > INVENTORY_BYTES:
             return False
         self._used += size
         return True

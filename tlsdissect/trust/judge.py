@@ -17,7 +17,7 @@ from tlsdissect.trust.protocol import exposure_findings, protocol_findings
 from tlsdissect.trust.rules import CertificateFinding, finding
 from tlsdissect.trust.staples import must_staple_findings, staple_findings
 from tlsdissect.trust.times import to_second
-from tlsdissect.trust.verdicts import SMALL_KEPT_BYTES, Settings, Verdicts
+from tlsdissect.trust.verdicts import SMALL_VERDICT_CACHE_BYTES, Settings, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Judge:
         """The lowest severity that is reported."""
         self._reported = at_least(min_severity)
         self.verdicts = Verdicts(self.settings)
-        self._answers: ByteCache[OcspAnswer] = ByteCache(SMALL_KEPT_BYTES)
+        self._answers: ByteCache[OcspAnswer] = ByteCache(SMALL_VERDICT_CACHE_BYTES)
 
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
         """Return a connection's findings; `evidence` comes from the reading that produced the connection."""

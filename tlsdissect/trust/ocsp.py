@@ -32,7 +32,7 @@ MAX_RESPONDERS = 8
 If none of them signed it and there are more, the response counts as unproven, with this as the reason.
 """
 
-CACHE_BYTES = 1 << 20
+OCSP_CACHE_BYTES = 1 << 20
 """Bytes of cached parsed responses."""
 _LOADED = 4
 """Bytes of memory per byte of a response, with the parsed object, at most."""
@@ -169,7 +169,7 @@ def _stale(single: ocsp.OCSPSingleResponse, at: str) -> str | None:
     return None
 
 
-@cached(CACHE_BYTES, lambda response, _: _LOADED * len(response))
+@cached(OCSP_CACHE_BYTES, lambda response, _: _LOADED * len(response))
 def _load(response: bytes) -> ocsp.OCSPResponse | None:
     try:
         with warnings.catch_warnings():

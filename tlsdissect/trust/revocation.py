@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     FindIssuer = Callable[[Link], Link | None]
 
-CACHE_BYTES = 1 << 20
+CRL_CACHE_BYTES = 1 << 20
 """Bytes of the cache, one per CRL, of which certificates signed it."""
 
 _KNOWN = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuerAlternativeName, x509.AuthorityInformationAccess,
@@ -77,7 +77,7 @@ class Crl:
             raise
         except Exception as error:  # noqa: BLE001  # what the library raises on odd lists has no base in common
             raise CrlError(f"{source}: malformed CRL: {der.printable(str(error).encode()[:160])}") from None
-        self._signatures: ByteCache[bool | None] = ByteCache(CACHE_BYTES)
+        self._signatures: ByteCache[bool | None] = ByteCache(CRL_CACHE_BYTES)
 
     def __reduce__(self) -> tuple[type[Crl], tuple[bytes, str]]:
         return Crl, (self._loaded.public_bytes(Encoding.DER), self.source)

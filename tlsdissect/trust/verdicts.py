@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tlsdissect.trust.anchors import Anchor
     from tlsdissect.trust.chain import Chain
 
-KEPT_BYTES = 16 << 20
+VERDICT_CACHE_BYTES = 16 << 20
 """Bytes of cached verdicts on chains."""
-SMALL_KEPT_BYTES = 4 << 20
+SMALL_VERDICT_CACHE_BYTES = 4 << 20
 """Bytes of each smaller cache: the times at which verdicts change, verdicts per host name, and OCSP staples."""
 
 _INCOMPLETE = Verdict(None, "not all of the chain was kept")
@@ -60,9 +60,9 @@ class Verdicts:
         self._verifier = Verifier(settings.anchors) if settings.anchors else None
         self._web_pki = WebPki(settings.anchors) if settings.anchors else None
         self._common = sorted([*self._lists.boundaries, *_dates(self._anchors)])
-        self._boundaries: ByteCache[list[str]] = ByteCache(SMALL_KEPT_BYTES)
-        self._judged: ByteCache[ChainVerdict] = ByteCache(KEPT_BYTES)
-        self._by_name: ByteCache[Verdict] = ByteCache(SMALL_KEPT_BYTES)
+        self._boundaries: ByteCache[list[str]] = ByteCache(SMALL_VERDICT_CACHE_BYTES)
+        self._judged: ByteCache[ChainVerdict] = ByteCache(VERDICT_CACHE_BYTES)
+        self._by_name: ByteCache[Verdict] = ByteCache(SMALL_VERDICT_CACHE_BYTES)
 
     def chain_verdict(self, chain: Chain, at: str | None) -> ChainVerdict:
         """Validate a chain at a time (in the form of `to_second`); with None, skip all checks that depend on dates."""

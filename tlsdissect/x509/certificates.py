@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CACHE_BYTES = 8 << 20
+CERTIFICATE_CACHE_BYTES = 8 << 20
 """Bytes of cached certificates and their facts."""
 MAX_CACHED = 16_384
 """Bytes of the longest certificate that is cached."""
@@ -134,7 +134,7 @@ class _Reading:
         return load_key(self.outline().key.encoding)
 
 
-@cached(CACHE_BYTES, longest=MAX_CACHED)
+@cached(CERTIFICATE_CACHE_BYTES, longest=MAX_CACHED)
 def certificate(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
     """Return a certificate's facts, and the fields that could not be read with the reasons.
 

@@ -43,7 +43,7 @@ _ATTRIBUTES = {
     "2.5.4.97": "organizationIdentifier",
 }
 
-CACHE_BYTES = 1 << 20
+NAME_CACHE_BYTES = 1 << 20
 """Bytes of cached names."""
 MAX_CACHED = 1024
 """Bytes of the longest name that is cached."""
@@ -66,7 +66,7 @@ def read_name(distinguished: der.Value) -> str:
     return _format(distinguished.encoding)
 
 
-@cached(CACHE_BYTES, lambda encoding, text: getsizeof(encoding) + getsizeof(text), longest=MAX_CACHED)
+@cached(NAME_CACHE_BYTES, lambda encoding, text: getsizeof(encoding) + getsizeof(text), longest=MAX_CACHED)
 def _format(encoding: bytes) -> str:
     parts = [_relative(part) for part in der.first(encoding).expect(der.SEQUENCE).items()]
     return ",".join(reversed(parts))

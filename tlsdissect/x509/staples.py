@@ -29,13 +29,13 @@ _CERT_STATUS = {0: "good", 1: "revoked", 2: "unknown"}
 _BASIC = "1.3.6.1.5.5.7.48.1.1"
 _EXPLICIT_0 = 0xA0
 
-CACHE_BYTES = 1 << 20
+STAPLE_CACHE_BYTES = 1 << 20
 """Bytes of cached responses and their facts."""
 MAX_CACHED = 16_384
 """Bytes of the longest response that is cached."""
 
 
-@cached(CACHE_BYTES, longest=MAX_CACHED)
+@cached(STAPLE_CACHE_BYTES, longest=MAX_CACHED)
 def staple(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
     """Return the facts of an OCSPResponse, and the fields that could not be read.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
     from tlsdissect.model.connection import Connection
 
-KEPT_BYTES = 64 << 20
+EVIDENCE_BYTES = 64 << 20
 """Maximum bytes of certificates and OCSP responses; beyond it, those seen least recently are evicted."""
 ENTRY_BYTES = 384
 """Estimated bytes that an encoding takes besides its own."""
@@ -80,7 +80,7 @@ def _keys(lookup: RevocationLookup) -> set[Key]:
 class Evidence:
     """Encodings by SHA-256, each kept once, and lookups by key and time."""
 
-    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, kept_bytes: int = EVIDENCE_BYTES) -> None:
         self._limit = kept_bytes
         self._used = 0
         self._encodings: OrderedDict[str, bytes] = OrderedDict()

@@ -14,7 +14,7 @@ from tlsdissect.views.comparison.builder import has_post_quantum, is_post_quantu
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
 
-MAX_BYTES = 64 << 20
+CBOM_BYTES = 64 << 20
 """Estimated bytes of all distinct values with their evidence; further ones are only counted."""
 SIGHTING_BYTES = 512
 """Estimated bytes of the evidence of one value."""
@@ -83,7 +83,7 @@ class CryptographicUse:
         """What clients offered, by kind, whether a server chose it or not."""
         self.connections = 0
         self.left_out = 0
-        """Values of connections that exceeded MAX_BYTES."""
+        """Values of connections that exceeded CBOM_BYTES."""
         self._used = 0
 
     def add(self, c: Connection) -> None:
@@ -150,7 +150,7 @@ class CryptographicUse:
         with_keys = c.needs_keys("certificates" if side == "server" else "client_certificates")
         for one in {one.sha256: one for one in c.chain(side) or ()}.values():
             if one.sha256 not in self.certificates:
-                if not self._reserve(footprint(one, enough=MAX_BYTES)):
+                if not self._reserve(footprint(one, enough=CBOM_BYTES)):
                     continue
                 self.certificates[one.sha256] = one
             self._see(seen, one.sha256, c, frame, with_keys=with_keys)
@@ -165,8 +165,8 @@ class CryptographicUse:
         sighting.with_keys = sighting.with_keys and with_keys
 
     def _reserve(self, size: int) -> bool:
-        """Reserve bytes for a value; if MAX_BYTES would be exceeded, count the value as left out and return False."""
-        if self._used + size > MAX_BYTES:
+        """Reserve bytes for a value; if CBOM_BYTES would be exceeded, count the value as left out and return False."""
+        if self._used + size > CBOM_BYTES:
             self.left_out += 1
             return False
         self._used += size

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Certificate, Connection
 
-KEPT_BYTES = 128 << 20
+DIFF_BYTES = 128 << 20
 """Estimated memory of what each side of a diff keeps of clients, servers, values, certificates and fingerprints."""
 MAX_VALUES = 64
 """Distinct values, and reasons of failure, of one client with one server; of certificates and fingerprints likewise."""
@@ -63,10 +63,10 @@ _NONE = "none"
 
 
 class _Room:
-    """What is left of KEPT_BYTES."""
+    """What is left of DIFF_BYTES."""
 
     def __init__(self) -> None:
-        self._left = KEPT_BYTES
+        self._left = DIFF_BYTES
 
     def takes(self, *texts: str | None, more: int = _ENTRY_BYTES) -> bool:
         """Whether there is room for an entry with these strings; then it is taken."""

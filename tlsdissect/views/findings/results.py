@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.trust.inventory import CertificateSummary
 
-MAX_BYTES = 64 << 20
+FINDINGS_BYTES = 64 << 20
 """Estimated bytes of all results; further ones are only counted."""
 RESULT_BYTES = 1024
 """Estimated bytes of a result besides its details."""
@@ -48,7 +48,7 @@ class Results:
         self._results: dict[str, dict[tuple[str, str | None], Result]] = {}
         """By server, then by code and certificate."""
         self.left_out = 0
-        """Findings that exceeded MAX_BYTES."""
+        """Findings that exceeded FINDINGS_BYTES."""
         self._used = 0
 
     def add(self, c: Connection) -> None:
@@ -74,8 +74,8 @@ class Results:
                 result.details[one.detail] = None
 
     def _reserve(self, size: int) -> bool:
-        """Reserve bytes; return False if MAX_BYTES would be exceeded."""
-        if self._used + size > MAX_BYTES:
+        """Reserve bytes; return False if FINDINGS_BYTES would be exceeded."""
+        if self._used + size > FINDINGS_BYTES:
             return False
         self._used += size
         return True
