@@ -45,8 +45,8 @@ def check(connection: KeptConnection) -> None:
         for span in leaf.bytes
         for at in range(span.length)
     )
-    carriers = connection.transcript.carriers
-    assert found == sorted((one.frame, (one.place or 0) + at) for one in carriers for at in range(len(one.payload)))
+    eap_packets = connection.transcript.eap_packets
+    assert found == sorted((one.frame, (one.place or 0) + at) for one in eap_packets for at in range(len(one.payload)))
     for kind in {one.type for one in connection.messages}:
         shown = [part for record in whole.only(kind).records for part in record.node.children]
         assert {part.name for part in shown} == {kind}

@@ -129,7 +129,7 @@ class BothEndsRows(OutputRows):
 
 def _size(connection: KeptConnection) -> int:
     transcript = connection.transcript
-    packets = (*transcript.packets, *transcript.carriers)
+    packets = (*transcript.packets, *transcript.eap_packets)
     parts = len(packets) + len(transcript.records) + len(transcript.quic)
     payload = sum(len(packet.payload) for packet in packets)
     fragments = sum(len(record.fragment or b"") for record in transcript.records)

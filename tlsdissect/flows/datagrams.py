@@ -17,14 +17,14 @@ MAX_COUNTED = 1 << 18
 _LEAST = 13
 """Bytes of a DTLS record header; a QUIC packet with a long header is longer."""
 
-_CARRIER = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x42.{12,60}?\x00\x13..)?"
+_ENCAPSULATION = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x42.{12,60}?\x00\x13..)?"
 """What may come before a record of DTLS: the header of CAPWAP (RFC 5415 section 4.2) or of TURN: ChannelData, or a Send
 or Data indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
 _DTLS_VERSION = rb"(?:\xfe[\xfc-\xff]|\x01\x00)"
 """The record versions of DTLS, among them 0x0100, which Cisco used before the standard."""
-_DTLS = _CARRIER + rb"[\x15\x16]%b\x00\x00" % _DTLS_VERSION
+_DTLS = _ENCAPSULATION + rb"[\x15\x16]%b\x00\x00" % _DTLS_VERSION
 """A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1)."""
-_DTLS_DATA = _CARRIER + rb"[\x14-\x1a]%b\x00[\x01-\x0f]" % _DTLS_VERSION
+_DTLS_DATA = _ENCAPSULATION + rb"[\x14-\x1a]%b\x00[\x01-\x0f]" % _DTLS_VERSION
 """A record of one of the first epochs after the handshake."""
 _LONG_HEADER = 0x80
 """The bit in the first byte of a long header (RFC 8999 section 5.1)."""

@@ -102,8 +102,8 @@ class Follower(Protocol):
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
 _UDP, _NEVER = UDP, NEVER
 _LONG_HEADER, _FIXED_BIT = LONG_HEADER, FIXED_BIT
-CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
-"""Names of the carriers of EAP."""
+EAP_CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
+"""Names of what carries EAP."""
 FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None], Follower]] = {
     DTLS: DtlsFollower,
     QUIC: QuicFollower,
@@ -445,7 +445,7 @@ class DatagramConnections:
     def _count_eap(self, conversation: EapConversation) -> None:
         """Count an EAP conversation that is over if it has a method that carries TLS, but no connection."""
         if conversation.method and not conversation.is_decoded and self._eap.has(conversation):
-            self.eap_not_decoded[METHODS[conversation.method], CARRIERS[conversation.carrier]] += 1
+            self.eap_not_decoded[METHODS[conversation.method], EAP_CARRIERS[conversation.carrier]] += 1
 
 
 def _transport(flow: UdpFlow) -> int:

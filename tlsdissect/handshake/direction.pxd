@@ -67,7 +67,7 @@ cdef class Direction:
     cdef readonly long long latest
     cdef public dict frames
     cdef Budget _budget
-    cdef object _carrier
+    cdef object _framing
     cpdef list[Piece] add(self, Segment segment)
     cpdef list[Piece] deliver(self, Segment segment)
     cpdef list[Piece] lose(self, long long size)

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import TcpSide
-    from tlsdissect.handshake.carriers import Carrier
     from tlsdissect.handshake.events import BegunAlert
+    from tlsdissect.handshake.framing import Framing
     from tlsdissect.handshake.plaintext import Start
     from tlsdissect.handshake.segments import Segment
 
@@ -187,7 +187,7 @@ class Direction:
     frames: dict[int, int]
     """If the handshake is read again in another order: the frame number used for each frame of the capture."""
     _budget: Budget
-    _carrier: Carrier | None
+    _framing: Framing | None
 
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
         self.tcp = tcp
@@ -221,7 +221,7 @@ class Direction:
         self.latest = 0
         self.frames = NO_FRAMES
         self._budget = budget
-        self._carrier = None
+        self._framing = None
 
     @cython.ccall
     def add(self, segment: Segment) -> list[Piece]:
@@ -446,7 +446,7 @@ class Direction:
         held: cython.longlong
         arrival: Arrival
         if len(data) == size and assembler.advance(segment.sequence, size):
-            if self.mode == _TLS and self._carrier is None:
+            if self.mode == _TLS and self._framing is None:
                 return self._read(data, assembler.position - size, segment.frame, segment.time)
             return self._read_arrival(Arrival(assembler.position - size, data, size, segment.frame, segment.time))
         pieces: list[Piece] = []
@@ -536,9 +536,9 @@ class Direction:
         return self.assembler.held_bytes + self.late_bytes + self.unplaced_bytes
 
     @property
-    def carrier(self) -> str | None:
+    def framing(self) -> str | None:
         """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
-        return None if self._carrier is None else self._carrier.name
+        return None if self._framing is None else self._framing.name
 
     @cython.ccall
     def has_passed(self, sequence: cython.longlong) -> cython.bint:
@@ -556,7 +556,7 @@ class Direction:
         assembler: Assembler = self.assembler
         if (
             self.mode != _TLS
-            or self._carrier is not None
+            or self._framing is not None
             or reader.astray is not None
             or assembler.held_bytes > 0
             or self.doubtful is not None
@@ -607,7 +607,7 @@ class Direction:
             plaintext.before,
             plaintext.embedded,
             plaintext.headless,
-            self.carrier,
+            self.framing,
             self.reply,
             self.reset_text,
             tuple(self.problems) if self.problems else (),
@@ -684,8 +684,8 @@ class Direction:
     @cython.cfunc
     def _read_arrival(self, arrival: Arrival) -> list[Piece]:
         """Read bytes of the stream that are next, or the part of them that is in the capture."""
-        if self._carrier is not None:
-            arrival = self._unwrapped(arrival, self._carrier)
+        if self._framing is not None:
+            arrival = self._unwrapped(arrival, self._framing)
         data: bytes = arrival.data
         cut: cython.longlong = arrival.size - len(data)
         pieces: list[Piece]
@@ -746,9 +746,9 @@ class Direction:
         self.reader.bodies = []
         return True
 
-    def _unwrapped(self, arrival: Arrival, carrier: Carrier) -> Arrival:
+    def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
         """Return the payload of the carried stream that a segment contains, with its offset there."""
-        offset, data = carrier.position, carrier.unwrap(arrival.data)
+        offset, data = framing.position, framing.unwrap(arrival.data)
         return Arrival(offset, data, len(data), arrival.frame, arrival.time)
 
     @cython.cfunc
@@ -757,8 +757,8 @@ class Direction:
         plaintext: PlaintextPhase = self.plaintext
         start: Start | None = plaintext.add(offset, data, self.first_hole != _UNKNOWN)
         self.mode = plaintext.mode
-        if self._carrier is not plaintext.framing:
-            self._carrier = plaintext.framing
+        if self._framing is not plaintext.framing:
+            self._framing = plaintext.framing
             # The offsets of earlier segments are those of the carrying stream.
             self.arrivals = []
         if start is None:

@@ -19,7 +19,7 @@ from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.datagrams import DTLS
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
-from tlsdissect.handshake.dtls_carriers import find_records, is_media
+from tlsdissect.handshake.dtls_encapsulation import find_records, is_media
 from tlsdissect.handshake.dtls_messages import BYTES_MISSING, GIVEN_UP, MessageJoiner, not_in_capture
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
 from tlsdissect.handshake.encrypted_flight import datagram_flight

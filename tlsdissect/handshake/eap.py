@@ -290,7 +290,7 @@ class EapTracker:
     def _record(self, eap: EapPacket, packet: Packet, recorder: EapRecorder) -> None:
         """Keep what carries a packet, and the name of one that is neither a fragment nor its acknowledgement."""
         side = _SUPPLICANT if eap.code == RESPONSE else _SERVER
-        recorder.add_carrier(self.log, side, packet)
+        recorder.add_eap_packet(self.log, side, packet)
         if eap.carries_tls and not eap.is_start:
             return
         if eap.code in _RESULTS:

@@ -23,7 +23,7 @@ cdef class DirectionSummary:
     cdef readonly bytes before
     cdef readonly bint embedded
     cdef readonly bint headless
-    cdef readonly object carrier
+    cdef readonly object framing
     cdef readonly object reply
     cdef readonly object reset_text
     cdef readonly tuple problems
@@ -31,7 +31,7 @@ cdef class DirectionSummary:
     cpdef bint is_whole(self, long long end)
 
 
-cpdef DirectionSummary new_summary(long long begin, long long position, long long first, long long isn, object acked, object fin, object rst, long long payload, long long first_frame, long long first_hole, long long cut_off, bint strayed, long long changed, object last_data, long long mode, bytes before, bint embedded, bint headless, str carrier, object reply, object reset_text, tuple problems)
+cpdef DirectionSummary new_summary(long long begin, long long position, long long first, long long isn, object acked, object fin, object rst, long long payload, long long first_frame, long long first_hole, long long cut_off, bint strayed, long long changed, object last_data, long long mode, bytes before, bint embedded, bint headless, str framing, object reply, object reset_text, tuple problems)
 
 
 cdef class LoggedHandshake:

@@ -78,7 +78,7 @@ class DirectionSummary:
     """As `PlaintextPhase.embedded`."""
     headless: cython.bint
     """As `PlaintextPhase.headless`."""
-    carrier: str | None
+    framing: str | None
     """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
     reply: Reply | None
     reset_text: tuple[int, bytes] | None
@@ -116,7 +116,7 @@ class DirectionSummary:
             before=b"",
             embedded=False,
             headless=False,
-            carrier=None,
+            framing=None,
             reply=None,
             reset_text=None,
             problems=tuple(problems),
@@ -160,7 +160,7 @@ def new_summary(
     before: bytes,
     embedded: cython.bint,
     headless: cython.bint,
-    carrier: str | None,
+    framing: str | None,
     reply: Reply | None,
     reset_text: Any,
     problems: tuple[Problem, ...],
@@ -185,7 +185,7 @@ def new_summary(
     summary.before = before
     summary.embedded = embedded
     summary.headless = headless
-    summary.carrier = carrier
+    summary.framing = framing
     summary.reply = reply
     summary.reset_text = reset_text
     summary.problems = problems

@@ -8,7 +8,7 @@ import re
 import cython
 
 from tlsdissect.capture.octets import u16
-from tlsdissect.handshake.carriers import Carrier, framing
+from tlsdissect.handshake.framing import Framing, find_framing
 from tlsdissect.tls.record import (
     ALERT,
     CHANGE_CIPHER_SPEC,
@@ -129,7 +129,7 @@ class PlaintextPhase:
     """Whether TLS begins within a segment. A side that waited for a reply begins a new segment with it."""
     headless: cython.bint
     """Whether the first bytes of the stream are missing, so that bytes after a hole were classified."""
-    framing: Carrier | None
+    framing: Framing | None
     """The protocol whose packets carry TLS, recognised by the first bytes."""
     before: bytes
     """The payload before TLS; of a long one, the beginning and the end."""
@@ -198,7 +198,7 @@ class PlaintextPhase:
 
         `latest` is the stream offset of the latest segment.
         """
-        self.framing = framing(first)
+        self.framing = find_framing(first)
         if self.framing is not None:
             first, start = self.framing.unwrap(first), 0
         if found := self._find(first):

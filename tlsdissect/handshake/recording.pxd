@@ -26,7 +26,7 @@ cdef class Recorder:
 
 
 cdef class EapRecorder(Recorder):
-    cdef list _carriers
+    cdef list _eap_packets
     cdef list _positions
 
 

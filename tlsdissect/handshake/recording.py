@@ -131,22 +131,22 @@ class Recorder:
 class EapRecorder(Recorder):
     """Keeps the packets of an EAP conversation, too: the EAPOL frames or RADIUS packets around EAP."""
 
-    __slots__ = ("_carriers", "_positions")
+    __slots__ = ("_eap_packets", "_positions")
 
-    _carriers: list[tuple[int, KeptPacket]]
+    _eap_packets: list[tuple[int, KeptPacket]]
     _positions: list[int]
-    """Bytes of each side's carriers so far."""
+    """Bytes of each side's EAPOL frames and RADIUS packets so far."""
 
     def __init__(self) -> None:
         Recorder.__init__(self)
-        self._carriers = []
+        self._eap_packets = []
         self._positions = [0, 0]
 
-    def add_carrier(self, log: HandshakeLog, sender: cython.longlong, packet: Packet) -> None:
+    def add_eap_packet(self, log: HandshakeLog, sender: cython.longlong, packet: Packet) -> None:
         """Keep an EAPOL frame or a RADIUS packet if the limits allow."""
         start: cython.Py_ssize_t = packet.transport if packet.protocol == EAPOL else packet.payload
         data = cut(packet.data, start, packet.payload + packet.captured)
-        if has_room(log, sender, len(self._carriers) < MAX_PACKETS, len(data)):
+        if has_room(log, sender, len(self._eap_packets) < MAX_PACKETS, len(data)):
             place = packet.place - (packet.payload - start)
             kept = KeptPacket(
                 frame=packet.frame,
@@ -159,13 +159,13 @@ class EapRecorder(Recorder):
                 payload=data,
                 place=None if packet.place < 0 else place,
             )
-            self._carriers.append((sender, kept))
+            self._eap_packets.append((sender, kept))
             self._positions[sender] += len(data)
 
     def recording(self, log: HandshakeLog, last: Any = None) -> Recording:
         """Return the packets and records of the handshake, and what carried them, with the sides named."""
-        carriers = [replace(one, sender=_side(sender, log.client)) for sender, one in self._carriers]
-        return replace(Recorder.recording(self, log, last), carriers=tuple(carriers))
+        packets = [replace(one, sender=_side(sender, log.client)) for sender, one in self._eap_packets]
+        return replace(Recorder.recording(self, log, last), eap_packets=tuple(packets))
 
 
 @cython.cclass

@@ -554,9 +554,9 @@ class Tracker:
     def protocol(self) -> str | None:
         """Return the protocol of this flow without TLS; None if unknown."""
         flow, directions = self.flow, self.directions
-        carrier = directions[0].carrier or directions[1].carrier
-        if carrier is not None:
-            return not_tls.name(carrier)
+        framing = directions[0].framing or directions[1].framing
+        if framing is not None:
+            return not_tls.name(framing)
         kept = directions[0].plaintext.kept, directions[1].plaintext.kept
         if self.before is not None and self.before is not _NOT_KEPT:
             kept = self.before
@@ -698,7 +698,7 @@ class Tracker:
             for other in self.directions:
                 other.plaintext.seeking = True
             hopeful = payload <= UPGRADE_BYTES
-        elif modes == (OPENING, OPENING) or any(direction.carrier for direction in self.directions):
+        elif modes == (OPENING, OPENING) or any(direction.framing for direction in self.directions):
             hopeful = payload <= UPGRADE_BYTES
         else:
             hopeful = payload <= UPGRADE_BYTES and may_upgrade(

@@ -137,7 +137,7 @@ class Recording(Struct, frozen=True):
     """The frames of the first packet that was captured twice."""
     quic: tuple[QuicPacket, ...] = ()
     """The packets of QUIC in the datagrams, in order."""
-    carriers: tuple[Packet, ...] = ()
+    eap_packets: tuple[Packet, ...] = ()
     """The EAPOL frames or RADIUS packets that carry EAP, in order, with their headers.
 
     Their offsets are those in all that their sender sent in such packets, not in the stream of TLS.
@@ -168,7 +168,7 @@ class Transcript(Struct, frozen=True):
     version: int | None
     """The selected version."""
     cipher_suite: int | None
-    carrier: str | None
+    framing: str | None
     """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
     copies: int = 0
     """As `Recording.copies`."""
@@ -176,8 +176,8 @@ class Transcript(Struct, frozen=True):
     """As `Recording.copied`."""
     quic: tuple[QuicPacket, ...] = ()
     """As `Recording.quic`."""
-    carriers: tuple[Packet, ...] = ()
-    """As `Recording.carriers`."""
+    eap_packets: tuple[Packet, ...] = ()
+    """As `Recording.eap_packets`."""
     opened: tuple[OpenedMessage, ...] = ()
     """What keys opened."""
 
@@ -304,7 +304,7 @@ class Places:
     """The place in the frames of each byte that a side sent; the first copy of a byte counts."""
 
     def __init__(self, transcript: Transcript, sender: Side) -> None:
-        self._carried = transcript.carrier is not None
+        self._carried = transcript.framing is not None
         self._starts: list[int] = []
         self._ends: list[int] = []
         sent = [

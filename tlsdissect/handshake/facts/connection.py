@@ -242,12 +242,12 @@ def with_transcript(
             first_data=(_packet_ref(mine), _packet_ref(other)),
             version=None if log.version == UNKNOWN else log.version,
             cipher_suite=handshake.cipher_suite,
-            carrier=log.directions[0].carrier or log.directions[1].carrier,
+            framing=log.directions[0].framing or log.directions[1].framing,
             copies=recording.copies,
             copied=recording.copied,
             opened=opened,
             quic=_with_opened(recording, packets) if packets else recording.quic,
-            carriers=recording.carriers,
+            eap_packets=recording.eap_packets,
         ),
     )
 
@@ -274,7 +274,7 @@ def is_quoted(log: LoggedHandshake) -> bool:
     A PROXY header is the exception: the client sends a hello after it in the same segment, answered or not.
     """
     with_records = [direction for direction in log.directions if direction.mode == TLS]
-    if len(with_records) != 1 or not with_records[0].embedded or with_records[0].carrier:
+    if len(with_records) != 1 or not with_records[0].embedded or with_records[0].framing:
         return False
     return proxy_header(with_records[0].before) is None
 
@@ -342,9 +342,9 @@ def _second(seconds: cython.longlong) -> str:
 def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
     """Return the protocol before TLS, and the target of a proxy."""
     mine, theirs, log = handshake.direction(_CLIENT), handshake.direction(_SERVER), handshake.log
-    carrier = mine.carrier or theirs.carrier
-    if carrier is not None:
-        return carrier, None
+    framing = mine.framing or theirs.framing
+    if framing is not None:
+        return framing, None
     hello, first = log.client_hello, theirs.first_frame
     client, server = mine.before, theirs.before
     if log.before is not None:

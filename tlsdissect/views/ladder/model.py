@@ -436,7 +436,7 @@ class _Drawing:
 
     def _first_frame(self, records: list[WireRecord], frame: int) -> int:
         """Return the frame in which the first of these records begins."""
-        if not records or self._connection.transcript.carrier is not None:
+        if not records or self._connection.transcript.framing is not None:
             return frame
         sender, start = records[0].sender, records[0].start
         for packet in self._packets:
@@ -464,7 +464,7 @@ class _Drawing:
     def _fills_gap(self, packet: Packet) -> bool:
         """Return whether a segment has bytes that the capture shows nowhere before it."""
         transcript, start, side = self._connection.transcript, packet.offset, packet.sender
-        if start is None or transcript.carrier is not None or packet.frame in self._repeated_frames:
+        if start is None or transcript.framing is not None or packet.frame in self._repeated_frames:
             return False
         if side not in self._places:
             self._places[side] = Places(transcript, side)

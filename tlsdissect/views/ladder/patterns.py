@@ -91,7 +91,7 @@ def _key(c: KeptConnection, ranks: dict[int, int]) -> Hashable | None:
             tuple([(one.sender, ranks[one.frame], one.level, one.description) for one in c.alerts]),
             tuple([None if one is None else ranks[one.frame] for one in seen.first_data]),
             None if hello is None else ranks[hello.frame],
-            (c.outcome, c.failed_by, c.is_tls13, seen.carrier),
+            (c.outcome, c.failed_by, c.is_tls13, seen.framing),
         )
     except KeyError:
         return None

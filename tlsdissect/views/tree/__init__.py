@@ -162,7 +162,7 @@ def _with_records(connection: Connection, message: str | None) -> Tree | None:
 
 def _packets(connection: Connection) -> Packets:
     transcript = kept(connection).transcript
-    return {packet.frame: packet for packet in (*transcript.packets, *transcript.carriers)}
+    return {packet.frame: packet for packet in (*transcript.packets, *transcript.eap_packets)}
 
 
 class Page:

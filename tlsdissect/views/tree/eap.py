@@ -78,7 +78,7 @@ class EapBuilder:
         self._transcript = transcript
         self._lay = lay
         self._carrier = carrier
-        carried = replace(transcript, packets=transcript.carriers, carrier=None)
+        carried = replace(transcript, packets=transcript.eap_packets, framing=None)
         self._places: dict[Side, Places] = {side: Places(carried, side) for side in ("client", "server")}
         self._data: dict[int, tuple[int, int]] = {}
         """By frame, the stream offsets between which its TLS data lies."""
@@ -90,7 +90,7 @@ class EapBuilder:
     def records(self, hello: int | None) -> list[TreeRecord]:
         """Build all packets; `hello` is the frame of the ClientHello, at which time starts."""
         self._place_records(Builder(self._transcript, self._lay).records(hello))
-        packets = self._transcript.carriers
+        packets = self._transcript.eap_packets
         zero = next((packet for packet in packets if packet.frame == hello), packets[0] if packets else None)
         return [
             TreeRecord(packet.sender, packet.frame, since(zero, packet.frame, packet.time), self._packet(packet))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.handshake.carriers import Carrier, OpenVpn, Tds, framing
+from tlsdissect.handshake.framing import Framing, OpenVpn, Tds, find_framing
 
 INSIDE = bytes(range(256)) * 2
 
@@ -44,14 +44,14 @@ def tds() -> bytes:
 @given(cuts=st.lists(st.integers(1, 700)))
 def test_openvpn_gives_what_its_control_packets_carry(hmac: int, cuts: list[int]) -> None:
     outer = openvpn(hmac)
-    found = framing(outer)
+    found = find_framing(outer)
     assert isinstance(found, OpenVpn)
     assert fed(found, outer, cuts) == INSIDE
 
 
 @given(cuts=st.lists(st.integers(1, 600)))
 def test_tds_gives_what_its_packets_carry_and_what_is_bare(cuts: list[int]) -> None:
-    found = framing(tds())
+    found = find_framing(tds())
     assert isinstance(found, Tds)
     assert fed(found, tds(), cuts) == b"options" + INSIDE + b"\x17\x03\x03bare"
 
@@ -66,9 +66,9 @@ def test_any_bytes_are_taken(data: bytes, cuts: list[int]) -> None:
     "first", [b"GET / HTTP/1.1\r\n", b"SSH-2.0-OpenSSH", bytes(20), b"\x16\x03\x01\x02\x00\x01\x00\x01"]
 )
 def test_others_have_none(first: bytes) -> None:
-    assert framing(first) is None
+    assert find_framing(first) is None
 
 
-def fed(kind: Carrier, data: bytes, cuts: list[int]) -> bytes:
+def fed(kind: Framing, data: bytes, cuts: list[int]) -> bytes:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     return b"".join(kind.unwrap(data[a:b]) for a, b in itertools.pairwise(places))

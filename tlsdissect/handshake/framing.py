@@ -1,4 +1,4 @@
-"""Protocols that carry TLS in their own packets: OpenVPN over TCP, and TDS during the handshake."""
+"""Protocols that frame TLS in packets of their own: OpenVPN over TCP, and TDS during the handshake."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _TDS_PRELOGIN, _TDS_RESPONSE = 0x12, 0x04
 _TDS_HEADER = 8
 
 
-class Carrier(Protocol):
-    """Extracts the carried stream from the bytes of one side."""
+class Framing(Protocol):
+    """Extracts the stream of TLS from the bytes of one side."""
 
     name: str
     """The name of the protocol."""
     position: int
-    """Bytes of the carried stream so far."""
+    """Bytes of TLS so far."""
 
     def unwrap(self, data: bytes) -> bytes:
-        """Add the next bytes in order; return the part of the carried stream in them."""
+        """Add the next bytes in order; return the bytes of TLS in them."""
         ...
 
 
@@ -46,9 +46,9 @@ class OpenVpn:
                 break
             inside.append(self._payload(data[at + 2 : after]))
             at = after
-        self._buffer, carried = data[at:], b"".join(inside)
-        self.position += len(carried)
-        return carried
+        self._buffer, inner = data[at:], b"".join(inside)
+        self.position += len(inner)
+        return inner
 
     def _payload(self, packet: bytes) -> bytes:
         acknowledgements = 9 + self._hmac
@@ -85,13 +85,13 @@ class Tds:
                 continue
             inside.append(part)
             at += len(part)
-        self._buffer, carried = data[at:], b"".join(inside)
-        self.position += len(carried)
-        return carried
+        self._buffer, inner = data[at:], b"".join(inside)
+        self.position += len(inner)
+        return inner
 
 
-def framing(first: bytes) -> Carrier | None:
-    """Return the carrier that a side's first bytes show; None if there is none."""
+def find_framing(first: bytes) -> Framing | None:
+    """Return the framing that a side's first bytes show; None if there is none."""
     if len(first) < _TDS_HEADER:
         return None
     size = int.from_bytes(first[:2], "big")
