@@ -57,7 +57,7 @@ SIZED_BY_US = {
     "handshake/protection.py suite": "512 names of cipher suites, each from a registry or six characters",
     "handshake/starttls.py _compiled": "the shapes of the protocols that turn into TLS, which are constants",
     "x509/der.py _dotted": "1,024 object identifiers of 128 bytes at most",
-    "trust/keys.py _powers": "no argument: small primes",
+    "trust/weak_keys.py _powers": "no argument: small primes",
     "trust/protocol.py _suite": "512 names of cipher suites, each from a registry or six characters",
     "trust/protocol.py _version": "64 names of versions",
     "views/comparison/builder.py is_aead": "512 names of cipher suites, each from a registry or six characters",

@@ -24,7 +24,7 @@ from tlsdissect.capture.packet import Packet
 from tlsdissect.handshake.decryption import RecordReader
 from tlsdissect.handshake.events import new_event, new_sealed
 from tlsdissect.handshake.facts import hidden as hidden_facts
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 from tlsdissect.tls.quic import PacketType
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.opening import Opened
 
@@ -654,7 +654,7 @@ def codes(path: Path, *keylogs: Path) -> list[list[str]]:
 
 def test_what_the_keys_do_not_reach_is_not_said_to_be_absent(tmp_path: Path) -> None:
     """Tickets and alerts after the handshake, where only the secrets of the handshake are known, or over QUIC."""
-    path, some = sample("tls13-full"), tmp_path / "handshake.keys"
+    path, some = sample("tls13-full"), tmp_path / "handshake.key_logs"
     lines = path.with_suffix(".keys").read_text().splitlines()
     some.write_text("".join(f"{line}\n" for line in lines if "HANDSHAKE" in line))
     (one,) = with_keys(path, some)

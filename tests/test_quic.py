@@ -14,8 +14,8 @@ from recorded import facts
 
 import tlsdissect
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.datagrams import QUIC
 from tlsdissect.flows.limits import Limits
+from tlsdissect.flows.udp_protocols import QUIC
 from tlsdissect.handshake import datagrams, quic, quic_keys
 from tlsdissect.handshake.options import Options
 from tlsdissect.model.transcript import KeptConnection

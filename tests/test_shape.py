@@ -27,7 +27,7 @@ HOMES = {
     "scapy": ("capture/live.py",),
     "zstandard": ("capture/*", "handshake/decompression.py"),
     "brotli": ("handshake/decompression.py",),
-    "gmpy2": ("trust/keys.py",),
+    "gmpy2": ("trust/weak_keys.py",),
     "cryptography": (
         "x509/libraries.py",
         "trust/*",

@@ -12,7 +12,7 @@ from tlsdissect.capture.names import CaptureNames
 from tlsdissect.corpus.reading import LiveOptions, judge, refuse_unknown, selection
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits, seconds, whole
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 from tlsdissect.views.notebook import Watch

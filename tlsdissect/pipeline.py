@@ -25,7 +25,7 @@ from tlsdissect.flows.udp import UdpTable
 from tlsdissect.handshake.connections import Connections
 from tlsdissect.handshake.datagrams import DatagramConnections
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.keys import CaptureKeys, KeyListener
+from tlsdissect.handshake.key_logs import CaptureKeys, KeyListener
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.not_tls import BEGUN, RECORDS_BEGUN
 from tlsdissect.handshake.options import DEFAULTS, Options
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.joined import Overlap
     from tlsdissect.handshake.connections import DueEvent, ReadingEvent
-    from tlsdissect.handshake.keys import KeyLog
+    from tlsdissect.handshake.key_logs import KeyLog
     from tlsdissect.trust.judge import Judge
 
     NumberedEvent = tuple[int, int, int, ReadingEvent]

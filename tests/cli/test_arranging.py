@@ -11,7 +11,7 @@ from conversing import Talk, said, write
 
 from tlsdissect.cli import arranging
 from tlsdissect.corpus.expression import HEADINGS
-from tlsdissect.corpus.keys import column, order
+from tlsdissect.corpus.json_keys import column, order
 from tlsdissect.corpus.query import OutputRow
 from tlsdissect.views import table
 from tlsdissect.views.table import Table

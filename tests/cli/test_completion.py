@@ -22,7 +22,7 @@ import tlsdissect
 from tlsdissect import pipeline
 from tlsdissect.cli import completion
 from tlsdissect.cli.commands import tlsdissect as program
-from tlsdissect.corpus.keys import column, every_key
+from tlsdissect.corpus.json_keys import column, every_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -381,18 +381,18 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
 INTERRUPTED_COMPARISON = """
 import os, signal, sys
 from tlsdissect.cli import main
-from tlsdissect.trust import keys
+from tlsdissect.trust import weak_keys
 
-multiplied = keys._Work.add
+multiplied = weak_keys._Work.add
 
 def interrupt(*given):
     # The first call is the only one that sends the signal.
-    keys._Work.add = multiplied
+    weak_keys._Work.add = multiplied
     os.kill(os.getpid(), signal.SIGINT)
     multiplied(*given)
 
-keys._Work.add = interrupt
-keys._LEAF_BITS = 1
+weak_keys._Work.add = interrupt
+weak_keys._LEAF_BITS = 1
 sys.exit(main())
 """
 

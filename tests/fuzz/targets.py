@@ -35,7 +35,7 @@ from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits
 from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.handshake.starttls import recognise

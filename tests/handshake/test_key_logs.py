@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tlsdissect.capture.blocks import SecretsBlock
-from tlsdissect.handshake import keys as module
-from tlsdissect.handshake.keys import CaptureKeys, KeyLog
+from tlsdissect.handshake import key_logs as module
+from tlsdissect.handshake.key_logs import CaptureKeys, KeyLog
 
 if TYPE_CHECKING:
     from pathlib import Path

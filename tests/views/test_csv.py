@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from recorded import ROOT, SAMPLES
 
 import tlsdissect
-from tlsdissect.corpus import keys
+from tlsdissect.corpus import json_keys
 from tlsdissect.corpus.load_csv import load_csv
 from tlsdissect.model.connection import Alert, Connection, Endpoint, Origin, Timing
 from tlsdissect.views.columns import COLUMNS
@@ -139,7 +139,7 @@ def test_columns_that_were_asked_for_read_back() -> None:
         "certificates.7.subject": None,
     }
     (connection,) = tlsdissect.read(ROOT / "samples" / "tls12-full.pcap")
-    (row,) = read_back(connection, asked=[keys.column(name) for name in told])
+    (row,) = read_back(connection, asked=[json_keys.column(name) for name in told])
     assert row == told
 
 

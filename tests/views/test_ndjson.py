@@ -8,7 +8,7 @@ import pytest
 from msgspec import inspect
 from recorded import ROOT, SAMPLES
 
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.model.connection import Connection, Extension
 from tlsdissect.pipeline import Reading

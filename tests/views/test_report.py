@@ -17,7 +17,7 @@ from visiting import Visit, report
 
 import tlsdissect
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.pipeline import Reading
 from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
-    from tlsdissect.handshake.keys import KeyLog
+    from tlsdissect.handshake.key_logs import KeyLog
     from tlsdissect.trust.verdicts import Settings
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js")

@@ -119,7 +119,7 @@ def messages(_: click.Context, __: str) -> Iterator[tuple[str, str | None]]:
 
 def columns(_: click.Context, incomplete: str) -> Iterator[tuple[str, str | None]]:
     """Yield the keys of columns, after those that stand before the last comma."""
-    from tlsdissect.corpus.keys import every_key  # noqa: PLC0415 (not needed for other completions)
+    from tlsdissect.corpus.json_keys import every_key  # noqa: PLC0415 (not needed for other completions)
 
     before = incomplete[: incomplete.rfind(",") + 1]
     return ((before + key, None) for key in every_key())
@@ -127,7 +127,7 @@ def columns(_: click.Context, incomplete: str) -> Iterator[tuple[str, str | None
 
 def orders(_: click.Context, __: str) -> Iterator[tuple[str, str | None]]:
     """Yield the keys by which connections can be sorted."""
-    from tlsdissect.corpus.keys import every_key, order  # noqa: PLC0415 (not needed for other completions)
+    from tlsdissect.corpus.json_keys import every_key, order  # noqa: PLC0415 (not needed for other completions)
 
     for key in every_key():
         try:

@@ -32,7 +32,7 @@ from tlsdissect.corpus.selection import (
     network,
 )
 from tlsdissect.flows.limits import LEAST, MOST, Limits
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.model.connection import OUTCOMES, SEVERITIES, at_least
 

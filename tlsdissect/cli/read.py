@@ -59,7 +59,7 @@ class Order(NamedTuple):
 
 def _order(given: str) -> Order:
     """Read KEY[:desc]; ValueError says what is wrong."""
-    from tlsdissect.corpus.keys import order  # noqa: PLC0415 (start-up time of --help)
+    from tlsdissect.corpus.json_keys import order  # noqa: PLC0415 (start-up time of --help)
 
     key, colon, direction = given.partition(":")
     if colon and direction not in ("asc", "desc"):
@@ -69,7 +69,7 @@ def _order(given: str) -> Order:
 
 def _columns(given: str) -> tuple[Column, ...]:
     """Read keys between commas; ValueError says which is wrong."""
-    from tlsdissect.corpus.keys import column  # noqa: PLC0415 (start-up time of --help)
+    from tlsdissect.corpus.json_keys import column  # noqa: PLC0415 (start-up time of --help)
 
     return tuple(column(key.strip()) for key in given.split(","))
 

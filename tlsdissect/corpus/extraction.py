@@ -27,7 +27,7 @@ from tlsdissect.capture.copying import Copy
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.corpus.dataset import is_dataset
 from tlsdissect.flows.observing import Kind
-from tlsdissect.handshake.keys import key_of
+from tlsdissect.handshake.key_logs import key_of
 from tlsdissect.model.connection import Connection
 from tlsdissect.pipeline import Reading
 

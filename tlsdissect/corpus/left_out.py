@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.flows.datagrams import MAX_COUNTED
+from tlsdissect.flows.udp_protocols import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections import Counter

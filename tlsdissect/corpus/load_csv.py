@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import json
 
-from tlsdissect.corpus import keys
+from tlsdissect.corpus import json_keys
 from tlsdissect.views.columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -78,6 +78,6 @@ def _kinds(names: list[str]) -> list[type]:
 
 def _kind_of_key(name: str) -> type:
     try:
-        return keys.column(name).kind
+        return json_keys.column(name).kind
     except ValueError:
         return str

@@ -13,7 +13,7 @@ from tlsdissect.corpus.dataset import are_datasets, start_reading, with_transcri
 from tlsdissect.corpus.selection import Network, Selection, utc
 from tlsdissect.flows.limits import Limits, whole
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 from tlsdissect.views.printable import printable

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.datagrams import DatagramConnections
     from tlsdissect.handshake.events import SeenClientHello
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options

@@ -14,7 +14,11 @@ import cython
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UDP
-from tlsdissect.flows.datagrams import (
+from tlsdissect.flows.eap import METHODS
+from tlsdissect.flows.flow import NEVER, UNKNOWN
+from tlsdissect.flows.limits import nanoseconds
+from tlsdissect.flows.udp import UdpFlow
+from tlsdissect.flows.udp_protocols import (
     DTLS,
     DTLS_DATA,
     GOOGLE_QUIC,
@@ -24,10 +28,6 @@ from tlsdissect.flows.datagrams import (
     google_version,
     recognise,
 )
-from tlsdissect.flows.eap import METHODS
-from tlsdissect.flows.flow import NEVER, UNKNOWN
-from tlsdissect.flows.limits import nanoseconds
-from tlsdissect.flows.udp import UdpFlow
 from tlsdissect.handshake.dtls import DtlsFollower
 from tlsdissect.handshake.eap import EapTracker
 from tlsdissect.handshake.facts.connection import connection
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.totals import Totals
     from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
@@ -71,7 +71,7 @@ class Follower(Protocol):
     """Follows the TLS connections of one UDP flow."""
 
     protocol: str
-    """As `flows.datagrams.recognise` names it."""
+    """As `flows.udp_protocols.recognise` names it."""
     limited: bool
     """Whether the flow is given up before its end, so that each connection has a problem `limit`."""
     changed: list[tuple[int, HandshakeLog]]
@@ -108,7 +108,7 @@ FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None],
     DTLS: DtlsFollower,
     QUIC: QuicFollower,
 }
-"""By protocol, as `flows.datagrams.recognise` names it."""
+"""By protocol, as `flows.udp_protocols.recognise` names it."""
 
 
 @cython.cclass

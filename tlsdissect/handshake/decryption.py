@@ -27,8 +27,8 @@ from tlsdissect.handshake.events import (
     premaster_key,
     selected_version,
 )
+from tlsdissect.handshake.key_logs import RSA
 from tlsdissect.handshake.key_schedule import traffic_keys
-from tlsdissect.handshake.keys import RSA
 from tlsdissect.handshake.protection import (
     CBC_MODE,
     POLY1305,
@@ -58,7 +58,7 @@ from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret, Secrets
+    from tlsdissect.handshake.key_logs import CaptureKeys, Origin, Secret, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.quic_keys import OpenedPacket
     from tlsdissect.model.connection import DataCopy

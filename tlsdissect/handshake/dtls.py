@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UNTIMED, time_or_none
-from tlsdissect.flows.datagrams import DTLS
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
+from tlsdissect.flows.udp_protocols import DTLS
 from tlsdissect.handshake.dtls_encapsulation import find_records, is_media
 from tlsdissect.handshake.dtls_messages import BYTES_MISSING, GIVEN_UP, MessageJoiner, not_in_capture
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.udp import UdpFlow
     from tlsdissect.handshake.dtls_messages import JoinedMessage
     from tlsdissect.handshake.events import HandshakeEvent
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.options import Options
     from tlsdissect.tls.dtls import DtlsRecord, Fragment
     from tlsdissect.tls.record import Record

@@ -31,7 +31,7 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Secret
+    from tlsdissect.handshake.key_logs import CaptureKeys, Secret
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.protection import Suite
 
@@ -129,7 +129,7 @@ class DtlsReader12(Reader12):
         self._fragments.report_incomplete()
 
 
-class _Epoch:
+class _DtlsEpoch:
     """The keys of one side in one epoch of DTLS 1.3."""
 
     def __init__(self, number: int, label: str, secret: Secret, chosen: Suite) -> None:
@@ -173,10 +173,10 @@ class _Epoch:
                 return content[-1], content[:-1]
         return data
 
-    def updated(self) -> _Epoch:
+    def updated(self) -> _DtlsEpoch:
         """Return the epoch after a KeyUpdate (RFC 9147 section 8)."""
         value = schedule.next_secret(self._secret.value, self._suite.hash, prefix=schedule.DTLS13)
-        return _Epoch(self.number + 1, self.label, self._secret._replace(value=value), self._suite)
+        return _DtlsEpoch(self.number + 1, self.label, self._secret._replace(value=value), self._suite)
 
 
 class DtlsReader13(RecordReader):
@@ -190,20 +190,20 @@ class DtlsReader13(RecordReader):
         self._secrets = keys.find(self._key)
         self._epochs = (self._begin("CLIENT"), self._begin("SERVER"))
         """Those of client and server."""
-        self._latest: _Epoch | None = None
+        self._latest: _DtlsEpoch | None = None
         """That of the latest record that was opened."""
         self._failed: set[int] = set()
         """Sides with a record that did not open."""
         self._later: dict[int, SealedRecord] = {}
         """The first record of each side with keys that follow its Finished."""
 
-    def _begin(self, side: str) -> list[_Epoch]:
+    def _begin(self, side: str) -> list[_DtlsEpoch]:
         """Return the epochs of a side for which there are secrets."""
         secrets, chosen = self._secrets, suite13(self.log)
         if secrets is None or chosen is None:
             return []
         return [
-            _Epoch(number, label.format(side), secret, chosen)
+            _DtlsEpoch(number, label.format(side), secret, chosen)
             for number, label in _EPOCHS.items()
             if (secret := secrets.get(label.format(side), chosen.hash_bytes)) is not None
         ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake import key_schedule as schedule
 from tlsdissect.handshake.decryption import suite13
 from tlsdissect.handshake.events import client_random
-from tlsdissect.handshake.keys import ECH_SECRET
+from tlsdissect.handshake.key_logs import ECH_SECRET
 from tlsdissect.handshake.protection import Aead, nonce_of, suite
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.handshake.events import HandshakeEvent
-    from tlsdissect.handshake.keys import CaptureKeys, Secret, Secrets
+    from tlsdissect.handshake.key_logs import CaptureKeys, Secret, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.protection import Suite
 

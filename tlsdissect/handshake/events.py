@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tlsdissect.capture.octets import cut
 from tlsdissect.flows.flow import UNKNOWN
-from tlsdissect.handshake.keys import RSA_PREFIX
+from tlsdissect.handshake.key_logs import RSA_PREFIX
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, is_tls13
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, UNNUMBERED, HelloCache, HelloTemplate

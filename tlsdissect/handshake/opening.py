@@ -10,7 +10,7 @@ import cython
 
 from tlsdissect.handshake.decryption import Reader12, Reader13
 from tlsdissect.handshake.events import client_random
-from tlsdissect.handshake.keys import ECH_SECRET
+from tlsdissect.handshake.key_logs import ECH_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.decryption import Wrong
     from tlsdissect.handshake.encrypted_hello import InnerHello
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord, SeenClientHello
-    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.key_logs import CaptureKeys, Origin
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.quic_keys import OpenedPacket
     from tlsdissect.tls.quic import ConnectionClose

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tlsdissect.flows.limits import Limits
-from tlsdissect.handshake.keys import KeyLog  # noqa: TC001  # the type of a field
+from tlsdissect.handshake.key_logs import KeyLog  # noqa: TC001  # the type of a field
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -16,9 +16,9 @@ import cython
 
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.flows.datagrams import QUIC, google_version
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
+from tlsdissect.flows.udp_protocols import QUIC, google_version
 from tlsdissect.handshake.logged import LoggedQuic
 from tlsdissect.handshake.quic_handshake import Datagram, QuicHandshake, new_datagram
 from tlsdissect.handshake.quic_keys import (
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options

@@ -23,7 +23,7 @@ from tlsdissect.tls.record import ALERT, HANDSHAKE, Message, MessageJoiner
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Origin, Secrets
+    from tlsdissect.handshake.key_logs import CaptureKeys, Origin, Secrets
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.protection import Suite
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.fragments import FragmentConflict
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.model.transcript import PacketRef
 
 MAX_ENCRYPTED = 256

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.details import SHA1, Details
-from tlsdissect.trust.keys import has_roca_shape
 from tlsdissect.trust.names import is_private
 from tlsdissect.trust.rules import CertificateFinding
 from tlsdissect.trust.times import format_time, lifetime, parse_time, to_second
+from tlsdissect.trust.weak_keys import has_roca_shape
 from tlsdissect.x509.libraries import dsa_cost_reason
 
 if TYPE_CHECKING:

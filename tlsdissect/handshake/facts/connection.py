@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.totals import Totals
     from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
     from tlsdissect.handshake.quic_keys import OpenedPacket
     from tlsdissect.model.connection import Eap, Side

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.encrypted_hello import InnerHello
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.exposure import Chain
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.key_logs import CaptureKeys
     from tlsdissect.handshake.opening import Opened
     from tlsdissect.handshake.quic_keys import OpenedPacket
     from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple, QuicClose, Side

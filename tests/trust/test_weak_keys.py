@@ -10,8 +10,8 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.trust import keys
-from tlsdissect.trust.keys import has_roca_shape, shared_primes
+from tlsdissect.trust import weak_keys
+from tlsdissect.trust.weak_keys import has_roca_shape, shared_primes
 
 PRIMES = [n for n in range(2, 1000) if all(n % divisor for divisor in range(2, n))]
 SMALL = prod(prime for prime in PRIMES if prime <= 167)
@@ -52,7 +52,7 @@ def test_what_moduli_share_is_that_of_each_pair_however_they_are_cut(
 ) -> None:
     """One factor may be that of many moduli, and a modulus may divide the product of the others."""
     moduli = list({number * factor if at in sharing else number: None for at, number in enumerate(moduli)})
-    with mock.patch.object(keys, "BATCH_BITS", batch):
+    with mock.patch.object(weak_keys, "BATCH_BITS", batch):
         found = shared_primes(moduli)
     product = prod(moduli)
     assert found == [gcd(product // number, number) for number in moduli]

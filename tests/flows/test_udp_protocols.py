@@ -13,7 +13,7 @@ from recorded import ROOT
 from tlsdissect.capture.packet import UDP, Packet
 from tlsdissect.cli.totals import left_out
 from tlsdissect.corpus.documents import summary_from_json, summary_to_json
-from tlsdissect.flows import datagrams
+from tlsdissect.flows import udp_protocols
 from tlsdissect.flows.table import Shard
 from tlsdissect.pipeline import Reading, Summary
 
@@ -25,7 +25,7 @@ HELLO = bytes.fromhex(VECTORS[VECTORS.index("v1_client_frames") + 1])[4:]
 LONG_HEADER = b"\xc0\0\0\0\x01" + bytes(20)
 
 
-def feed(counted: datagrams.Datagrams, many: int, *, back: bool = False) -> None:
+def feed(counted: udp_protocols.Datagrams, many: int, *, back: bool = False) -> None:
     """QUIC packets of so many clients; `back`, from the server."""
     packet = Packet()
     packet.data, packet.protocol, packet.length, packet.captured = LONG_HEADER, UDP, len(LONG_HEADER), len(LONG_HEADER)
@@ -34,19 +34,19 @@ def feed(counted: datagrams.Datagrams, many: int, *, back: bool = False) -> None
         client = number.to_bytes(16, "big")
         ends = [server, client, *reversed(ports)] if back else [client, server, *ports]
         packet.endpoints = b"".join(ends)
-        assert datagrams.recognise(packet) == datagrams.QUIC
+        assert udp_protocols.recognise(packet) == udp_protocols.QUIC
         counted.add_quic(packet.endpoints, None)
 
 
 def test_both_directions_are_one_conversation() -> None:
-    counted = datagrams.Datagrams()
+    counted = udp_protocols.Datagrams()
     feed(counted, 1000)
     feed(counted, 1500, back=True)
     assert (counted.quic, counted.dtls) == (1500, 0)
 
 
 def test_a_conversation_takes_little_memory() -> None:
-    counted = datagrams.Datagrams()
+    counted = udp_protocols.Datagrams()
     many = 100_000
     tracemalloc.start()
     feed(counted, many)
@@ -57,9 +57,9 @@ def test_a_conversation_takes_little_memory() -> None:
 
 
 def test_more_than_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datagrams, "MAX_COUNTED", 10)
+    monkeypatch.setattr(udp_protocols, "MAX_COUNTED", 10)
     monkeypatch.setattr("tlsdissect.corpus.left_out.MAX_COUNTED", 10)
-    counted, summary = datagrams.Datagrams(), Summary()
+    counted, summary = udp_protocols.Datagrams(), Summary()
     feed(counted, 50)
     summary.quic = counted.quic
     assert list(left_out(summary)) == ["at least 10 QUIC conversations not decoded"]
@@ -91,7 +91,7 @@ def told(data: bytes, length: int | None = None) -> tuple[str | None, str | None
     packet = Packet()
     packet.data, packet.protocol, packet.captured = data, UDP, len(data)
     packet.length = len(data) if length is None else length
-    return datagrams.recognise(packet), datagrams.google_version(packet)
+    return udp_protocols.recognise(packet), udp_protocols.google_version(packet)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def told(data: bytes, length: int | None = None) -> tuple[str | None, str | None
     ],
 )
 def test_google_quic_is_known_by_its_version(data: bytes, version: str) -> None:
-    kind = datagrams.QUIC if data[0] & 0x80 else datagrams.GOOGLE_QUIC
+    kind = udp_protocols.QUIC if data[0] & 0x80 else udp_protocols.GOOGLE_QUIC
     assert told(data) == (kind, version)
     assert told(data[:40], len(data)) == (kind, version)
 
