@@ -1,4 +1,7 @@
-"""Limits on memory and time. Each has a name, and reaching it is reported."""
+"""Limits on memory and time that options set. Each has a name, and reaching it is reported.
+
+`budget.py` counts the bytes that all flows and handshakes take. docs/limits.md lists these limits and all others.
+"""
 
 from __future__ import annotations
 

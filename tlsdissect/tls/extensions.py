@@ -1,4 +1,9 @@
-"""Tables of extension body decoders by message and extension type."""
+"""Tables of extension body decoders by message and extension type.
+
+To add one: give the type its name in `codepoints.ExtensionType`, declare its body as a WireStruct, one field a line, in
+the `extension_*.py` module whose subject it is, and add it below to the table of each message that may have it. Facts
+and `show` follow from that declaration (`facts/extensions.py`, `survey.py`).
+"""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias

@@ -195,7 +195,10 @@ def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, C
 
 @cache
 def fact_names() -> frozenset[str]:
-    """Return the names of all fields in which facts of extensions have what was decoded, whatever the type."""
+    """Return the names of all fields in which facts of extensions have what was decoded, whatever the type.
+
+    Extensions of tickets (FROM_TICKET) are shown by `show` alone: no fact has them.
+    """
     decoders = (FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY)
     bodies = {body for table in decoders for body in table.values()}
     return frozenset(_RENAMED.get(name, name) for body in bodies for name, _ in _formatters(body))
