@@ -115,7 +115,7 @@ class Pcapng(FileReader):
             if kind != SECRETS or of != TLS_KEY_LOG or not _SECRETS_HEADER + 4 <= size <= MAX_BLOCK:
                 continue
             counted = size - SHORTEST + SECRET_BYTES
-            if self.secret_bytes + counted > MAX_SECRETS:
+            if not self._has_room(counted):
                 break
             self.secret_bytes += counted
             self.last_secrets.add(end)
@@ -127,7 +127,7 @@ class Pcapng(FileReader):
         """Continue after an earlier capture, with the secrets of both."""
         found, counted = self.secrets, self.secret_bytes
         FileReader.resume(self, earlier, name)
-        if self.secret_bytes + counted <= MAX_SECRETS:
+        if self._has_room(counted):
             self.secrets += found
             self.secret_bytes += counted
         else:
@@ -300,15 +300,19 @@ class Pcapng(FileReader):
     def _secrets(self, here: cython.Py_ssize_t, block: cython.longlong) -> cython.bint:
         """Keep the key log in a decryption secrets block, whose body begins with the type and length of its secrets."""
         body: bytes = self.window.data[here + 8 : here + block - 4]
-        before: cython.longlong = self.secret_bytes
         if len(body) < 8 or self._u32(body, 0) != TLS_KEY_LOG or self.window.offset + here in self.last_secrets:
             return False
-        self.secret_bytes += len(body) + SECRET_BYTES
-        if self.secret_bytes <= MAX_SECRETS:
+        if self._has_room(len(body) + SECRET_BYTES):
             self.secrets.append(SecretsBlock(body[8 : 8 + self._u32(body, 4)], self.frames > self.before))
-        elif before <= MAX_SECRETS:
+        elif self._has_room(0):
             self._report("more decryption secrets than are kept", here)
+        # Those that are not kept count, too, so that they are reported once.
+        self.secret_bytes += len(body) + SECRET_BYTES
         return True
+
+    def _has_room(self, size: cython.longlong) -> bool:
+        """Return whether MAX_SECRETS allows so many more bytes of secrets."""
+        return self.secret_bytes + size <= MAX_SECRETS
 
     @cython.cfunc
     def _end(self, in_block: cython.bint) -> cython.bint:
