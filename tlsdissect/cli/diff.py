@@ -109,7 +109,8 @@ class _Side(Run):
         from tlsdissect.views.diff.builder import Given  # noqa: PLC0415 (not needed for --help)
 
         summary = self._rows.summary
-        return Given((self._capture,), summary.connections, notes(summary), unused_keys(summary))
+        seen = notes(summary, counts_unused_keys=False)
+        return Given((self._capture,), summary.connections, seen, unused_keys(summary))
 
 
 def _writer(form: str, color: str, *, seen: bool) -> Callable[[CaptureDiff], Iterator[bytes]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.left_out import notes, opened_nothing, unused_keys
+from tlsdissect.corpus.left_out import notes
 
 if TYPE_CHECKING:
     from tlsdissect.cli.options import TextStyle
@@ -65,8 +65,7 @@ class SummaryRun(Run):
 
         super()._print(sink, interrupts)
         totals = self._rows.summary
-        seen = [*notes(totals), *opened_nothing(unused_keys(totals))]
-        found = self._builder.summary(totals.connections, totals.not_tls, seen, selected=self._selects)
+        found = self._builder.summary(totals.connections, totals.not_tls, notes(totals), selected=self._selects)
         with self._aside(sink):
             for piece in [json_line(found)] if self._style is None else text(found, **self._style):
                 sink.write(piece)

@@ -60,12 +60,13 @@ def opened_nothing(unused: Collection[bytes]) -> list[str]:
     return [f"secrets of {count(len(unused), 'connection')} opened nothing"] if unused else []
 
 
-def notes(summary: Summary) -> list[str]:
+def notes(summary: Summary, *, counts_unused_keys: bool = True) -> list[str]:
     """Return what a result says of its inputs where it counts TCP flows without TLS by itself, or not at all.
 
-    It says nothing of secrets that opened nothing, which a result of two readings counts over both.
+    A result of two readings counts the secrets that opened nothing over both, and not here.
     """
-    return [*left_out(summary, flows=False), *refusals(summary)]
+    seen = [*left_out(summary, flows=False), *refusals(summary)]
+    return seen + opened_nothing(unused_keys(summary)) if counts_unused_keys else seen
 
 
 def report_notes(summary: Summary) -> list[str]:

@@ -155,15 +155,14 @@ class Settled:
 
     def summarize(self) -> CaptureSummary:
         """Return the summary of the selected connections; inputs that could not be read are among its notes."""
-        from tlsdissect.corpus.left_out import notes, opened_nothing, unused_keys  # noqa: PLC0415
+        from tlsdissect.corpus.left_out import notes  # noqa: PLC0415
         from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415
 
         reading, builder = self._reading(self.options, self.judge), SummaryBuilder()
         for connection in self._selected(reading):
             builder.add(connection)
         totals = reading.summary
-        seen = [*notes(totals), *opened_nothing(unused_keys(totals))]
-        return builder.summary(totals.connections, totals.not_tls, seen, selected=bool(self.selection))
+        return builder.summary(totals.connections, totals.not_tls, notes(totals), selected=bool(self.selection))
 
     def pass_to(self, add: Callable[[Connection], object]) -> Given:
         """Call a function with each selected connection; return what a diff says of this side besides."""
@@ -175,7 +174,7 @@ class Settled:
             add(connection)
         self._raise_refused(reading)
         captures, totals = [os.fspath(path) for path in self.captures], reading.summary
-        return Given(captures, totals.connections, notes(totals), unused_keys(totals))
+        return Given(captures, totals.connections, notes(totals, counts_unused_keys=False), unused_keys(totals))
 
     def query(self, statement: Statement, memory: int) -> pd.DataFrame:
         """Return the answer to an SQL statement about the selected connections."""
