@@ -45,9 +45,9 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     view, end = _view(form, given["color"], seen=seen, whole=given["whole"])
     # The judge also matches revocation lookups to the handshakes that waited for them.
     judge, asked = options.required_judge(given), options.wants_findings(given)
-    query = options.query(
-        captures, given, view, judge=judge, reports_findings=asked, joins_views=True, prefers_transcripts=True
-    )
+    # Connections of datasets have no packets, and so no transcripts.
+    kept = not options.reads_datasets(captures)
+    query = options.query(captures, given, view, judge=judge, reports_findings=asked, joins_views=True, keep=kept)
     return Run(query, given, end=end).print_all(destination(file), on_terminal=seen)
 
 

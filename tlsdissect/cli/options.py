@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from tlsdissect.cli import completion
 from tlsdissect.cli.confining import confined
 from tlsdissect.cli.exit_status import warn
-from tlsdissect.corpus.dataset import DatasetError, are_datasets, check_options, with_transcripts
+from tlsdissect.corpus.dataset import DatasetError, are_datasets, check_options
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.reading import check_time, make_judge
 from tlsdissect.corpus.selection import (
@@ -521,25 +521,19 @@ def query(
     reports_findings: bool = True,
     raw_fingerprints: bool = False,
     joins_views: bool = False,
-    prefers_transcripts: bool = False,
     **asked: Any,
 ) -> Query:
-    """Make the query of a `capture_command`; `asked` are fields of Options.
-
-    With `prefers_transcripts`, connections have transcripts unless datasets are read.
-    """
+    """Make the query of a `capture_command`; `asked` are fields of Options."""
     chosen = selection(options)
     raw = raw_fingerprints or chosen.needs_raw_fingerprints
     logs, joined = keylog(options["keylogs"]), options["joined"]
     reading = Options(limits=limits(options), keylog=logs, joined=joined, raw_fingerprints=raw, **asked)
-    if _reads_datasets(captures):
+    if reads_datasets(captures):
         _check_for_dataset(reading)
-    if prefers_transcripts:
-        reading = with_transcripts(reading, captures)
     return Query(captures, reading, chosen, view, judge, evidence, reports_findings, joins_views=joins_views)
 
 
-def _reads_datasets(captures: tuple[str, ...]) -> bool:
+def reads_datasets(captures: tuple[str, ...]) -> bool:
     """Return whether datasets are read instead of captures; refuse a mixture of both."""
     try:
         return are_datasets(captures)

@@ -76,7 +76,9 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
         blocks = None if many == 1 else others.enter_context(closing(ParallelBlocks(many)))
         report = Report(captures, judge, evidence, detailed, artist, blocks)
         view = Collector(report.add)
-        query = options.query(captures, given, view, judge=judge, evidence=evidence, prefers_transcripts=True)
+        # Connections of datasets have no packets, and so no transcripts.
+        kept = not options.reads_datasets(captures)
+        query = options.query(captures, given, view, judge=judge, evidence=evidence, keep=kept)
         return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
 
 

@@ -130,11 +130,6 @@ def start_reading(
     return Reading(inputs, options, judge=judge, evidence=evidence)
 
 
-def with_transcripts(options: Options, inputs: Sequence[str]) -> Options:
-    """Return the options with which connections have transcripts, unless datasets are read: those have no packets."""
-    return replace(options, keep=not are_datasets(inputs))
-
-
 class DatasetReading:
     """The connections of datasets, capture by capture in the order of their first frames.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
-from tlsdissect.corpus.dataset import are_datasets, start_reading, with_transcripts
+from tlsdissect.corpus.dataset import are_datasets, start_reading
 from tlsdissect.corpus.selection import Network, Selection, utc
 from tlsdissect.flows.limits import Limits, whole
 from tlsdissect.handshake.facts.evidence import Evidence
@@ -229,7 +229,8 @@ class Settled:
         judge, evidence = self.judge or make_judge(), Evidence()
         captures = [os.fspath(path) for path in self.captures]
         page = Report(captures, judge, evidence, detailed)
-        reading = self._reading(with_transcripts(self.options, captures), judge, evidence)
+        # Connections of datasets have no packets, and so no transcripts.
+        reading = self._reading(replace(self.options, keep=not are_datasets(captures)), judge, evidence)
         for connection in self._selected(reading):
             page.add(connection)
         return b"".join(page.pieces(report_notes(reading.summary)))
