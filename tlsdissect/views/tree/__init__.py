@@ -59,8 +59,8 @@ def laid_records(connection: Connection, layouts: Layouts) -> list[TreeRecord]:
     """Return the records of a connection's tree, in which messages are nodes of layouts."""
     dated = random_meaning(connection)
 
-    def lay(ground: MappedBytes, key: Hashable, build: Build) -> tuple[Node, ...]:
-        return layouts.lay(ground, key, build, dated)
+    def lay(mapped: MappedBytes, key: Hashable, build: Build) -> tuple[Node, ...]:
+        return layouts.lay(mapped, key, build, dated)
 
     return _records(connection, lay)
 

@@ -117,9 +117,9 @@ class _DerNodes:
     """Builds the nodes of one DER structure."""
 
     def __init__(
-        self, ground: MappedBytes, reference: str | None, timestamps: Structs | None, drawn: DrawnValues | None
+        self, mapped: MappedBytes, reference: str | None, timestamps: Structs | None, drawn: DrawnValues | None
     ) -> None:
-        self._ground = ground
+        self._mapped = mapped
         self._reference = reference
         self._timestamps = timestamps
         self._drawn = drawn
@@ -159,13 +159,13 @@ class _DerNodes:
     def _branch(self, value: der.Value, name: str, inside: tuple[Node, ...], start: int) -> Node:
         """Build a node with children, of which the first is the bytes before the first value."""
         header = Node(
-            f"{_tag(value.tag)} header", reference=self._reference, bytes=self._ground.spans(value.start, start)
+            f"{_tag(value.tag)} header", reference=self._reference, bytes=self._mapped.spans(value.start, start)
         )
         return replace(self._leaf(value, name, None), value=None, children=(header, *inside))
 
     def _leaf(self, value: der.Value, name: str, problem: str | None) -> Node:
         text, meaning = _content(value, name)
-        spans = self._ground.spans(value.start, value.end)
+        spans = self._mapped.spans(value.start, value.end)
         return Node(name, text, meaning, reference=self._reference, bytes=spans, problem=problem)
 
     def _inside(self, value: der.Value, name: str, depth: int) -> tuple[Sequence[der.Value], str | None]:
@@ -197,7 +197,7 @@ def _wrapped(value: der.Value) -> der.Value:
 
 
 def asn1(
-    ground: MappedBytes,
+    mapped: MappedBytes,
     data: bytes,
     start: int,
     end: int,
@@ -214,13 +214,13 @@ def asn1(
         value = der.value(data, start, end)
     except WireError as error:
         return (
-            Node(name, data[start:end].hex(), reference=reference, bytes=ground.spans(start, end), problem=str(error)),
+            Node(name, data[start:end].hex(), reference=reference, bytes=mapped.spans(start, end), problem=str(error)),
         )
-    whole = _DerNodes(ground, reference, timestamps, drawn).node(value, _chosen(value, name))
+    whole = _DerNodes(mapped, reference, timestamps, drawn).node(value, _chosen(value, name))
     if value.end == end:
         return (whole,)
     rest = Node(
-        "unread", data[value.end : end].hex(), bytes=ground.spans(value.end, end), problem="bytes after the DER value"
+        "unread", data[value.end : end].hex(), bytes=mapped.spans(value.end, end), problem="bytes after the DER value"
     )
     return whole, rest
 

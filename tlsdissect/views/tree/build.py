@@ -86,7 +86,7 @@ class _PartialMessage(NamedTuple):
 
     record: int
     """The number of the record in which it began."""
-    ground: MappedBytes
+    mapped: MappedBytes
 
 
 class _FragmentedMessage:
@@ -184,18 +184,18 @@ class Builder:
 
     def _head(self, record: WireRecord) -> tuple[Node, ...]:
         """Build the nodes of a record's header."""
-        ground = MappedBytes(self._senders[record.sender].places, record.frame)
+        mapped = MappedBytes(self._senders[record.sender].places, record.frame)
         if record.content_type == SSL2:
-            ground.add(struct.pack(">H", record.length | 0x8000), record.start)
-            return self._lay(ground, Ssl2RecordHeader, lambda fields: fields.message(Ssl2RecordHeader, 0, len(ground)))
+            mapped.add(struct.pack(">H", record.length | 0x8000), record.start)
+            return self._lay(mapped, Ssl2RecordHeader, lambda fields: fields.message(Ssl2RecordHeader, 0, len(mapped)))
         if record.header:
-            ground.add(record.header, record.start)
+            mapped.add(record.header, record.start)
             kind, size = _datagram_header(record)
             if size < 0:
-                return (Fields(ground).leaf("unread", 0, len(ground)),)
-            return self._lay(ground, (kind, size), lambda fields: fields.message(kind, 0, len(ground), cid_length=size))
-        ground.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
-        return self._lay(ground, RecordHeader, lambda fields: fields.message(RecordHeader, 0, HEADER_SIZE))
+                return (Fields(mapped).leaf("unread", 0, len(mapped)),)
+            return self._lay(mapped, (kind, size), lambda fields: fields.message(kind, 0, len(mapped), cid_length=size))
+        mapped.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
+        return self._lay(mapped, RecordHeader, lambda fields: fields.message(RecordHeader, 0, HEADER_SIZE))
 
     def _fill(self, number: int, record: WireRecord) -> None:
         """Build the nodes of a record's content."""
@@ -224,9 +224,9 @@ class Builder:
         fragment, size = record.fragment or b"", speaker.mac
         if size is None or len(fragment) < max(size, record.length):
             return None
-        ground = MappedBytes(speaker.places, record.frame)
-        ground.add(fragment[-size:], record.end - size)
-        return replace(Fields(ground).leaf("MAC", 0, size), reference=_MAC)
+        mapped = MappedBytes(speaker.places, record.frame)
+        mapped.add(fragment[-size:], record.end - size)
+        return replace(Fields(mapped).leaf("MAC", 0, size), reference=_MAC)
 
     def _sealed(self, record: WireRecord, speaker: _Sender) -> Node:
         """Build the node of encrypted content."""
@@ -242,23 +242,23 @@ class Builder:
 
     def _opened_message(self, record: WireRecord, speaker: _Sender, message: OpenedMessage) -> Node:
         """Build the node of a message that keys opened in a record; its bytes are in no frame."""
-        ground = OpenedBytes(speaker.places, message.data)
+        mapped = OpenedBytes(speaker.places, message.data)
         if message.content_type == ALERT:
-            return self._struct(ground, "alert", self._alert_struct, OPENED)
+            return self._struct(mapped, "alert", self._alert_struct, OPENED)
         if message.content_type == ACK:
-            return self._struct(ground, "ack", Ack, OPENED)
+            return self._struct(mapped, "ack", Ack, OPENED)
         header = FRAGMENT_HEADER if record.header else MESSAGE_HEADER
-        return self._message_node(record.sender, ground, header, len(ground), None, OPENED)
+        return self._message_node(record.sender, mapped, header, len(mapped), None, OPENED)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
         """Build the nodes of a ChangeCipherSpec or a heartbeat."""
         data = record.fragment or b""
         name, content, size = _PLAIN.get(record.content_type, ("unread", None, None))
         if content is None:
-            return [Fields(self._ground(record, speaker)).leaf(name, 0, len(data))]
+            return [Fields(self._mapped(record, speaker)).leaf(name, 0, len(data))]
         step = size or len(data)
         return [
-            self._struct(self._ground(record, speaker, at, at + step), name, content)
+            self._struct(self._mapped(record, speaker, at, at + step), name, content)
             for at in range(0, len(data), step)
         ]
 
@@ -269,13 +269,13 @@ class Builder:
             before = self._transcript.records[begun.record]
             if record.start == before.end:
                 self._inside[number].append(_continued(before, "an alert"))
-                begun.ground.add(data[:1], record.body)
+                begun.mapped.add(data[:1], record.body)
                 data = data[1:]
             self._alert(speaker)
         start = record.body + len(record.fragment or b"") - len(data)
         for at in range(0, len(data), ALERT_SIZE):
             speaker.alert = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
-            speaker.alert.ground.add(data[at : at + ALERT_SIZE], start + at)
+            speaker.alert.mapped.add(data[at : at + ALERT_SIZE], start + at)
             if at + ALERT_SIZE <= len(data):
                 self._alert(speaker)
 
@@ -288,28 +288,28 @@ class Builder:
         """Build the node of an alert, complete or as far as it was captured, as a child of the record it began in."""
         begun, speaker.alert = speaker.alert, None
         if begun is not None:
-            node = self._struct(begun.ground, "alert", self._alert_struct)
+            node = self._struct(begun.mapped, "alert", self._alert_struct)
             self._inside[begun.record].append(node)
 
     def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:
-        ground = self._ground(record, speaker)
-        name, content = _SSL2.get(ground.data[0] if len(ground) else -1, ("message", None))
-        return self._struct(ground, name, content) if content else Fields(ground).leaf(name, 0, len(ground))
+        mapped = self._mapped(record, speaker)
+        name, content = _SSL2.get(mapped.data[0] if len(mapped) else -1, ("message", None))
+        return self._struct(mapped, name, content) if content else Fields(mapped).leaf(name, 0, len(mapped))
 
-    def _ground(self, record: WireRecord, speaker: _Sender, start: int = 0, end: int | None = None) -> MappedBytes:
+    def _mapped(self, record: WireRecord, speaker: _Sender, start: int = 0, end: int | None = None) -> MappedBytes:
         """Return the content of a record, or a part of it."""
-        ground = MappedBytes(speaker.places, record.frame)
-        ground.add((record.fragment or b"")[start:end], record.body + start)
-        return ground
+        mapped = MappedBytes(speaker.places, record.frame)
+        mapped.add((record.fragment or b"")[start:end], record.body + start)
+        return mapped
 
-    def _struct(self, ground: MappedBytes, name: str, content: type[WireStruct], meaning: str | None = None) -> Node:
+    def _struct(self, mapped: MappedBytes, name: str, content: type[WireStruct], meaning: str | None = None) -> Node:
         def build(fields: Fields) -> tuple[Node]:
-            size = len(ground)
+            size = len(mapped)
             children = fields.message(content, 0, size)
             cited = children[0].reference if children else None
             return (Node(name, None, meaning, None, cited, fields.spans(0, size), None, children),)
 
-        (node,) = self._lay(ground, (name, content, meaning), build)
+        (node,) = self._lay(mapped, (name, content, meaning), build)
         return node
 
     def _handshake(self, number: int, record: WireRecord, speaker: _Sender) -> None:
@@ -320,20 +320,20 @@ class Builder:
             begun = speaker.begun
             if begun is None:
                 begun = speaker.begun = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
-            part = fragment[at : at + _wanted(begun.ground) - len(begun.ground)]
+            part = fragment[at : at + _wanted(begun.mapped) - len(begun.mapped)]
             if begun.record != number and not any(node.name == "continued" for node in self._inside[number]):
                 self._inside[number].append(_continued(self._transcript.records[begun.record]))
-            begun.ground.add(part, record.body + at)
+            begun.mapped.add(part, record.body + at)
             at += len(part)
-            if len(begun.ground) == _wanted(begun.ground):
+            if len(begun.mapped) == _wanted(begun.mapped):
                 self._message(speaker, begun, None)
         if not record.whole and speaker.begun is not None:
             self._message(speaker, speaker.begun, "the capture lacks bytes of the message")
 
     def _fragments(self, number: int, record: WireRecord, speaker: _Sender) -> None:
         """Build the nodes of a handshake record of DTLS: the messages that it begins, and fragments of others."""
-        ground = self._ground(record, speaker)
-        fields, data, at = Fields(ground), ground.data, 0
+        mapped = self._mapped(record, speaker)
+        fields, data, at = Fields(mapped), mapped.data, 0
         while at + FRAGMENT_HEADER <= len(data):
             body = at + FRAGMENT_HEADER
             offset, size = int.from_bytes(data[at + 6 : at + 9], "big"), int.from_bytes(data[at + 9 : body], "big")
@@ -386,30 +386,30 @@ class Builder:
         """Build the node of a message of DTLS, complete or as far as it was captured."""
         message.built = True
         record = self._transcript.records[message.record]
-        ground = MappedBytes(self._senders[record.sender].places, record.frame)
-        ground.add(message.header[1], message.header[0])
+        mapped = MappedBytes(self._senders[record.sender].places, record.frame)
+        mapped.add(message.header[1], message.header[0])
         beginning, behind = FRAGMENT_HEADER, False
         for place, start, data in sorted(message.runs):
-            behind = behind or place > len(ground) - FRAGMENT_HEADER
-            ground.add(data, start)
+            behind = behind or place > len(mapped) - FRAGMENT_HEADER
+            mapped.add(data, start)
             beginning += 0 if behind else len(data)
-        self._add_message(message.record, ground, FRAGMENT_HEADER, beginning, problem)
+        self._add_message(message.record, mapped, FRAGMENT_HEADER, beginning, problem)
 
     def _message(self, speaker: _Sender, begun: _PartialMessage, problem: str | None) -> None:
         """Build the node of a handshake message, complete or as far as it was captured."""
         speaker.begun = None
-        self._add_message(begun.record, begun.ground, MESSAGE_HEADER, len(begun.ground), problem)
+        self._add_message(begun.record, begun.mapped, MESSAGE_HEADER, len(begun.mapped), problem)
 
-    def _add_message(self, record: int, ground: MappedBytes, start: int, end: int, problem: str | None) -> None:
+    def _add_message(self, record: int, mapped: MappedBytes, start: int, end: int, problem: str | None) -> None:
         """Add the node of a message to the record in which it began."""
         side: Side = self._transcript.records[record].sender
-        self._inside[record].append(self._message_node(side, ground, start, end, problem))
+        self._inside[record].append(self._message_node(side, mapped, start, end, problem))
 
     def _message_node(
-        self, side: Side, ground: MappedBytes, start: int, end: int, problem: str | None, meaning: str | None = None
+        self, side: Side, mapped: MappedBytes, start: int, end: int, problem: str | None, meaning: str | None = None
     ) -> Node:
         """Build the node of a message whose body begins at `start`; what comes after `end` follows missing bytes."""
-        data = ground.data
+        data = mapped.data
         datagram, kind = start == FRAGMENT_HEADER, data[0]
 
         def build(fields: Fields) -> tuple[Node]:
@@ -429,7 +429,7 @@ class Builder:
             return (Node(name, None, meaning, None, cited, spans, problem, (*header, *body)),)
 
         agreed = self._transcript.version, self._exchange, side in self._raw_keys
-        (node,) = self._lay(ground, (agreed, start, end, problem, meaning), build)
+        (node,) = self._lay(mapped, (agreed, start, end, problem, meaning), build)
         if kind == HandshakeType.SERVER_HELLO:
             self._note_choice(data[start:end])
         return node
@@ -467,9 +467,9 @@ class Builder:
                     self._raw_keys.add("client")
 
 
-def _wanted(ground: MappedBytes) -> int:
+def _wanted(mapped: MappedBytes) -> int:
     """Return the length of a handshake message; the length of its header until that is complete."""
-    header = ground.beginning(MESSAGE_HEADER)
+    header = mapped.beginning(MESSAGE_HEADER)
     if len(header) < MESSAGE_HEADER:
         return MESSAGE_HEADER
     return MESSAGE_HEADER + int.from_bytes(header[1:], "big")

@@ -123,23 +123,23 @@ class EapBuilder:
 
     def _packet(self, packet: Packet) -> Node:
         """Build the node of a packet."""
-        ground = self._ground(packet, [(0, len(packet.payload))])
-        fields = Fields(ground)
+        mapped = self._mapped(packet, [(0, len(packet.payload))])
+        fields = Fields(mapped)
         if self._carrier == "radius":
             meaning, cited, children = "RADIUS", reference(RadiusHeader), self._radius(packet, fields)
         else:
             meaning, cited = "EAPOL", reference(EapolHeader)
-            eap = self._ground(packet, [(_HEADER, len(ground) - _HEADER)])
+            eap = self._mapped(packet, [(_HEADER, len(mapped) - _HEADER)])
             children = (*fields.message(EapolHeader, 0, _HEADER), *self._eap(packet, eap, packet.length - _HEADER))
-        problem = _LACKS if len(ground) < packet.length else None
-        return Node("packet", None, meaning, None, cited, ground.spans(0, len(ground)), problem, children)
+        problem = _LACKS if len(mapped) < packet.length else None
+        return Node("packet", None, meaning, None, cited, mapped.spans(0, len(mapped)), problem, children)
 
-    def _ground(self, packet: Packet, pieces: Iterable[tuple[int, int]]) -> MappedBytes:
+    def _mapped(self, packet: Packet, pieces: Iterable[tuple[int, int]]) -> MappedBytes:
         """Return the bytes of a packet in these pieces: an offset and a number of bytes for each."""
-        ground = MappedBytes(self._places[packet.sender], packet.frame)
+        mapped = MappedBytes(self._places[packet.sender], packet.frame)
         for at, size in pieces:
-            ground.add(packet.payload[at : at + size], (packet.offset or 0) + at)
-        return ground
+            mapped.add(packet.payload[at : at + size], (packet.offset or 0) + at)
+        return mapped
 
     def _radius(self, packet: Packet, fields: Fields) -> tuple[Node, ...]:
         """Build the nodes of a RADIUS packet: its attributes, and the EAP packet in them."""
@@ -157,30 +157,30 @@ class EapBuilder:
         radius = read_radius(data, packet.length)
         if radius is not None and radius.eap:
             size = int.from_bytes(radius.eap[2:4], "big") if radius.cut else len(radius.eap)
-            children += self._eap(packet, self._ground(packet, radius.spans), size)
+            children += self._eap(packet, self._mapped(packet, radius.spans), size)
         return tuple(children)
 
-    def _eap(self, packet: Packet, ground: MappedBytes, size: int) -> Iterator[Node]:
+    def _eap(self, packet: Packet, mapped: MappedBytes, size: int) -> Iterator[Node]:
         """Yield the node of an EAP packet, and that of the bytes after it."""
-        data, fields = ground.data, Fields(ground)
+        data, fields = mapped.data, Fields(mapped)
         eap = read_eap(data, size)
         end = 0 if eap is None else min(int.from_bytes(data[2:4], "big"), len(data))
         if eap is not None:
             meaning = Registry.EAP_CODES.names[eap.code]
             meaning += f" {Registry.EAP_TYPES.names[eap.method]}" if eap.code in (REQUEST, RESPONSE) else ""
             meaning += " Start" if eap.is_start else ""
-            children = (*fields.message(EapHeader, 0, _HEADER), *self._contents(packet, ground, eap, end))
+            children = (*fields.message(EapHeader, 0, _HEADER), *self._contents(packet, mapped, eap, end))
             problem = _LACKS if len(data) < size and len(data) == end else None
-            spans = ground.spans(0, end)
+            spans = mapped.spans(0, end)
             yield Node("EAP", None, meaning, None, reference(EapHeader), spans, problem, children)
         if end < len(data):
             yield replace(fields.leaf("unread", end, len(data)), reference=reference(EapHeader))
 
-    def _contents(self, packet: Packet, ground: MappedBytes, eap: EapPacket, end: int) -> Iterator[Node]:
+    def _contents(self, packet: Packet, mapped: MappedBytes, eap: EapPacket, end: int) -> Iterator[Node]:
         """Yield the nodes of what follows the header of an EAP packet."""
         if eap.code not in (REQUEST, RESPONSE):
             return
-        data, fields, at = ground.data, Fields(ground), _HEADER + 1
+        data, fields, at = mapped.data, Fields(mapped), _HEADER + 1
         if data[_HEADER] == _EXPANDED and end >= _EXPANDED_END:
             at = _EXPANDED_END
         yield from fields.message(MethodType if at < _EXPANDED_END else ExpandedType, _HEADER, at)
@@ -189,18 +189,18 @@ class EapBuilder:
             lengths = [LENGTH, OUTER_TLVS] if struct is TeapFlags else [LENGTH]
             begin = min(at + 1 + 4 * sum(data[at] & flag != 0 for flag in lengths), end)
             yield from fields.message(struct, at, begin)
-            yield from self._tls(packet, ground, begin, end)
+            yield from self._tls(packet, mapped, begin, end)
         elif eap.method in _BODIES:
             yield from fields.message(_BODIES[eap.method], at, end)
         elif at < end:
             yield replace(fields.leaf("type_data", at, end), reference=reference(MethodType))
 
-    def _tls(self, packet: Packet, ground: MappedBytes, begin: int, end: int) -> Iterator[Node]:
+    def _tls(self, packet: Packet, mapped: MappedBytes, begin: int, end: int) -> Iterator[Node]:
         """Yield the records in the TLS data between two offsets of an EAP packet, and what is in no record."""
-        fields = Fields(ground)
+        fields = Fields(mapped)
         start, stop = self._data.get(packet.frame, (0, 0))
         inside = [(begin + at - start, node) for at, node in self._parts.get(packet.frame, ())]
-        for low, high in self._left_over(ground, begin, begin + stop - start):
+        for low, high in self._left_over(mapped, begin, begin + stop - start):
             inside.append((low, replace(fields.leaf("unread", low, high), reference=reference(TlsFlags))))
         for _, node in sorted(inside, key=itemgetter(0)):
             yield node
@@ -208,10 +208,10 @@ class EapBuilder:
             # TLVs outside TLS, the data of a Start, or what was not read because another packet came before it.
             yield replace(fields.leaf("data", begin + stop - start, end), reference=reference(TlsFlags))
 
-    def _left_over(self, ground: MappedBytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    def _left_over(self, mapped: MappedBytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the ranges of an EAP packet that are in no record, or behind what the capture lacks of one."""
         at = begin
-        for span in ground.spans(begin, end):
+        for span in mapped.spans(begin, end):
             first = span.offset
             known = self._shown.get(span.frame, []) if first is not None else [(0, span.length)]
             reached = first = first or 0

@@ -145,16 +145,16 @@ def _with_meaning(value: int, told: Callable[..., str | None] | None) -> tuple[i
 class Fields:
     """Builds the nodes of one message; `drawn` as for `asn1`."""
 
-    def __init__(self, ground: MappedBytes, drawn: DrawnValues | None = None) -> None:
-        self._ground = ground
+    def __init__(self, mapped: MappedBytes, drawn: DrawnValues | None = None) -> None:
+        self._mapped = mapped
         self._drawn = drawn
-        self._data = ground.data
+        self._data = mapped.data
         self.varying: list[Varying] = []
         """The bytes of the nodes built so far that differ between messages of the same layout."""
 
     def spans(self, start: int, end: int) -> tuple[Span, ...]:
         """Return where a range of the data lies in the frames."""
-        return self._ground.spans(start, end)
+        return self._mapped.spans(start, end)
 
     def note(self, owner: type[Struct] | None, name: str, place: tuple[int, int, int], shown: Node) -> None:
         """Note that bytes vary; `place` is where their node begins, and where they begin and end."""
@@ -169,8 +169,8 @@ class Fields:
     def leaf(self, name: str, start: int, end: int, value: int | None = None, meaning: str | None = None) -> Node:
         """Build a node for bytes that are not a field of a struct, with their hexadecimal digits or a value."""
         if value is not None:
-            return Node(name, value, meaning, bytes=self._ground.spans(start, end))
-        node = Node(name, self._data[start:end].hex(), meaning, bytes=self._ground.spans(start, end))
+            return Node(name, value, meaning, bytes=self._mapped.spans(start, end))
+        node = Node(name, self._data[start:end].hex(), meaning, bytes=self._mapped.spans(start, end))
         if meaning is None:
             self.note(None, name, (start, start, end), node)
         return node
@@ -179,19 +179,19 @@ class Fields:
         """Return the node of a DER value in a list, which is empty if there are no bytes."""
         if start >= end:
             return ()
-        return asn1(self._ground, self._data, start, end, name, cited, self._timestamps, self._drawn)
+        return asn1(self._mapped, self._data, start, end, name, cited, self._timestamps, self._drawn)
 
     def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
         # Certificates are compared as they are: what varies in them is not noted.
-        return Fields(self._ground).inside(extension_proofs.SignedCertificateTimestampList, start, end, None)
+        return Fields(self._mapped).inside(extension_proofs.SignedCertificateTimestampList, start, end, None)
 
     def inside(
         self, struct: type[WireStruct], start: int, end: int, cited: str | None, **given: object
     ) -> tuple[Node, ...]:
         """Build the nodes of a struct inside a field."""
         found = survey(struct, self._data, start, end, **given)
-        nodes = _StructNodes(self, self._ground, self._data, list(found.errors))
+        nodes = _StructNodes(self, self._mapped, self._data, list(found.errors))
         if found.value is None:
             return tuple(nodes.unread(field, "unread", cited) for field in found.fields)
         return nodes.struct(found.value, found.fields, cited, {})
@@ -200,9 +200,9 @@ class Fields:
 class _StructNodes:
     """Builds nodes from the fields that a survey has found."""
 
-    def __init__(self, fields: Fields, ground: MappedBytes, data: bytes, errors: list[WireError]) -> None:
+    def __init__(self, fields: Fields, mapped: MappedBytes, data: bytes, errors: list[WireError]) -> None:
         self._fields = fields
-        self._ground = ground
+        self._mapped = mapped
         self._data = data
         self._errors = errors
         self._varying = VARYING
@@ -299,7 +299,7 @@ class _StructNodes:
             return ()
         number = int.from_bytes(self._data[start:end], "big")
         problem = self._problem(start, end)
-        return (Node("length", number, reference=cited, bytes=self._ground.spans(start, end), problem=problem),)
+        return (Node("length", number, reference=cited, bytes=self._mapped.spans(start, end), problem=problem),)
 
     def _problem(self, start: int, end: int) -> str | None:
         """Remove and return the problem that was found in this range."""
@@ -313,7 +313,7 @@ class _StructNodes:
         return self._data[field.start : field.end].hex()
 
     def _spans(self, field: Field) -> tuple[Span, ...]:
-        return self._ground.spans(field.start, field.end)
+        return self._mapped.spans(field.start, field.end)
 
 
 def _table(value: Struct, table: Table) -> Table:

@@ -44,9 +44,9 @@ ENTRY_BYTES: Final = 512
 """Estimated bytes of a layout besides its JSON and the bytes by which it is found."""
 
 
-def built(ground: MappedBytes, _: Hashable, build: Build) -> tuple[Node, ...]:
+def built(mapped: MappedBytes, _: Hashable, build: Build) -> tuple[Node, ...]:
     """Build nodes with their places in the frames."""
-    return build(Fields(ground))
+    return build(Fields(mapped))
 
 
 class DerValue(Struct, frozen=True, gc=False):
@@ -163,10 +163,10 @@ class Layouts:
         self.values = DerValues()
         self._used = 0
 
-    def lay(self, ground: MappedBytes, key: Hashable, build: Build, dated: Dated) -> tuple[LaidNode]:
+    def lay(self, mapped: MappedBytes, key: Hashable, build: Build, dated: Dated) -> tuple[LaidNode]:
         """Return the layout of bytes, in their place."""
-        data = ground.data
-        spans = ground.spans(0, len(data))
+        data = mapped.data
+        spans = mapped.spans(0, len(data))
         shapes = self._shapes.setdefault((key, len(data)), [])
         for shape in shapes:
             layout = shape.known.get(shape.fixed(data))

@@ -120,17 +120,17 @@ class QuicBuilder:
             for packet, node in nodes
         ]
 
-    def _ground(self, one: QuicPacket, packet: Packet) -> MappedBytes:
+    def _mapped(self, one: QuicPacket, packet: Packet) -> MappedBytes:
         """Return the bytes of a packet, without protection if it was opened."""
         raw = packet.payload[one.start : one.end]
         opened = b"" if one.payload is None or one.with_keys else one.header + one.payload
-        ground = MappedBytes(self._places[packet.sender], packet.frame)
-        ground.add(opened + raw[len(opened) :], (packet.offset or 0) + one.start)
-        return ground
+        mapped = MappedBytes(self._places[packet.sender], packet.frame)
+        mapped.add(opened + raw[len(opened) :], (packet.offset or 0) + one.start)
+        return mapped
 
     def _packet(self, number: int, one: QuicPacket, packet: Packet) -> Node:
-        ground = self._ground(one, packet)
-        fields, data = Fields(ground), ground.data
+        mapped = self._mapped(one, packet)
+        fields, data = Fields(mapped), mapped.data
         name, cited, rest = _KINDS[PacketType(one.kind)]
         ids = 6 + data[5]
         at, protected = ids + 1 + data[ids], one.protected - one.start
@@ -139,20 +139,20 @@ class QuicBuilder:
         if one.payload is not None and not one.with_keys:
             begin = len(one.header)
             end = begin + len(one.payload)
-            children += [_number(fields, protected, begin, data), *self._frames(number, ground, begin, end, name)]
+            children += [_number(fields, protected, begin, data), *self._frames(number, mapped, begin, end, name)]
             children.append(replace(fields.leaf("tag", end, len(data)), reference=_PROTECTION))
         elif protected < len(data):
             opened = () if one.payload is None else self._inside_encrypted(number, one, packet.sender, data)
-            children.append(replace(_encrypted(ground, protected, _PROTECTION), children=opened))
-        return Node("packet", None, name, None, cited, ground.spans(0, len(data)), None, tuple(children))
+            children.append(replace(_encrypted(mapped, protected, _PROTECTION), children=opened))
+        return Node("packet", None, name, None, cited, mapped.spans(0, len(data)), None, tuple(children))
 
     def _inside_encrypted(self, number: int, one: QuicPacket, side: Side, raw: bytes) -> tuple[Node, ...]:
         """Build the nodes of what keys opened of a packet, whose captured bytes are `raw`."""
         data = one.header + (one.payload or b"")
         begin, end = len(one.header), len(data)
-        ground = OpenedBytes(self._places[side], data + raw[end:])
-        fields = Fields(ground)
-        frames = tuple(self._frames(number, ground, begin, end, "Handshake"))
+        mapped = OpenedBytes(self._places[side], data + raw[end:])
+        fields = Fields(mapped)
+        frames = tuple(self._frames(number, mapped, begin, end, "Handshake"))
         return (
             _number(fields, one.protected - one.start, begin, data),
             Node("frames", meaning=OPENED, reference=_PAYLOAD, children=frames),
@@ -161,20 +161,20 @@ class QuicBuilder:
 
     def _rest(self, packet: Packet, start: int) -> Node:
         """Build the node of what follows the long headers of a datagram: a 1-RTT packet, or nothing of QUIC."""
-        ground = MappedBytes(self._places[packet.sender], packet.frame)
-        ground.add(packet.payload[start:], (packet.offset or 0) + start)
-        inside = _encrypted(ground, 0, _ONE_RTT)
+        mapped = MappedBytes(self._places[packet.sender], packet.frame)
+        mapped.add(packet.payload[start:], (packet.offset or 0) + start)
+        inside = _encrypted(mapped, 0, _ONE_RTT)
         if not packet.payload[start] & FIXED_BIT:
             return replace(inside, name="unread", meaning=f"{inside.meaning} that are not a packet")
         return Node("packet", None, "1-RTT", None, _ONE_RTT, inside.bytes, None, (inside,))
 
-    def _frames(self, number: int, ground: MappedBytes, at: int, end: int, packet: str) -> list[Node]:
+    def _frames(self, number: int, mapped: MappedBytes, at: int, end: int, packet: str) -> list[Node]:
         """Build the nodes of the frames of a packet of this type."""
-        fields = Fields(ground)
+        fields = Fields(mapped)
         nodes: list[Node] = []
-        for start, stop, struct in frame_places(ground.data, at, end):
-            spans = ground.spans(start, stop)
-            name = Registry.QUIC_FRAME_TYPES.names[ground.data[start]]
+        for start, stop, struct in frame_places(mapped.data, at, end):
+            spans = mapped.spans(start, stop)
+            name = Registry.QUIC_FRAME_TYPES.names[mapped.data[start]]
             if struct is None:
                 problem = f"no frame that {'an' if packet == 'Initial' else 'a'} {packet} packet may have"
                 nodes.append(replace(fields.leaf(name, start, stop), reference=reference(Frames), problem=problem))
@@ -183,7 +183,7 @@ class QuicBuilder:
             else:
                 children = tuple(fields.message(struct, start, stop))
                 if struct is ConnectionClose:
-                    children = _with_alert(children, ConnectionClose.read(Reader(ground.data, start, stop)))
+                    children = _with_alert(children, ConnectionClose.read(Reader(mapped.data, start, stop)))
                 inside = sorted(self._inside.get((number, start), ()), key=itemgetter(0))
                 if inside:
                     children = (*children[:-1], *[node for _, node in inside])
@@ -248,8 +248,8 @@ class QuicBuilder:
 
     def _add(self, run: _Run, name: str, side: Side) -> None:
         """Add a node for bytes that are shown as they are."""
-        ground = self._joined(side, [run])
-        node = replace(Fields(ground).leaf(name, 0, len(run.data)), reference=reference(Crypto))
+        mapped = self._joined(side, [run])
+        node = replace(Fields(mapped).leaf(name, 0, len(run.data)), reference=reference(Crypto))
         self._inside.setdefault((run.packet, run.frame), []).append((run.offset, node))
 
     def _message(self, side: Side, parts: list[_Run], problem: str | None) -> None:
@@ -269,14 +269,14 @@ class QuicBuilder:
         first = self._transcript.quic[parts[0].packet]
         if first.with_keys:
             return OpenedBytes(self._places[side], b"".join(part.data for part in parts))
-        ground = MappedBytes(self._places[side], self._transcript.packets[first.datagram].frame)
+        mapped = MappedBytes(self._places[side], self._transcript.packets[first.datagram].frame)
         for part in parts:
-            ground.add(part.data, part.start)
-        return ground
+            mapped.add(part.data, part.start)
+        return mapped
 
-    def _message_node(self, ground: MappedBytes, problem: str | None, meaning: str | None = None) -> Node:
+    def _message_node(self, mapped: MappedBytes, problem: str | None, meaning: str | None = None) -> Node:
         """Build the node of a message."""
-        data = ground.data
+        data = mapped.data
         kind, end = data[0], len(data)
 
         def build(fields: Fields) -> tuple[Node]:
@@ -290,7 +290,7 @@ class QuicBuilder:
             name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
             return (Node(name, None, meaning, None, children[-1].reference, fields.spans(0, end), problem, children),)
 
-        (node,) = self._lay(ground, (problem, meaning), build)
+        (node,) = self._lay(mapped, (problem, meaning), build)
         return node
 
 
@@ -309,7 +309,7 @@ def _number(fields: Fields, start: int, end: int, data: bytes) -> Node:
     return replace(fields.leaf("packet_number", start, end, int.from_bytes(data[start:end], "big")), reference=_NUMBER)
 
 
-def _encrypted(ground: MappedBytes, start: int, cited: str) -> Node:
+def _encrypted(mapped: MappedBytes, start: int, cited: str) -> Node:
     """Build the node of encrypted bytes."""
-    spans = ground.spans(start, len(ground))
-    return Node("encrypted", meaning=f"{len(ground) - start} bytes", reference=cited, bytes=spans)
+    spans = mapped.spans(start, len(mapped))
+    return Node("encrypted", meaning=f"{len(mapped) - start} bytes", reference=cited, bytes=spans)
