@@ -256,7 +256,7 @@ def test_decisions_do_not_depend_on_how_many_processes_read() -> None:
 
 def test_help_lists_options_in_groups_and_limits_only_on_demand() -> None:
     short, full = (run("read", option).stdout.decode() for option in ("--help", "--help-all"))
-    groups = ["Selection:", "Output:", "Findings:", "Other:"]
+    groups = ["Selection of connections:", "Output:", "Findings:", "Other:"]
     assert [line for line in short.splitlines() if line in (*groups, "Limits:")] == groups
     assert "--total-bytes" not in short
     assert "\nLimits:\n" in full

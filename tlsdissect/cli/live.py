@@ -107,7 +107,8 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
     A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; the key `open` is true if the
     connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. It needs root or
     CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Before it decodes the first packet, the program
-    gives up root: under sudo it becomes the calling user, otherwise nobody, unless it has to create files later.
+    gives up root and switches to the user that called sudo, or without sudo to the user nobody. It remains root if it
+    has to create files later.
     """
     if listing:
         return _list()

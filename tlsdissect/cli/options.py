@@ -58,7 +58,7 @@ _HELP_ALL = "tlsdissect.help_all"
 """Key of the context's `meta` that is set while --help-all prints."""
 _GROUPS = {
     "Capture": ("joined", "interface", "expression", "listing", "duration", "count", "save", "rotation", "user"),
-    "Selection": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
+    "Selection of connections": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
     "Keys": ("keylogs",),
     "Output": (
         "columns", "orders", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "whole", "emit",

@@ -57,8 +57,8 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     """Draw a figure of the connections.
 
     KIND is handshake-times, handshake-round-trips, server-bytes, round-trips, failures, cipher-suites, groups,
-    certificate-bytes, versions, version-shares, post-quantum, lifetimes, offered-and-chosen, or timeline: the ladder of
-    a single connection, to scale. All connections are kept in memory until the figure is drawn.
+    certificate-bytes, versions, version-shares, post-quantum, lifetimes, offered-and-chosen, or timeline. A timeline is
+    the ladder of a single connection, drawn to scale. All connections are kept in memory until the figure is drawn.
     """
     form = options.format_of(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)

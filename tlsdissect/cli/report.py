@@ -48,7 +48,7 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
     default=20_000,
     show_default=True,
     metavar="N",
-    help="Connections and certificates with details in the page; the rest appear only in the tables.",
+    help="Include the details of at most N connections and N certificates; others appear only in the tables.",
 )
 @options.jobs_option
 @options.run_options
