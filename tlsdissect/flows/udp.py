@@ -172,7 +172,10 @@ class UdpTable:
 
     @cython.ccall
     def join(self, flow: UdpFlow, home: UdpFlow, client: cython.longlong) -> None:
-        """Let a flow belong to that in which its connection began; the side `client` there sent its latest datagram."""
+        """Link a flow to its home: the flow in which its connection began, before the client's address changed.
+
+        `client` is the side of the home that sent the latest datagram of this flow.
+        """
         flow.home = home
         flow.homes_follower = home.follower
         flow.client = self.sender
@@ -180,7 +183,7 @@ class UdpTable:
 
     @cython.ccall
     def pass_home(self, flow: UdpFlow, home: UdpFlow, clock: cython.longlong) -> cython.longlong:
-        """Let the latest datagram of such a flow belong there, too; return the side that sent it, as it is there."""
+        """Count the latest datagram of a flow as one of its home, too; return which side of the home sent it."""
         home.latest = clock
         self.stream = home.stream
         return 1 - self.sender if flow.turned else self.sender

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Transport
 
     DueResult = tuple[int, int, Session | Connection]
-    """The clock at which a session or a connection is due, the frame that caused it (NEVER if none did), and it."""
+    """The clock at which a session or a connection is due, the frame that made it due (NEVER if none), and which."""
 
 
 FOLLOWER_BYTES = 2048
@@ -77,7 +77,7 @@ class Follower(Protocol):
     changed: list[tuple[int, HandshakeLog]]
     """The frames in which a log got its ClientHello or was decided, with the log, until they are taken from here."""
     ready: bool
-    """Whether a connection can be returned because its handshake is decided, if connections are returned then."""
+    """Whether `decided` has a connection to yield; always False if connections are returned at their end."""
 
     def feed(self, packet: Packet, sender: cython.longlong) -> None:
         """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
@@ -322,7 +322,7 @@ class DatagramConnections:
                 self._decide(conversation, packet.frame)
 
     def _decide(self, conversation: EapConversation, frame: cython.longlong) -> None:
-        """Return the connection of a conversation that Success or Failure decided in this frame; else await more."""
+        """Return a conversation's connection if Success or Failure has decided it; else await silence."""
         self._undecided.pop(conversation, None)
         if not conversation.result:
             self._undecided[conversation] = None

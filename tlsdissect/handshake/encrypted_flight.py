@@ -97,9 +97,9 @@ class EncryptedFlight:
         ended_early_data: cython.bint,
         padding: cython.longlong = 0,
     ) -> None:
-        """`begin` and `end` are the places of the flight in the protected records of both sides.
+        """The flight lies from `begin` to `end` in `protected`, the protected records of both sides.
 
-        The client's records have so many bytes of `padding`.
+        Each record of the client's flight has `padding` bytes of padding.
         """
         event: HandshakeEvent
         n: cython.Py_ssize_t

@@ -121,8 +121,8 @@ def new_event(
 class SeenClientHello:
     """A ClientHello of a handshake.
 
-    It is decoded again for its facts, by the number of its template: to keep it decoded takes more than 1 KB, and to
-    keep the template would keep it in memory once it was evicted.
+    Only the number of its template is kept, and the hello is decoded again for its facts. A decoded hello takes more
+    than 1 KB, and a reference to the template would keep that in memory after the cache evicted it.
     """
 
     event: HandshakeEvent

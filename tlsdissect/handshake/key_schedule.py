@@ -72,16 +72,16 @@ def hkdf_expand_label(
 
 
 def label_info(label: bytes, length: cython.longlong, prefix: bytes = TLS13, context: bytes = b"") -> bytes:
-    """Return the HkdfLabel that names what a secret is expanded to (RFC 8446 section 7.1)."""
+    """Return the HkdfLabel with which a secret is expanded to `length` bytes (RFC 8446 section 7.1)."""
     named = prefix + label
     return length.to_bytes(2, "big") + bytes([len(named)]) + named + bytes([len(context)]) + context
 
 
 @cython.ccall
 def hkdf_expand(secret: bytes, infos: tuple, hash_name: str) -> list[bytes]:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
-    """Return the first block to which HKDF expands a secret of at most a block for each info (RFC 5869 section 2.3).
+    """Expand a secret with each info, to one block of output each (RFC 5869 section 2.3).
 
-    Keys take one block, which is one HMAC.
+    One block is one HMAC and suffices for a key. The secret must not be longer than a block.
     """
     keyed: Hmac = Hmac(secret, hash_name)
     return [keyed.of(info + b"\1") for info in infos]

@@ -632,8 +632,8 @@ class QuicFollower:
     def goes_on(self, packet: Packet, client: cython.longlong) -> cython.bint:
         """Return whether a datagram that a client sends from another address belongs to one of the connections.
 
-        An Initial packet does if that has not decided its handshake, and has the same keys and IDs: a server may begin
-        another connection with it otherwise.
+        An Initial packet belongs to a connection whose handshake is undecided and whose keys and connection IDs it
+        has. With any other Initial packet, a server may begin another connection.
         """
         datagram: Datagram = new_datagram(packet, client)
         if not datagram.packets:

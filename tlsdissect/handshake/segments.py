@@ -202,9 +202,12 @@ class Segments:
     conflicts: tuple[Conflict, ...]
     comparisons: cython.longlong
     settled: cython.longlong
-    """The frame of a segment that is not TLS and was acknowledged before a hello came in its place; UNKNOWN if none."""
+    """The frame of a segment without TLS that the peer acknowledged before a hello came with the same sequence numbers.
+
+    UNKNOWN if there is none.
+    """
     uncompared: Segment | None
-    """The first segment with bytes that were sent before, and that was not compared with all of them for a limit."""
+    """The first segment with bytes sent before that a limit kept from being compared with all of them; None without."""
     _budget: Budget
     _wrong: tuple[int, ...]
     """Frames with a wrong checksum."""

@@ -53,11 +53,12 @@ class Handshake:
     events: tuple[list[HandshakeEvent], list[HandshakeEvent]]
     alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]]
     messages: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]]
-    """The first handshake message of each type in the clear."""
+    """Of each side, its first plaintext handshake message of each type."""
     changes: list[HandshakeEvent | None]
-    """The first ChangeCipherSpec."""
+    """Of each side, its first ChangeCipherSpec."""
     sealed: list[HandshakeEvent | None]
-    """In TLS 1.2 and older the Finished: the first encrypted handshake record, or one that a suite does not encrypt."""
+    """Of each side before TLS 1.3, its Finished: the first encrypted handshake record, or with a NULL suite a plaintext
+    one."""
     client_hello: DecodedHello | None
     server_hello: DecodedHello | None
     client_extensions: Extensions

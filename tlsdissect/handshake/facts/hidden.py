@@ -60,9 +60,10 @@ _CLIENT_EXTENSIONS, _SERVER_EXTENSIONS = ExtensionDecoder(FROM_CLIENT), Extensio
 def with_hidden(
     result: Connection, handshake: Handshake, keys: CaptureKeys, evidence: Evidence | None = None
 ) -> tuple[Connection, tuple[OpenedMessage, ...], dict[tuple[Side, int], OpenedPacket]]:
-    """Return the connection with what the keys open, and the messages and packets for its transcript, if it has one.
+    """Return the connection with the facts that keys open.
 
-    The packets are those of QUIC, by sender and start. Certificates are kept as evidence.
+    The opened messages, and the opened packets of QUIC by sender and start, are for its transcript, if it has one.
+    Certificates are kept as evidence.
     """
     found = opened(handshake.log, keys)
     if found is None:
