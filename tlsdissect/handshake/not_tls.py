@@ -39,7 +39,7 @@ _NAMES = {
     "proxy": "PROXY protocol", "http-connect": "HTTP CONNECT", "http-upgrade": "plain HTTP", "openvpn": "OpenVPN",
     "net-tcp": ".NET message framing",
 }  # fmt: skip
-"""Names of the protocols that `upgrade` and `framing` recognise; others are written in capitals."""
+"""Names of the protocols that `starttls.recognise` and `find_framing` return; others are written in capitals."""
 
 _REQUEST = re.compile(
     rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH|PROPFIND|REPORT|RPC_IN_DATA|RPC_OUT_DATA) (?:[/*]|http:)"
