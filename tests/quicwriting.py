@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 V1, V2 = 0x00000001, 0x6B3343CF
+T051 = 0x54303531
+"""The last version of Google QUIC with frames of its own."""
 SALTS = {
     V1: ("quic", bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")),
     V2: ("quicv2", bytes.fromhex("0dede3def700a6db819381be6e269dcbf9bd2ed9")),
+    T051: ("quic", bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d")),
 }
 CLIENT, SERVER = ("192.0.2.1", 40_000), ("198.51.100.2", 443)
 INITIAL, HANDSHAKE = 0, 2

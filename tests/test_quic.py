@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quicwriting import INITIAL, V1, V2, Sent, close, crypto, handshake, header, initial, negotiation, pcap, short
+from quicwriting import INITIAL, T051, V1, V2, Sent, close, crypto, handshake, header, initial, negotiation, pcap, short
 from recorded import facts
 
 import tlsdissect
@@ -20,6 +20,7 @@ from tlsdissect.handshake import datagrams, quic, quic_keys
 from tlsdissect.handshake.options import Options
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.pipeline import Reading
+from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,6 +131,33 @@ def test_a_retry_with_a_wrong_tag_is_dropped(path: Path) -> None:
 def test_a_token_of_an_earlier_connection_is_no_retry(path: Path) -> None:
     [one] = read(path, course(token=b"of an earlier connection"))
     assert (one["quic"]["retry"], one["round_trips"]) == (False, 1)
+
+
+def test_google_quic_with_tls_has_frames_of_its_own(path: Path) -> None:
+    """CRYPTO is 0x08, PING 0x07, and 0x40 to 0x7f are ACK, as in Chromium's QuicFramer."""
+    ack = b"\x65\x00\x09\x00\x00\x01\x00\x03\x02\x00\x02" + b"\x02" + bytes(8)
+    hello, answer = (b"\x08" + crypto(offset, data)[1:] for offset, data in ((0, HELLO), (0, ANSWER)))
+    datagrams = [
+        Sent(initial(b"\x07" + hello, ORIGINAL, b"", version=T051)),
+        Sent(
+            initial(ack + answer, b"", ORIGINAL, side="server", keyed=ORIGINAL, version=T051)
+            + handshake(b"", ORIGINAL, version=T051),
+            by_client=False,
+        ),
+        Sent(handshake(ORIGINAL, b"", 60, version=T051) + short(ORIGINAL)),
+        Sent(short(b""), by_client=False),
+    ]
+    [one], [plain] = read(path, datagrams), read(path, course())
+    assert one["quic"]["version"] == "T051"
+    same = ("sni", "version", "cipher_suite", "outcome", "round_trips", "ja3", "ja3s", "ja4")
+    assert [one[key] for key in same] == [plain[key] for key in same]
+    assert one["client_hello"]["random"] == plain["client_hello"]["random"]
+    path.write_bytes(pcap(datagrams))
+    [kept] = tlsdissect.read(path, keep=True)
+    assert isinstance(kept, KeptConnection)
+    shown = str(tree(kept))
+    assert "time_count" in shown
+    assert "no frame" not in shown
 
 
 @pytest.mark.parametrize("version", [V2, 0x1A2A3A4A])

@@ -351,8 +351,9 @@ def test_trees_account_for_each_byte_of_the_handshake_packets_that_keys_open() -
                 number, frames, tag = node.children
                 assert (number.name, frames.name, frames.meaning) == ("packet_number", "frames", "opened with keys")
                 assert (tag.name, len(bytes.fromhex(tag.value))) == ("tag", 16)
-                places = list(frame_places(one.payload, 0, len(one.payload)))
-                assert [stop for _, stop, _ in places] == [*[start for start, _, _ in places[1:]], len(one.payload)]
+                data = one.header + one.payload
+                places = list(frame_places(data, len(one.header), len(data)))
+                assert [stop for _, stop, _ in places] == [*[start for start, _, _ in places[1:]], len(data)]
                 assert len(frames.children) == len(places)
             messages = [node.name for node in nodes(Node("all", children=tuple(shown))) if node.meaning == OPENED]
             types = [one.type for one in opened.hidden.messages if one.type != "alert"]

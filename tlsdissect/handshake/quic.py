@@ -315,7 +315,7 @@ class QuicConnection:
             return opened
         known: list[bool] = []
         after_retry: cython.bint = sender == self.client and not self._precedes_retry(packet, sender)
-        frames = crypto_frames(opened.payload)
+        frames = crypto_frames(opened.payload, packet.version)
         if frames is None:
             known = self._read_frames(opened.payload, datagram, after_retry)
         else:

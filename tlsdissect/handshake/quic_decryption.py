@@ -110,7 +110,7 @@ class QuicReader(KeyedReader):
         if self.log.recording is not None:
             self.packets[record.sender, record.start] = opened
         events: list[HandshakeEvent] = []
-        frames = crypto_frames(opened.payload)
+        frames = crypto_frames(opened.payload, packet.version)
         if frames is None:
             self._read_frames(opened.payload, record, sent, events)
         else:

@@ -22,6 +22,8 @@ NEGOTIATION: Final = 0
 """The version in a Version Negotiation packet (RFC 8999 section 6)."""
 VERSION_2: Final = frozenset((0x6B3343CF, 0x709A50C4))
 """Version 2 and its draft, which number the types of packets in another way (RFC 9369 section 3.2)."""
+GOOGLE_TLS: Final = frozenset((0x54303530, 0x54303531))
+"""Versions T050 and T051 of Google QUIC, whose packets have the headers of RFC 9000, but their own frames."""
 RETRY_TAG: Final = 16
 """Bytes of the tag at the end of a Retry packet (RFC 9001 section 5.8)."""
 CRYPTO_ERROR: Final = 0x0100
@@ -149,6 +151,61 @@ class ConnectionClose(WireStruct, frozen=True, gc=False):
         return self.error_code & 0xFF if is_alert else None
 
 
+class GooglePing(WireStruct, frozen=True, gc=False):
+    """A PING frame of Google QUIC, which RFC 9000 section 19.2 numbers otherwise."""
+
+    type: Uint8
+
+
+class GoogleCrypto(WireStruct, frozen=True, gc=False):
+    """A CRYPTO frame of Google QUIC, which RFC 9000 section 19.6 numbers otherwise."""
+
+    type: Uint8
+    offset: Annotated[int, Varint()]
+    length: Annotated[int, Varint()]
+    crypto_data: Annotated[bytes, Size("length")]
+
+
+_NUMBER_SIZES = (1, 2, 4, 6)
+"""Bytes of a packet number in an ACK frame of Google QUIC, by the two bits of the frame's type that state them."""
+
+
+def _largest_size(type: int) -> int:  # noqa: A002  # the field's name
+    return _NUMBER_SIZES[type >> 2 & 3]
+
+
+def _range_size(type: int) -> int:  # noqa: A002
+    return _NUMBER_SIZES[type & 3]
+
+
+def _range_count_size(type: int) -> int:  # noqa: A002
+    return type >> 5 & 1
+
+
+def _ranges_size(type: int, range_count: bytes) -> int:  # noqa: A002
+    return sum(range_count) * (1 + _range_size(type))
+
+
+def _times_size(time_count: int) -> int:
+    return 5 + 3 * (time_count - 1) if time_count else 0
+
+
+class GoogleAck(WireStruct, frozen=True, gc=False):
+    """An ACK frame of Google QUIC, with numbers of fixed lengths, unlike that of RFC 9000 section 19.3."""
+
+    type: Uint8
+    largest_acknowledged: Annotated[bytes, Size(_largest_size)]
+    ack_delay: Annotated[bytes, Size(2)]
+    range_count: Annotated[bytes, Size(_range_count_size)]
+    """The number of ranges after the first; a bit of the type states whether it is there."""
+    first_range: Annotated[bytes, Size(_range_size)]
+    ranges: Annotated[bytes, Size(_ranges_size)]
+    """Each with the gap before it, which is one byte."""
+    time_count: Uint8
+    times: Annotated[bytes, Size(_times_size)]
+    """Times of receipt: of one packet in 5 bytes, of each further one in 3."""
+
+
 Frame = Padding | Ping | Ack | Crypto | ConnectionClose
 _FRAMES: Final[dict[bytes, type[WireStruct]]] = {
     b"\x00": Padding,
@@ -159,6 +216,14 @@ _FRAMES: Final[dict[bytes, type[WireStruct]]] = {
     b"\x1c": ConnectionClose,
     b"\x1d": ConnectionClose,
 }
+_GOOGLE_FRAMES: Final[dict[bytes, type[WireStruct]]] = {
+    b"\x00": Padding,
+    b"\x07": GooglePing,
+    b"\x08": GoogleCrypto,
+    **dict.fromkeys((bytes([kind]) for kind in range(0x40, 0x80)), GoogleAck),
+}
+FRAME_NAMES: Final[dict[type[WireStruct], str]] = {GooglePing: "PING", GoogleCrypto: "CRYPTO", GoogleAck: "ACK"}
+"""The names of frames whose type is not of RFC 9000."""
 
 
 def _frame(r: Reader) -> type[WireStruct]:
@@ -176,9 +241,13 @@ class Frames(WireStruct, frozen=True):
 
 
 def frame_places(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, type[WireStruct] | None]]:
-    """Yield where each frame in a part of the data begins and ends, and its struct; None for what cannot be read."""
+    """Yield where each frame of a packet begins and ends, and its struct; None for what cannot be read.
+
+    The data begin with the packet's long header.
+    """
+    frames = _GOOGLE_FRAMES if int.from_bytes(data[1:5], "big") in GOOGLE_TLS else _FRAMES
     while at < end:
-        r, struct = Reader(data, at, end), _FRAMES.get(data[at : at + 1])
+        r, struct = Reader(data, at, end), frames.get(data[at : at + 1])
         try:
             if struct is not None:
                 reader(struct)(r)
@@ -198,3 +267,22 @@ def read_frames(payload: bytes) -> tuple[tuple[Frame, ...], WireError | None]:
 def _read_frame(r: Reader) -> Frame:
     frame: Frame = reader(_frame(r))(r)
     return frame
+
+
+def google_crypto_frames(payload: bytes) -> list[GoogleCrypto]:
+    """Return the CRYPTO frames of a packet of Google QUIC, up to a frame besides these, ACK, PING and PADDING.
+
+    No document of the IETF describes these frames: they follow Chromium's implementation, QuicFramer.
+    """
+    r, found = Reader(payload), []
+    while len(r):
+        struct = _GOOGLE_FRAMES.get(r.peek(1))
+        if struct is None:
+            break
+        try:
+            frame = reader(struct)(r)
+        except WireError:
+            break
+        if isinstance(frame, GoogleCrypto):
+            found.append(frame)
+    return found

@@ -42,4 +42,4 @@ cdef class CryptoFrame:
 
 
 cdef CryptoFrame _frame(long long offset, bytes data)
-cpdef list[CryptoFrame] crypto_frames(bytes payload)
+cpdef list[CryptoFrame] crypto_frames(bytes payload, long long version)

@@ -10,7 +10,16 @@ from __future__ import annotations
 import cython
 
 from tlsdissect.capture.octets import cut, u32
-from tlsdissect.tls.quic import LONG_HEADER, LONGEST_ID, NEGOTIATION, RETRY_TAG, VERSION_2, PacketType
+from tlsdissect.tls.quic import (
+    GOOGLE_TLS,
+    LONG_HEADER,
+    LONGEST_ID,
+    NEGOTIATION,
+    RETRY_TAG,
+    VERSION_2,
+    PacketType,
+    google_crypto_frames,
+)
 
 INITIAL, ZERO_RTT, HANDSHAKE, RETRY, VERSION_NEGOTIATION = map(int, PacketType)
 
@@ -182,8 +191,8 @@ def _frame(offset: cython.longlong, data: bytes) -> CryptoFrame:
 
 
 @cython.ccall
-def crypto_frames(payload: bytes) -> list[CryptoFrame] | None:
-    """Return the CRYPTO frames of a packet.
+def crypto_frames(payload: bytes, version: cython.longlong) -> list[CryptoFrame] | None:
+    """Return the CRYPTO frames of a packet of a version.
 
     None if there are frames besides these, ACK, PING and PADDING, or malformed ones: `quic.read_frames` reads all.
     """
@@ -196,6 +205,8 @@ def crypto_frames(payload: bytes) -> list[CryptoFrame] | None:
     numbers: cython.longlong
     most: cython.longlong
     is_first_padding: cython.bint = True
+    if version in GOOGLE_TLS:
+        return [_frame(one.offset, one.crypto_data) for one in google_crypto_frames(payload)]
     while at < size:
         kind = payload[at]
         at += 1

@@ -16,7 +16,7 @@ from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.connection import CRYPTO_ERROR, LOOPBACK_MS, Message, Timing
 from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, refusal
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.quic import Crypto, PacketType, frame_places
+from tlsdissect.tls.quic import Crypto, GoogleCrypto, PacketType, frame_places
 from tlsdissect.tls.record import HANDSHAKE
 from tlsdissect.views import table
 from tlsdissect.views.both_ends.path import ends, losses
@@ -540,7 +540,7 @@ def _begins_crypto(one: QuicPacket) -> bool:
     """Return whether an opened Initial packet has the beginning of its side's messages."""
     data = one.header + (one.payload or b"")
     places = frame_places(data, len(one.header), len(data))
-    return any(struct is Crypto and data[start + 1] == 0 for start, _, struct in places)
+    return any(struct in (Crypto, GoogleCrypto) and data[start + 1] == 0 for start, _, struct in places)
 
 
 def _timed_arrows(connection: Connection) -> list[Arrow]:

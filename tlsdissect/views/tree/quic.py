@@ -20,9 +20,11 @@ from tlsdissect.tls.handshake import decoder
 from tlsdissect.tls.headers import HandshakeHeader
 from tlsdissect.tls.quic import (
     FIXED_BIT,
+    FRAME_NAMES,
     ConnectionClose,
     Crypto,
     Frames,
+    GoogleCrypto,
     InitialFields,
     LongHeader,
     NegotiationFields,
@@ -174,7 +176,8 @@ class QuicBuilder:
         nodes: list[Node] = []
         for start, stop, struct in frame_places(mapped.data, at, end):
             spans = mapped.spans(start, stop)
-            name = Registry.QUIC_FRAME_TYPES.names[mapped.data[start]]
+            code = mapped.data[start]
+            name = Registry.QUIC_FRAME_TYPES.names[code] if struct not in FRAME_NAMES else FRAME_NAMES[struct]
             if struct is None:
                 problem = f"no frame that {'an' if packet == 'Initial' else 'a'} {packet} packet may have"
                 nodes.append(replace(fields.leaf(name, start, stop), reference=reference(Frames), problem=problem))
@@ -204,8 +207,8 @@ class QuicBuilder:
             version = 0 if one.with_keys else int.from_bytes(data[1:5], "big")
             runs = streams.setdefault((packet.sender, version, one.kind), [])
             for start, stop, struct in frame_places(data, begin, len(data)):
-                if struct is Crypto:
-                    frame = Crypto.read(Reader(data, start, stop))
+                if struct is Crypto or struct is GoogleCrypto:
+                    frame = struct.read(Reader(data, start, stop))
                     place = (packet.offset or 0) + one.start + stop - frame.length
                     runs.append(_Run(frame.offset, number, start, place, frame.crypto_data))
         return streams
