@@ -93,6 +93,13 @@ def test_the_target_of_connect(request_line: bytes, target: str) -> None:
     assert recognise(request_line + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n") == ("http-connect", target)
 
 
+def test_a_connect_after_another_request_to_the_proxy() -> None:
+    first, second = b"GET http://a.example/ HTTP/1.1\r\n\r\n", b"CONNECT b.example:443 HTTP/1.1\r\n\r\n"
+    answers = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"
+    assert recognise(first + second, answers) == ("http-connect", "b.example:443")
+    assert recognise(first, answers)[0] == "unknown"
+
+
 def test_a_connect_that_had_to_be_repeated() -> None:
     refused = b"CONNECT a.example:443 HTTP/1.1\r\n\r\n"
     repeated = b"CONNECT b.example:443 HTTP/1.1\r\nProxy-Authorization: Basic eDp5\r\n\r\n"

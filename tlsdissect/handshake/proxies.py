@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MAX_TARGET = 300  # characters; a host name has 253 at most (RFC 1035 section 2.3.4)
 
 _CONNECT = re.compile(rb"^CONNECT (\S{1,2048}) HTTP/1", re.IGNORECASE | re.MULTILINE)
-_CONNECT_FIRST = re.compile(rb"\s*CONNECT ", re.IGNORECASE)
+_REQUEST = re.compile(rb"\s*[A-Z]{3,16} \S{1,2048} HTTP/1\.", re.IGNORECASE)
 _HTTP_SUCCESS = re.compile(rb"HTTP/1\.[01] 2\d\d")
 
 _SOCKS4 = re.compile(rb"\x04[\x01\x02].{6}[^\x00]*\x00", re.DOTALL)
@@ -31,7 +31,8 @@ def http_connect(client: bytes, server: bytes) -> tuple[str, str | None] | None:
     """Recognise the CONNECT method (RFC 9110 section 9.3.6)."""
     if not client:
         return ("http-connect", None) if _HTTP_SUCCESS.match(server) else None
-    requests = _CONNECT.findall(client) if _CONNECT_FIRST.match(client) else []
+    # The client may have asked the proxy for other things before, on the same connection.
+    requests = _CONNECT.findall(client) if _REQUEST.match(client) else []
     # The last one counts: the proxy may have rejected earlier ones without a password.
     return ("http-connect", printable(requests[-1])[:_MAX_TARGET]) if requests else None
 
