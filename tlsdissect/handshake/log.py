@@ -321,7 +321,9 @@ class HandshakeLog:
             self._recorder.add_records(self, sender, piece)
         for record in piece.records:
             content_type = record.content_type
-            if content_type == _HANDSHAKE:
+            if record.length == 0 and content_type != _APPLICATION_DATA:
+                direction.problems.report("malformed_record", "an empty record", frame, record.start)
+            elif content_type == _HANDSHAKE:
                 self._handshake(sender, direction, record, frame, time)
             elif content_type == _APPLICATION_DATA:
                 self._application_data(sender, record, frame, time)
@@ -336,7 +338,7 @@ class HandshakeLog:
                 head = b"" if direction.changed else (record.fragment or b"")[:HEARTBEAT_HEAD]
                 self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
             direction.last = record
-            if self.opens:
+            if self.opens and (record.length > 0 or content_type == _APPLICATION_DATA):
                 self._count_sealed(sender, direction, record, frame, time)
         self.take_bodies(sender, direction)
         if piece.broken:

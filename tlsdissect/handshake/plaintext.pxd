@@ -1,5 +1,5 @@
 from tlsdissect.capture.octets cimport u16
-from tlsdissect.tls.record cimport Record, has_header, new_record
+from tlsdissect.tls.record cimport Record, has_empty_record, has_header, new_record
 
 cdef long long _LONGEST_ALERT
 cdef long long _UNDECIDED
@@ -8,8 +8,11 @@ cdef long long _SSL2_HELLO
 cdef long long _OTHER
 cdef long long _FIRST_TYPE
 cdef long long _LAST_TYPE
+cdef Py_ssize_t _HEADER
+cdef Py_ssize_t _MAX_EMPTY
 
 cpdef long long classify(bytes data)
+cdef long long _classify_after_empty(bytes data)
 cdef long long _classify_ssl2(bytes data)
 
 

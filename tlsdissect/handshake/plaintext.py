@@ -14,9 +14,11 @@ from tlsdissect.tls.record import (
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
     HANDSHAKE_TYPES,
+    HEADER_SIZE,
     HEARTBEAT,
     SSL2,
     Record,
+    has_empty_record,
     has_header,
     is_likely_header,
     new_record,
@@ -24,6 +26,8 @@ from tlsdissect.tls.record import (
 
 _LONGEST_ALERT = 256
 """Bytes of the longest fragment of alerts that may come first."""
+_MAX_EMPTY = 32
+"""Maximum empty records that may come first, which is also how many in a row OpenSSL takes."""
 _SSL2_SIZE = 11
 _SSL2_VERSIONS = frozenset((0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303))
 
@@ -33,7 +37,7 @@ UNDECIDED, RECORDS, SSL2_HELLO, OTHER = range(4)
 
 # C integers, by the .pxd.
 _UNDECIDED, _RECORDS, _SSL2_HELLO, _OTHER = UNDECIDED, RECORDS, SSL2_HELLO, OTHER
-_FIRST_TYPE, _LAST_TYPE = CHANGE_CIPHER_SPEC, HEARTBEAT
+_FIRST_TYPE, _LAST_TYPE, _HEADER = CHANGE_CIPHER_SPEC, HEARTBEAT, HEADER_SIZE
 
 
 @cython.ccall
@@ -45,13 +49,26 @@ def classify(data: bytes) -> cython.longlong:
         return _classify_ssl2(data)
     if not _FIRST_TYPE <= data[0] <= _LAST_TYPE or (len(data) > 1 and data[1] != 3):
         return _OTHER
-    if len(data) < 6:
+    if len(data) >= _HEADER and has_empty_record(data, 0):
+        return _classify_after_empty(data)
+    if len(data) < _HEADER + 1:
         return _UNDECIDED
     if not has_header(data, 0):
         return _OTHER
     if data[0] == HANDSHAKE:
         return _RECORDS if data[5] in HANDSHAKE_TYPES else _OTHER
     return _OTHER if data[0] == ALERT and u16(data, 3) > _LONGEST_ALERT else _RECORDS
+
+
+@cython.cfunc
+def _classify_after_empty(data: bytes) -> cython.longlong:
+    """Classify first bytes that begin with an empty record by what follows the empty ones."""
+    at: cython.Py_ssize_t = 0
+    while len(data) - at >= _HEADER and has_empty_record(data, at):
+        at += _HEADER
+        if at > _MAX_EMPTY * _HEADER:
+            return _OTHER
+    return classify(data[at:])
 
 
 @cython.cfunc

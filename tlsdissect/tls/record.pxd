@@ -10,6 +10,7 @@ cdef long long _HEADER
 cdef long long _NOTHING_KEPT
 
 cpdef bint has_header(bytes data, Py_ssize_t at) except? -1
+cpdef bint has_empty_record(bytes data, Py_ssize_t at) except? -1
 cdef long long _message_size(bytes data, Py_ssize_t at)
 cdef bint _begins_with_messages(bytes fragment)
 

@@ -113,13 +113,27 @@ def has_header(data: bytes, at: cython.Py_ssize_t) -> cython.bint:
     """Return whether the five bytes at this index, which must exist, may be a record header.
 
     Any minor version is accepted: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 requires it of servers.
-    Only application data may be empty.
+    Only application data may be empty; other empty records are `has_empty_record`.
     """
     content_type: cython.longlong = data[at]
     length: cython.longlong = data[at + 3] << 8 | data[at + 4]
     if content_type < _FIRST_TYPE or content_type > _LAST_TYPE or data[at + 1] != 3 or length > _MAX_FRAGMENT:
         return False
     return length > 0 or content_type == _DATA
+
+
+@cython.ccall
+@cython.exceptval(-1)
+def has_empty_record(data: bytes, at: cython.Py_ssize_t) -> cython.bint:
+    """Return whether the five bytes at this index, which must exist, may be an empty record.
+
+    RFC 5246 section 6.2.1 and RFC 8446 section 5.1 forbid it unless it is application data. Receivers such as OpenSSL
+    ignore it all the same, and it continues no message.
+    """
+    content_type: cython.longlong = data[at]
+    if content_type < _FIRST_TYPE or content_type > _LAST_TYPE or content_type == _DATA:
+        return False
+    return data[at + 1] == 3 and data[at + 3] == 0 and data[at + 4] == 0
 
 
 def is_header(data: bytes) -> bool:
@@ -300,7 +314,7 @@ class RecordReader:
         content_type: cython.longlong
         length: cython.longlong
         while body <= end:
-            if not has_header(data, at):
+            if not has_header(data, at) and not has_empty_record(data, at):
                 self.astray = origin + at
                 at = end
                 break
