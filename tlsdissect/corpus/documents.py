@@ -145,7 +145,7 @@ def damage_named() -> Iterator[None]:
         yield
     except pa.ArrowMemoryError:
         raise
-    except (pa.ArrowException, LookupError, RecursionError, TypeError, ValueError) as error:
+    except (pa.ArrowException, MsgspecError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise CaptureError(f"is damaged: {_first_line(error)}") from error
 
 
