@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tlsdissect.capture import CaptureError
 from tlsdissect.capture.inputs import walked
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.corpus.plausible import check_values
+from tlsdissect.corpus.plausible import checked
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.pipeline import Reading, Summary
@@ -277,8 +277,7 @@ def in_order(entry: tuple[str, Manifest]) -> tuple[bool, int, list[tuple[bool, l
 def _decoded(file: Path, of: type[T]) -> T:
     """Read a JSON file; CaptureError if it cannot be read."""
     try:
-        value = json.decode(file.read_bytes(), type=of)
-        check_values(value)
+        value: T = json.decode(file.read_bytes(), type=checked(of))
     except OSError as error:
         raise CaptureError(error.strerror or str(error)) from error
     except (MsgspecError, RecursionError, ValueError) as error:

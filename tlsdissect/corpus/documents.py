@@ -7,8 +7,9 @@ responses that no earlier row has, so that findings can be computed without the 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 from msgspec import MsgspecError, Raw, Struct, json, to_builtins
@@ -16,12 +17,12 @@ from msgspec.structs import replace
 from pyarrow import parquet
 
 from tlsdissect.capture import CaptureError, Damage
-from tlsdissect.corpus.plausible import check_connection, check_untyped, check_values
+from tlsdissect.corpus.plausible import check_connection, check_extension, check_untyped, checked
 from tlsdissect.handshake.facts.evidence import EVIDENCE_BYTES
 from tlsdissect.handshake.facts.timing import CertificateTimes
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
 from tlsdissect.pipeline import Span, Summary
-from tlsdissect.views.ndjson import Ndjson, parse
+from tlsdissect.views.ndjson import Ndjson, Parsed, ParsedExtension
 from tlsdissect.views.parquet import ParquetGroups
 from tlsdissect.views.printable import without_surrogates
 
@@ -53,11 +54,20 @@ REPEATED_BYTES = EVIDENCE_BYTES // 2
 """Bytes of encodings after which each is written once more when it occurs again, because readers of the rows keep only
 the latest `EVIDENCE_BYTES`."""
 
-T = TypeVar("T", bound=Struct)
-
 _encode = json.Encoder().encode
-_lookups: json.Decoder[RevocationLookup] = json.Decoder(RevocationLookup)
-_times: json.Decoder[CertificateTimes] = json.Decoder(CertificateTimes)
+
+
+@cache
+def _decoders() -> tuple[json.Decoder[Parsed], json.Decoder[RevocationLookup], json.Decoder[CertificateTimes]]:
+    """Make the decoders once they are needed: they look at the types of all fields, which takes 20 ms."""
+    connections = json.Decoder(checked(Parsed), dec_hook=_extension)
+    return connections, json.Decoder(checked(RevocationLookup)), json.Decoder(checked(CertificateTimes))
+
+
+def _extension(_: type, value: Any) -> ParsedExtension:
+    extension = ParsedExtension(value)
+    check_extension(extension)
+    return extension
 
 
 class DocumentWriter:
@@ -130,7 +140,8 @@ def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connec
 def read_connection(line: bytes) -> Connection:
     """Read the JSON of a connection back; CaptureError if it is damaged, or has a value that no capture has."""
     with damage_named():
-        connection = parse(line)
+        connections, _, _ = _decoders()
+        connection = connections.decode(line)
         check_connection(connection)
         return connection
 
@@ -150,6 +161,7 @@ def damage_named() -> Iterator[None]:
 
 
 def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
+    _, lookups, times = _decoders()
     for row in rows:
         if row["kind"] == "connection":
             connection = read_connection(row["json"])
@@ -157,15 +169,10 @@ def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterat
                 for encoding in row["encodings"]:
                     evidence.keep(sha256(encoding).hexdigest(), encoding)
                 if row["times"] is not None:
-                    evidence.set_certificate_times(connection, _checked(_times.decode(row["times"])))
+                    evidence.set_certificate_times(connection, times.decode(row["times"]))
             yield connection
         elif evidence is not None:
-            yield CapturedLookup(_checked(_lookups.decode(row["json"])), row["encodings"][0])
-
-
-def _checked(value: T) -> T:
-    check_values(value)
-    return value
+            yield CapturedLookup(lookups.decode(row["json"]), row["encodings"][0])
 
 
 def _digests(connection: Connection) -> Iterator[str]:

@@ -81,8 +81,11 @@ class JsonRows:
         """Nothing comes after the last row."""
 
 
-class _Extension(dict[str, Any]):
-    """An extension that was read back, with its keys as attributes: its class was made while hellos were decoded."""
+class ParsedExtension(dict[str, Any]):
+    """An extension that was read back, with its keys as attributes: its class was made while hellos were decoded.
+
+    A decoder of `Parsed` needs a `dec_hook` that makes it.
+    """
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -92,15 +95,15 @@ class _Extension(dict[str, Any]):
 
 
 class _ClientHello(ClientHello, frozen=True):
-    extensions: tuple[_Extension, ...] | None  # type: ignore[assignment]
+    extensions: tuple[ParsedExtension, ...] | None  # type: ignore[assignment]
 
 
 class _ServerHello(ServerHello, frozen=True):
-    extensions: tuple[_Extension, ...] | None  # type: ignore[assignment]
+    extensions: tuple[ParsedExtension, ...] | None  # type: ignore[assignment]
 
 
 class _Hidden(Hidden, frozen=True, kw_only=True):
-    encrypted_extensions: tuple[_Extension, ...] | None = None  # type: ignore[assignment]
+    encrypted_extensions: tuple[ParsedExtension, ...] | None = None  # type: ignore[assignment]
 
 
 class _Endpoint(Endpoint, frozen=True):
@@ -126,7 +129,7 @@ class Parsed(Connection, frozen=True):
 @cache
 def _decoder() -> Decoder[Parsed]:
     """Make the decoder once it is needed: it looks at the types of all fields, which takes a tenth of the start-up."""
-    return Decoder(Parsed, dec_hook=lambda of, value: _Extension(value) if of is _Extension else value)
+    return Decoder(Parsed, dec_hook=lambda of, value: ParsedExtension(value) if of is ParsedExtension else value)
 
 
 def parse(line: bytes) -> Parsed:
