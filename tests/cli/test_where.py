@@ -196,7 +196,9 @@ def test_what_is_null_makes_what_needs_it_false(source: str, *, expected: bool) 
         ("certificates.exists(c)", "')' is not allowed here"),
         ("!" * 1500 + "complete", "too deep"),
         ("+".join("1" * 30_000) + " == 1", "…: the expression has more than 2,000 words"),
-        ("['a']" + ".map(x, x + x)" * 5 + "[0] == 'b'", "more than 4 texts or lists are joined"),
+        ("['a'].map(x, x + x + x + x + x + x)[0] == 'b'", "more than 4 texts or lists are joined"),
+        ("['a']" + ".map(x, x)" * 3 + "[0] == 'b'", "filter and map are used more than 2 times"),
+        (" || ".join(["[1].filter(x, x > 1) == [1]"] * 3), "filter and map are used more than 2 times"),
         ("+".join(["sni"] * 6) + " == 'b'", "more than 4 texts or lists are joined"),
         (
             "[1].all(a, [2].all(b, [3].map(c, c) == [b]))",

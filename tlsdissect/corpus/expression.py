@@ -27,6 +27,8 @@ MAX_NESTED = 2
 """Macros inside each other: an expression is evaluated for each item of the first list with each of the second."""
 MAX_JOINED = 4
 """Texts or lists that are joined by `+`: `.map(x, x + x)` doubles them each time, and the library keeps all copies."""
+MAX_COPIED = 2
+"""Uses of `map` and `filter`: for each item of a list, the library copies all items before it."""
 _SHOWN = 40
 """Characters of the expression that an error shows on each side of the place."""
 _WHAT = 80
@@ -198,6 +200,8 @@ class _Checker:
         self.constants: list[tuple[str, ExpressionError]] = []
         self._joined = 0
         """How often `+` joins texts or lists."""
+        self._copied = 0
+        """How often `map` and `filter` are used."""
         self._of_items: list[tuple[tuple[str, ...], int, int]] = []
         """Where a key of a list's items is: the path to these, and the places of the dot before it and of its end."""
 
@@ -533,6 +537,10 @@ class _Checker:
     def _macro(self, name: Token, path: tuple[str, ...], kind: Kind) -> Kind:
         if len(self._bound) == MAX_NESTED:
             raise self._wrong(name, f"more than {MAX_NESTED} of {', '.join(_MACROS)} are inside each other")
+        if name.text in ("filter", "map"):
+            self._copied += 1
+            if self._copied > MAX_COPIED:
+                raise self._wrong(name, f"filter and map are used more than {MAX_COPIED} times")
         bound = self._name()
         self._expect(",")
         self._use(path and (*path, SIZE))
