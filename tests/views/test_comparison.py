@@ -144,7 +144,7 @@ def test_kinds_of_handshakes_are_not_mixed() -> None:
     took: dict[str, list[float]] = {"full": [], "resumed": [], "retried": []}
     for c in tlsdissect.read(ROOT / "samples/paths-client.pcap.gz", tls="1.3"):
         kind = "retried" if c.hello_retry else "full" if c.resumption == "none" else "resumed"
-        took[kind].append(dict(since_client_hello(c))["handshake"])
+        took[kind].append(since_client_hello(c)["handshake"])
     assert {kind: spread.n for kind, spread in newer.handshakes.items()} == {k: len(v) for k, v in took.items()}
     assert newer.handshakes["full"].median == pytest.approx(statistics.median(took["full"]))
 
@@ -183,8 +183,11 @@ def test_quic_is_compared_from_the_first_packet_on() -> None:
     assert spread.median == pytest.approx((full.server_record_ms + chromium.server_record_ms) / 2)
     tcp = sample("tls13-full")
     t = tcp.timing
-    assert to_first_data(tcp) == pytest.approx(t.tcp_ms + t.ack_client_hello_ms + t.server_record_ms + t.synack_ack_ms)
-    assert to_first_data(replace(tcp, timing=replace(t, tcp_ms=None))) is None
+    at = since_client_hello(tcp)
+    assert to_first_data(tcp, at) == pytest.approx(
+        t.tcp_ms + t.ack_client_hello_ms + t.server_record_ms + t.synack_ack_ms
+    )
+    assert to_first_data(replace(tcp, timing=replace(t, tcp_ms=None)), at) is None
     shown = brief("quic/quic-full", "tls13-full", "tls12-no-common-suite")
     assert re.search(r"first packet to first data +[0-9.]+ / [0-9.]+ / [0-9.]+ +57\.0 / 57\.0 / 57\.0\n", shown)
     assert "failed: 1 of 1 without a visible version" in shown
@@ -251,7 +254,7 @@ def test_a_difference_is_that_of_the_numbers_beside_it(end: str) -> None:
     paths: dict[tuple[str, str], list[float]] = {}
     for c in recorded(end):
         if kind_of(c) == "full" and c.outcome == "established":
-            took = dict(since_client_hello(c))["handshake"]
+            took = since_client_hello(c)["handshake"]
             paths.setdefault((c.version or "", c.server.host), []).append(took)
     for version, told in (("TLS 1.2", full.old), ("TLS 1.3", full.new)):
         assert told == statistics.median(
@@ -298,13 +301,13 @@ def test_round_trips_beside_those_expected() -> None:
 
 def test_layers_follow_one_another() -> None:
     """TCP, gap, TLS, gap, first byte: together they are the time from the SYN to the first byte, as captured here."""
-    one = sample("tls12-full")
-    took = dict(layers(one))
+    one, full = sample("tls12-full"), sample("tls13-full")
+    took = dict(layers(one, since_client_hello(one)))
     whole = one.timing.tcp_ms + one.timing.ack_client_hello_ms + one.timing.server_data_ms
     # The way between capture point and client is added to the end that a message of the server makes.
     assert sum(took.values()) == pytest.approx(whole + one.timing.synack_ack_ms)
     assert all(value >= 0 for value in took.values())
-    assert "data_to_first_byte" not in dict(layers(sample("tls13-full")))
+    assert "data_to_first_byte" not in dict(layers(full, since_client_hello(full)))
 
 
 def post_quantum(shares: tuple[str, ...], group: str, asked: str | None = None) -> Connection:

@@ -141,7 +141,7 @@ def test_curves_reach_the_slowest(tables: Tables) -> None:
     ax = drawn(tables, "handshake-times")
     slowest: dict[str, float] = {}
     for one in tables.read():
-        took = dict(since_client_hello(one)).get("handshake")
+        took = since_client_hello(one).get("handshake")
         kind = "resumed" if one.resumption not in (None, "none") else "full"
         name = f"{one.version}, {'with HelloRetryRequest' if one.hello_retry else kind}"
         if took is not None:

@@ -306,17 +306,17 @@ class Tally:
     def _times(self, c: Connection) -> None:
         self._count("capture_points", client_times.capture_point(c))
         self._n["split_paths"] += bool(c.timing.split_path)
-        unit, kind = c.timing.path_ms, kind_of(c)
-        for name, took in client_times.since_client_hello(c):
+        unit, kind, at = c.timing.path_ms, kind_of(c), client_times.since_client_hello(c)
+        for name, took in at.items():
             self._values["ms", name].add(took)
             if unit and name != "tcp":
                 self._values["rt", name].add(took / unit)
             if name == "handshake" and c.outcome == "established" and kind is not None:
                 self._values["kind", kind].add(took)
-        whole = client_times.to_first_data(c)
+        whole = client_times.to_first_data(c, at)
         if whole is not None:
             self._values["ms", "to_first_data"].add(whole)
-        for name, took in client_times.layers(c):
+        for name, took in client_times.layers(c, at):
             self._values["layer", name].add(took)
 
     def _choices(self, c: Connection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tlsdissect.model.connection import Connection
 
@@ -22,8 +22,8 @@ def capture_point(c: Connection) -> str:
     return f"near the {timing.captured_near}" if timing.captured_near else "in between"
 
 
-def since_client_hello(c: Connection) -> Iterator[tuple[str, float]]:
-    """Yield each event's name and milliseconds since the ClientHello; `tcp` is the TCP handshake's own round trip.
+def since_client_hello(c: Connection) -> dict[str, float]:
+    """Return the milliseconds from the ClientHello to each event; `tcp` is the TCP handshake's own round trip.
 
     An interval that ends with a message of the server is longer for the client than at the capture point: the
     ClientHello left the client earlier, and the message arrives there later. The difference is the round trip between
@@ -40,16 +40,16 @@ def since_client_hello(c: Connection) -> Iterator[tuple[str, float]]:
         ("first_byte", timing.server_data_ms, to_client),
         ("first_record", record, to_client),
     )
-    yield from ((name, took + more) for name, took, more in events if took is not None)
+    return {name: took + more for name, took, more in events if took is not None}
 
 
-def to_first_data(c: Connection) -> float | None:
-    """Return the time from the client's first packet to the server's first data, as the client saw it.
+def to_first_data(c: Connection, at: Mapping[str, float]) -> float | None:
+    """Return the time from the client's first packet to the server's first data; `at` is from `since_client_hello`.
 
     The first packet is the SYN, or in QUIC the Initial that completes the ClientHello, if nothing went before it: the
     round trips of TCP and of TLS count. The first data is the first record or 1-RTT packet after the handshake.
     """
-    hello, data = c.client_hello, dict(since_client_hello(c)).get("first_record")
+    hello, data = c.client_hello, at.get("first_record")
     if data is None or hello is None:
         return None
     if c.transport == "quic":
@@ -59,9 +59,8 @@ def to_first_data(c: Connection) -> float | None:
     return c.timing.tcp_ms + c.timing.ack_client_hello_ms + data
 
 
-def layers(c: Connection) -> Iterator[tuple[str, float]]:
-    """Split the time to the first byte of application data by layer, as the client saw it."""
-    at = dict(since_client_hello(c))
+def layers(c: Connection, at: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Split the time to the first byte of application data by layer; `at` is from `since_client_hello`."""
     if "tcp" in at:
         yield "tcp", at["tcp"]
     if c.timing.ack_client_hello_ms is not None:

@@ -251,5 +251,5 @@ def _values(c: Connection) -> tuple[float, ...]:
     """Return the measures of a connection, NaN where one is unknown."""
     nan, unit = float("nan"), c.timing.path_ms
     trips = nan if c.round_trips is None else float(c.round_trips)
-    took = dict(client_times.since_client_hello(c)).get("handshake", nan)
+    took = client_times.since_client_hello(c).get("handshake", nan)
     return trips, took, took / unit if unit else nan

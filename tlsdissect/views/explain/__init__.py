@@ -63,7 +63,7 @@ def explain(connection: Connection) -> Explanation:
         text = f"Before TLS, the two spoke {spoken}." if agreed else f"Before the ClientHello, {spoken} was spoken."
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
     # Whoever has no keys reads the same sentences.
-    seen = replace(connection, hidden=None)
+    seen = connection if connection.hidden is None else replace(connection, hidden=None)
     other = connection.other_view if isinstance(connection, KeptConnection) else None
     parts = (
         eap.access,

@@ -44,7 +44,7 @@ def lifetime_rows(data: pd.DataFrame) -> int:
 
 def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
     """Draw the certificates that expire first: their validity, their time of use, and whether they were valid then."""
-    shown = data.head(MAX_LIFETIMES)
+    shown = data.head(MAX_LIFETIMES).reset_index(drop=True)
     begin, end, first, last = (_years(shown[name]) for name in ("not_before", "not_after", "min", "max"))
     wrong = [_verdict(*one) for one in zip(begin, end, first, last, strict=True)]
     seen = pd.concat([first, last]).dropna()
@@ -53,16 +53,17 @@ def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
     high = max(min(end.max(), around.max() + _AFTER), around.max(), low + 0.1)
     least = (high - low) / 250
     ends = shown["not_after"]
-    for row, (since, until, start, stop, verdict) in enumerate(zip(begin, end, first, last, wrong, strict=True)):
-        left, right = (min(max(year, low), high) for year in (since, until))
-        right = max(right, left + _SEEN * least)
-        ax.barh(row, right - left, left=left, height=0.5, color=BAD if verdict else PALE)
-        if not pd.isna(start):
-            middle = max(stop - start, least)
-            ax.barh(row, middle, left=(start + stop - middle) / 2, height=0.8, color=GOOD)
+    left, right = begin.clip(low, high), end.clip(low, high)
+    right = right.clip(lower=left + _SEEN * least)
+    ax.barh(
+        range(len(shown)), right - left, left=left, height=0.5, color=[BAD if verdict else PALE for verdict in wrong]
+    )
+    used = (last - first).clip(lower=least).dropna()
+    ax.barh(used.index, used, left=((first + last).dropna() - used) / 2, height=0.8, color=GOOD)
+    for row, (edge, until, stop, verdict) in enumerate(zip(right, end, last, wrong, strict=True)):
         soon = not verdict and until - (low if pd.isna(stop) else stop) < _SOON
         beyond = f"to {until:.0f}" if until > high else f"to {ends.iloc[row]:%Y-%m-%d}" if soon else ""
-        write_behind(ax, max(right, stop if pd.notna(stop) else right), row, "  ".join(filter(None, (verdict, beyond))))
+        write_behind(ax, max(edge, stop if pd.notna(stop) else edge), row, "  ".join(filter(None, (verdict, beyond))))
     ax.set_xlim(low, high + (high - low) * 0.22)
     months = next((step for step in _MONTHS if (high - low) * 12 / step <= _TICKS), None)
     ax.xaxis.set_major_locator(MultipleLocator(months / 12) if months else MaxNLocator(_TICKS, integer=True))
