@@ -70,6 +70,10 @@ def test_what_explanations_say() -> None:
     (rejected,) = read("tls13-client-cert-rejected", keys=True)
     said = {sentence.code: sentence for sentence in explain(rejected).about("keys")}
     assert "CN=Mallory" in said["keys_client_certificate"].text
+    request, sent = said["keys_requested"].frames, said["keys_client_certificate"].frames
+    assert said["keys_request_not_met"].frames == request + sent
+    (accepted,) = read("tls13-client-cert", keys=True)
+    assert "keys_request_not_met" not in {sentence.code for sentence in explain(accepted).sentences}
     assert said["keys_alert"].text.startswith("The server sent unknown_ca: ")
     assert said["keys_alert"].frames == (rejected.hidden.alerts[0].frame,)
     early = read("tls13-early-data", keys=True)[1]

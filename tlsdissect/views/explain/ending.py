@@ -13,7 +13,7 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, described, listed, message_frame, named
+from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, listed, message_frame, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -189,7 +189,7 @@ def _unmet(c: Connection) -> Iterator[Sentence]:
     request, chain = c.certificate_request, c.chain("client")
     if request is None or not request.authorities or not chain:
         return
-    if not {one.issuer for one in chain} & set(request.authorities):
+    if not is_by_one_of(chain, request.authorities):
         text = f"The client's certificate is {described(chain[0])}: not by one of the authorities that the server had "
         text += f"asked for, {listed(request.authorities, most=4)}."
         frames = (*message_frame(c, "certificate_request"), *message_frame(c, "certificate", "client"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.model.connection import CRYPTO_ERROR
 from tlsdissect.tls.remarks import alert_meanings
-from tlsdissect.views.explain.model import Sentence, counted, described, listed
+from tlsdissect.views.explain.model import Sentence, counted, described, is_by_one_of, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,10 @@ def _client_certificate(hidden: Hidden) -> Iterator[Sentence]:
         text = f"The server asked for a client certificate{of}."
         yield Sentence("keys", "keys_requested", text, _frames(hidden, "certificate_request"))
         yield from _chain(hidden, "client")
+        if hidden.client_certificates and authorities and not is_by_one_of(hidden.client_certificates, authorities):
+            text = "The client's certificate is not by an authority that the server had asked for."
+            frames = _frames(hidden, "certificate_request") + _frames(hidden, "certificate", "client")
+            yield Sentence("keys", "keys_request_not_met", text, frames)
         if hidden.client_certificates == ():
             text = "The client sent none."
             yield Sentence("keys", "keys_no_client_certificate", text, _frames(hidden, "certificate", "client"))

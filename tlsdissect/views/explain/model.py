@@ -220,6 +220,11 @@ def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple
     return () if message is None else (message.frame,)
 
 
+def is_by_one_of(chain: Sequence[Certificate], authorities: Sequence[str]) -> bool:
+    """Return whether a certificate of a chain names one of these authorities as its issuer (RFC 8446 section 4.2.4)."""
+    return not {one.issuer for one in chain}.isdisjoint(authorities)
+
+
 def ordinal(number: int) -> str:
     """A place in a list: 1st, 2nd, 3rd, 4th."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
