@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,6 +95,25 @@ def test_a_segment_seen_only_when_it_is_sent_again_is_in_its_place(tmp_path: Pat
     """The capture lacks the first copy, but its timestamps ascend: it is in order."""
     sent = first_conversation("tls12-full")
     at = next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x02")
-    late = [*sent[:at], *sent[at + 1 : at + 3], replace(sent[at], time=sent[at + 2].time + 1), *sent[at + 3 :]]
+    after = [replace(one, time=one.time + 200_000) for one in sent[at + 3 :]]
+    late = [*sent[:at], *sent[at + 1 : at + 3], replace(sent[at], time=after[0].time), *after]
     connection = read(tmp_path / "late.pcap", late)
     assert "out_of_order" not in {problem["code"] for problem in connection["problems"]}
+
+
+@pytest.mark.parametrize("name", [*TALKS, "tls13-client-cert-rejected"])
+def test_packets_swapped_within_a_millisecond_are_put_in_order(name: str, tmp_path: Path) -> None:
+    """Two taps whose packets are joined: each answer may come before what it acknowledges, by its time as well."""
+    sent = first_conversation(name)
+    plain = read(tmp_path / "plain.pcap", sent)
+    swaps = [
+        n
+        for n, (one, other) in enumerate(pairwise(sent))
+        if one.payload and other.acknowledged == one.sequence + len(one.payload) and other.time - one.time < 1_000
+    ]
+    assert len(swaps) >= 2
+    for n in swaps:
+        one, other = replace(sent[n], time=sent[n + 1].time), replace(sent[n + 1], time=sent[n].time)
+        connection = read(tmp_path / "swapped.pcap", [*sent[:n], other, one, *sent[n + 2 :]])
+        assert told(connection) == told(plain), n
+        assert types(connection) == types(plain), n

@@ -14,6 +14,7 @@ cdef long long _PADDING
 cdef long long _SEGMENT_BYTES
 cdef long long _REPLAY_BYTES
 cdef long long _MAX_SEGMENTS
+cdef long long _SWAPPED_NS
 
 
 cdef class Segment:
@@ -38,6 +39,7 @@ cdef class SentSegments:
     cdef readonly list compared
     cdef readonly long long reached
     cdef readonly long long acknowledged
+    cdef readonly long long acknowledged_at
 
 
 cdef class Segments:
@@ -58,6 +60,7 @@ cdef class Segments:
     cdef long long _last
     cdef long long _times
     cdef long long _surprises
+    cdef bint _swapped
     cdef long long _resumed
     cpdef bint has_data(self)
     cpdef bint is_unordered(self)

@@ -42,6 +42,9 @@ UNCOMPARED = "too many segments to compare: copies of the same bytes that differ
 """Detail of the problem at the first segment that repeats bytes and was not compared with all earlier ones."""
 MAX_WITNESSES = 16
 """Segments of a sender whose checksums are verified to find out whether its checksums are valid in the capture."""
+SWAPPED_NS = 1_000_000
+"""Nanoseconds within which a segment that follows its acknowledgement was captured late, as if times were right: TCP
+sends nothing again as soon as that (RFC 6298 section 2.4 asks for a second)."""
 DOUBTFUL_BYTES = 64
 """Bytes kept of a segment that is not TLS, in whose place a hello may follow."""
 
@@ -170,6 +173,7 @@ class Conflict(NamedTuple):
 # C integers, by the .pxd.
 _SYN, _ACK, _RST, _UNKNOWN, _UNTIMED, _PADDING = SYN, ACK, RST, UNKNOWN, UNTIMED, PADDING
 _SEGMENT_BYTES, _REPLAY_BYTES, _MAX_SEGMENTS = SEGMENT_BYTES, REPLAY_BYTES, MAX_SEGMENTS
+_SWAPPED_NS = SWAPPED_NS
 
 
 @cython.no_gc
@@ -183,11 +187,14 @@ class SentSegments:
     """Sequence number after the last byte; UNKNOWN before the first."""
     acknowledged: cython.longlong
     """The other side's latest acknowledgement number; UNKNOWN before the first."""
+    acknowledged_at: cython.longlong
+    """The time of the first segment with that number."""
 
     def __init__(self) -> None:
         self.compared = []
         self.reached = UNKNOWN
         self.acknowledged = UNKNOWN
+        self.acknowledged_at = UNTIMED
 
 
 @cython.no_gc
@@ -227,6 +234,8 @@ class Segments:
     """Number of changes of the time."""
     _surprises: cython.longlong
     """Number of new segments that were captured after an acknowledgement of them."""
+    _swapped: cython.bint
+    """One of them came too soon after it to have been sent then."""
     _resumed: cython.longlong
     """The frame from which the segments were read."""
 
@@ -248,6 +257,7 @@ class Segments:
         self._last = UNTIMED
         self._times = 0
         self._surprises = 0
+        self._swapped = False
         self._resumed = 0
 
     @cython.ccall
@@ -262,7 +272,7 @@ class Segments:
     @cython.ccall
     def is_unordered(self) -> cython.bint:
         """Return whether segments were captured after they were acknowledged, and times do not confirm this order."""
-        return self._surprises > 0 and (self._back or not self._times)
+        return self._surprises > 0 and (self._back or self._swapped or not self._times)
 
     @cython.ccall
     @cython.exceptval(-1)
@@ -291,6 +301,7 @@ class Segments:
             theirs.acknowledged == _UNKNOWN or difference(one.acknowledgement, theirs.acknowledged) > 0
         ):
             theirs.acknowledged = one.acknowledgement
+            theirs.acknowledged_at = one.time
         if not self.complete:
             return compared
         if one.time != self._last and self.kept:
@@ -498,6 +509,8 @@ class Segments:
                     self.conflicts = (*self.conflicts, found)
         elif sent.acknowledged != _UNKNOWN and difference(sent.acknowledged, end) >= 0:
             self._surprises += 1
+            if _UNTIMED not in (one.time, sent.acknowledged_at) and one.time - sent.acknowledged_at <= _SWAPPED_NS:
+                self._swapped = True
         if sent.reached == _UNKNOWN or difference(end, sent.reached) > 0:
             sent.reached = end
         sent.compared.append(one)
