@@ -12,7 +12,6 @@ cdef Py_ssize_t _HEADER
 cdef Py_ssize_t _MAX_EMPTY
 
 cpdef long long classify(bytes data)
-cdef long long _classify_after_empty(bytes data)
 cdef long long _classify_ssl2(bytes data)
 
 

@@ -42,15 +42,20 @@ _FIRST_TYPE, _LAST_TYPE, _HEADER = CHANGE_CIPHER_SPEC, HEARTBEAT, HEADER_SIZE
 
 @cython.ccall
 def classify(data: bytes) -> cython.longlong:
-    """Classify the first bytes of a stream; UNDECIDED if more are needed."""
+    """Classify the first bytes of a stream, by what follows any empty records; UNDECIDED if more are needed."""
+    empty: cython.Py_ssize_t = 0
+    while len(data) - empty >= _HEADER and has_empty_record(data, empty):
+        empty += _HEADER
+        if empty > _MAX_EMPTY * _HEADER:
+            return _OTHER
+    if empty > 0:
+        data = data[empty:]
     if not data:
         return _UNDECIDED
     if data[0] & 0x80:
         return _classify_ssl2(data)
     if not _FIRST_TYPE <= data[0] <= _LAST_TYPE or (len(data) > 1 and data[1] != 3):
         return _OTHER
-    if len(data) >= _HEADER and has_empty_record(data, 0):
-        return _classify_after_empty(data)
     if len(data) < _HEADER + 1:
         return _UNDECIDED
     if not has_header(data, 0):
@@ -58,17 +63,6 @@ def classify(data: bytes) -> cython.longlong:
     if data[0] == HANDSHAKE:
         return _RECORDS if data[5] in HANDSHAKE_TYPES else _OTHER
     return _OTHER if data[0] == ALERT and u16(data, 3) > _LONGEST_ALERT else _RECORDS
-
-
-@cython.cfunc
-def _classify_after_empty(data: bytes) -> cython.longlong:
-    """Classify first bytes that begin with an empty record by what follows the empty ones."""
-    at: cython.Py_ssize_t = 0
-    while len(data) - at >= _HEADER and has_empty_record(data, at):
-        at += _HEADER
-        if at > _MAX_EMPTY * _HEADER:
-            return _OTHER
-    return classify(data[at:])
 
 
 @cython.cfunc
