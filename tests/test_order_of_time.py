@@ -103,7 +103,7 @@ def test_a_segment_seen_only_when_it_is_sent_again_is_in_its_place(tmp_path: Pat
 
 @pytest.mark.parametrize("name", [*TALKS, "tls13-client-cert-rejected"])
 def test_packets_swapped_within_a_millisecond_are_put_in_order(name: str, tmp_path: Path) -> None:
-    """Two taps whose packets are joined: each answer may come before what it acknowledges, by its time as well."""
+    """Packets of two taps were merged: an answer may precede what it acknowledges, in its place and in its time."""
     sent = first_conversation(name)
     plain = read(tmp_path / "plain.pcap", sent)
     swaps = [

@@ -147,7 +147,7 @@ def set_to(value: Any, *path: str | int) -> Callable[[Any], None]:
         (DEEP, ("client_hello", "extensions", 0, "names"), "it is nested too deeply"),
         (1 << 64, ("client_hello", "extensions", 0, "names"), "18446744073709551616 is out of range"),
         ("quic", ("transport",), "quic is missing"),
-        ([], ("findings",), "findings: a dataset does not store them"),
+        ([], ("findings",), "findings are not allowed in a dataset"),
         (None, ("messages",), "messages"),
     ],
 )

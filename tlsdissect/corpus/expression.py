@@ -28,7 +28,7 @@ MAX_NESTED = 2
 MAX_JOINED = 4
 """Texts or lists that are joined by `+`: `.map(x, x + x)` doubles them each time, and the library keeps all copies."""
 MAX_COPIED = 2
-"""Uses of `map` and `filter`: for each item of a list, the library copies all items before it."""
+"""Maximum uses of `map` and `filter` in an expression: for each item of a list, the library copies those before it."""
 _SHOWN = 40
 """Characters of the expression that an error shows on each side of the place."""
 _WHAT = 80

@@ -1,4 +1,4 @@
-"""Refuses what a dataset says beyond the types of its values, and no reading of a capture returns.
+"""Refuses values in a dataset that no reading of a capture returns, although their types allow them.
 
 Commands rely on it: a time can be parsed, a hash is hexadecimal, a number fits into a column of 64 bits, and a QUIC
 connection has the facts of QUIC. A dataset that somebody else wrote may break all of this. Refused where its rows are
@@ -109,7 +109,7 @@ def _checked(name: str, annotation: Any) -> Any:
 
 
 def check_connection(connection: Connection) -> None:
-    """Raise ValueError if a connection of a checked type contradicts itself."""
+    """Raise ValueError if fields of a connection, each of which was checked, contradict each other."""
     for time in (connection.start, connection.end):
         if time is not None:
             datetime.fromisoformat(time[:_SECOND])
@@ -117,7 +117,7 @@ def check_connection(connection: Connection) -> None:
     if part and getattr(connection, part) is None:
         raise ValueError(f"{part} is missing")
     if connection.findings is not None:
-        raise ValueError("findings: a dataset does not store them")
+        raise ValueError("findings are not allowed in a dataset")
 
 
 def check_extension(value: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ class TcpSide:
     fin_clock: cython.longlong
     """The clock at its first FIN; NEVER before that."""
     fin: Signal | None
-    """Its first FIN, of several that end the stream at different places the one with the lowest sequence number; None
+    """Its first FIN; if several end the stream at different places, the one with the lowest sequence number. It is None
     again once the other side acknowledges other bytes in its place."""
     fin_frame: cython.longlong
     """The frame of its first FIN, whether its stream is TLS or not; UNKNOWN before that."""

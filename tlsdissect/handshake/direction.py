@@ -496,14 +496,16 @@ class Direction:
         assembler: Assembler = self.assembler
         fin: Signal | None = self.tcp.fin
         begin = assembler.sequence(assembler.position)
-        lost, frame, proof = 0, 0, "or more that were acknowledged"
+        lost, frame = 0, 0
         if fin is not None:
-            lost, frame, proof = difference(fin.end, begin), fin.frame, "before the FIN"
+            lost, frame = difference(fin.end, begin), fin.frame
+            detail = f"{lost} bytes before the FIN are not in the capture"
         elif self.tcp.acknowledged != _UNKNOWN:
             # A FIN is acknowledged as if it were a byte, and may be missing as well.
             lost = difference(self.tcp.acknowledged, begin) - 1
+            detail = f"at least {lost} bytes that were acknowledged are not in the capture"
         if lost > 0:
-            self.problems.report("gap", f"{lost} bytes {proof} are not in the capture", frame, assembler.position)
+            self.problems.report("gap", detail, frame, assembler.position)
             self.mark_missing(assembler.position)
             self.cut_off = lost
 

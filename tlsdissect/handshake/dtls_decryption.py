@@ -193,7 +193,7 @@ class DtlsReader13(RecordReader):
         self._latest: _DtlsEpoch | None = None
         """That of the latest record that was opened."""
         self._failed: set[int] = set()
-        """Sides with a record that did not open."""
+        """Sides that sent a record which could not be decrypted."""
         self._later: dict[int, SealedRecord] = {}
         """The first record of each side with keys that follow its Finished."""
 

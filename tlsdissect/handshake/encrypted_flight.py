@@ -97,7 +97,7 @@ class EncryptedFlight:
         ended_early_data: cython.bint,
         padding: cython.longlong = 0,
     ) -> None:
-        """The flight lies from `begin` to `end` in `protected`, the protected records of both sides.
+        """Take the flight from `protected[begin:end]`; `protected` has the encrypted records of both sides.
 
         Each record of the client's flight has `padding` bytes of padding.
         """

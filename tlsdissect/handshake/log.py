@@ -316,12 +316,14 @@ class HandshakeLog:
         time: cython.longlong = piece.time
         record: Record
         content_type: cython.longlong
+        is_empty: cython.bint
         self._acknowledgement = acknowledgement
         if self._recorder is not None:
             self._recorder.add_records(self, sender, piece)
         for record in piece.records:
             content_type = record.content_type
-            if record.length == 0 and content_type != _APPLICATION_DATA:
+            is_empty = record.length == 0 and content_type != _APPLICATION_DATA
+            if is_empty:
                 direction.problems.report("malformed_record", "an empty record", frame, record.start)
             elif content_type == _HANDSHAKE:
                 self._handshake(sender, direction, record, frame, time)
@@ -338,7 +340,7 @@ class HandshakeLog:
                 head = b"" if direction.changed else (record.fragment or b"")[:HEARTBEAT_HEAD]
                 self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
             direction.last = record
-            if self.opens and (record.length > 0 or content_type == _APPLICATION_DATA):
+            if self.opens and not is_empty:
                 self._count_sealed(sender, direction, record, frame, time)
         self.take_bodies(sender, direction)
         if piece.broken:

@@ -42,7 +42,7 @@ _FIRST_TYPE, _LAST_TYPE, _HEADER = CHANGE_CIPHER_SPEC, HEARTBEAT, HEADER_SIZE
 
 @cython.ccall
 def classify(data: bytes) -> cython.longlong:
-    """Classify the first bytes of a stream, by what follows any empty records; UNDECIDED if more are needed."""
+    """Classify the first bytes of a stream, without the empty records before them; UNDECIDED if more are needed."""
     empty: cython.Py_ssize_t = 0
     while len(data) - empty >= _HEADER and has_empty_record(data, empty):
         empty += _HEADER

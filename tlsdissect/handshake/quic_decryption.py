@@ -72,7 +72,7 @@ class QuicReader(KeyedReader):
     _keys: dict[tuple[int, int], tuple[PacketKey, Origin] | None]
     """By side and version, which may change during the handshake (RFC 9368)."""
     _failed: set[int]
-    """Sides with a packet that did not open."""
+    """Sides that sent a packet which could not be decrypted."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> None:
         """The secrets are found by the `random` of the ClientHello that the server answered."""

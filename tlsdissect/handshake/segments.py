@@ -43,8 +43,8 @@ UNCOMPARED = "too many segments to compare: copies of the same bytes that differ
 MAX_WITNESSES = 16
 """Segments of a sender whose checksums are verified to find out whether its checksums are valid in the capture."""
 SWAPPED_NS = 1_000_000
-"""Nanoseconds within which a segment that follows its acknowledgement was captured late, as if times were right: TCP
-sends nothing again as soon as that (RFC 6298 section 2.4 asks for a second)."""
+"""A segment that follows its acknowledgement within these nanoseconds was sent before it and captured late. A
+retransmission would follow later (RFC 6298 section 2.4 has a second as the minimum)."""
 DOUBTFUL_BYTES = 64
 """Bytes kept of a segment that is not TLS, in whose place a hello may follow."""
 
@@ -235,7 +235,7 @@ class Segments:
     _surprises: cython.longlong
     """Number of new segments that were captured after an acknowledgement of them."""
     _swapped: cython.bint
-    """One of them came too soon after it to have been sent then."""
+    """One of them was captured within SWAPPED_NS of its acknowledgement."""
     _resumed: cython.longlong
     """The frame from which the segments were read."""
 

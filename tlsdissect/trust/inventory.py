@@ -123,7 +123,7 @@ class _Entry:
         self.found: dict[CertificateFinding, Finding] = {}
         self.codes: set[str] = set()
         self.left_out = 0
-        """Findings that exceeded MAX_FOUND or INVENTORY_BYTES."""
+        """Number of findings left out because MAX_FOUND or INVENTORY_BYTES was reached."""
 
     def add_sighting(self, presented: PresentedChains, chain: Chain, place: int) -> None:
         """Record a connection that presented it."""

@@ -97,7 +97,7 @@ def hello_retry(handshake: Handshake) -> Any:
 
 @cython.ccall
 def early_data(handshake: Handshake) -> Any:
-    """Return what happened to early data (RFC 8446 section 4.2.10).
+    """Return "none", "offered", "accepted" or "rejected" for early data (RFC 8446 section 4.2.10); None if not visible.
 
     That it was accepted is inferred from the lengths of the client's records, in `encrypted_flight.flight_after`. With
     keys, `Hidden.early_data` tells it from the EncryptedExtensions.

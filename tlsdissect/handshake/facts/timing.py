@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The time that a handshake takes (`timing`), its round trips and its bytes."""
+"""How long a handshake took (`timing`), in how many round trips, and how many bytes it had."""
 
 from __future__ import annotations
 

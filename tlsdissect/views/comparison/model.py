@@ -98,7 +98,7 @@ class Keyed(Struct, frozen=True):
     tickets: int
     """Connections with tickets that only keys show."""
     early_data: dict[str, int]
-    """Number of connections for each fate of early data, where only keys show that fate."""
+    """Number of connections whose early data was accepted, and rejected, where only keys show which."""
     round_trips: dict[str, int]
     """Number of handshakes for each number of round trips, where only keys show that number."""
     distinct: int

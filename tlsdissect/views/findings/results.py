@@ -48,7 +48,7 @@ class Results:
         self._results: dict[str, dict[tuple[str, str | None], Result]] = {}
         """By server, then by code and certificate."""
         self.left_out = 0
-        """Findings that exceeded FINDINGS_BYTES."""
+        """Number of findings left out because FINDINGS_BYTES was reached."""
         self._used = 0
 
     def add(self, c: Connection) -> None:
