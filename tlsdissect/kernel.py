@@ -41,6 +41,7 @@ MODULES = (
     "tlsdissect.handshake.direction",
     "tlsdissect.handshake.encrypted_flight",
     "tlsdissect.handshake.events",
+    "tlsdissect.handshake.facts.code_points",
     "tlsdissect.handshake.facts.connection",
     "tlsdissect.handshake.facts.endings",
     "tlsdissect.handshake.facts.exposure",

@@ -198,3 +198,26 @@ def test_any_numbers_have_fingerprints(
 def test_order_does_not_change_a_ja4(suites: list[int], extensions: list[int]) -> None:
     first = ja4("t", 0x0303, suites, extensions, alpn=None, signature_algorithms=[1])
     assert first == ja4("t", 0x0303, suites[::-1], extensions[::-1], alpn=None, signature_algorithms=[1])
+
+
+@given(st.lists(st.integers(0, 0xFFFF) | st.sampled_from(sorted(GREASE)), min_size=250, max_size=400))
+def test_long_lists_are_sorted_as_short_ones(suites: list[int]) -> None:
+    text = ja4_r("t", 0x303, suites, [], alpn=None, signature_algorithms=[])
+
+    assert text.split("_")[1] == ",".join([f"{number:04x}" for number in sorted(suites) if number not in GREASE])
+
+
+@pytest.mark.parametrize("many", [1, 300])
+def test_a_number_may_be_repeated_in_a_long_list(many: int) -> None:
+    suites = [0x1301] * many + list(range(0x20, 0x20 + 300)) + [0x1301] * many
+
+    text = ja4_r("t", 0x303, suites, [], alpn=None, signature_algorithms=[])
+
+    assert text.split("_")[1].count("1301") == 2 * many
+
+
+@pytest.mark.parametrize("suites", [[0x1301, 0x10000], [0x1301] * 300 + [0x10000], [0x1301] * 0x10000])
+def test_lists_of_other_tools_may_be_of_any_length_and_number(suites: list[int]) -> None:
+    text = ja4_r("t", 0x303, suites, [], alpn=None, signature_algorithms=[])
+
+    assert text.split("_")[1] == ",".join([f"{number:04x}" for number in sorted(suites)])

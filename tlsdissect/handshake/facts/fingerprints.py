@@ -6,7 +6,6 @@ values (RFC 8701) are left out everywhere, since they are random in each connect
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from hashlib import md5, sha256
 from itertools import filterfalse, islice
 from struct import error as struct_error
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.json import encode
 
 from tlsdissect.caches import cached
+from tlsdissect.handshake.facts.code_points import sorted_octets, without_grease
 from tlsdissect.tls.codepoints import GREASE, LONG_LIST
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def ja4_r(
     """Return a JA4 with its sorted lists instead of their hashes."""
     suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
     head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
-    listed = _hexadecimal_text(_sorted_without_grease(suites))
+    listed = _sorted_hexadecimals(suites)
     return f"{head}_{listed}_{_extensions_text(kinds, tuple(signature_algorithms))}"
 
 
@@ -156,12 +156,12 @@ def _head(
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
 def _decimals(numbers: tuple[int, ...]) -> str:
-    return encode(_without_grease(numbers)).decode()[1:-1].replace(",", "-")
+    return encode(without_grease(numbers)).decode()[1:-1].replace(",", "-")
 
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
 def _hexadecimals(numbers: tuple[int, ...]) -> str:
-    return _hexadecimal_text(_without_grease(numbers))
+    return _hexadecimal_text(without_grease(numbers))
 
 
 def _hexadecimal_text(kept: Sequence[int]) -> str:
@@ -173,17 +173,13 @@ def _hexadecimal_text(kept: Sequence[int]) -> str:
     return data.hex(",", 2) if kept else ""
 
 
-def _sorted_without_grease(numbers: tuple[int, ...]) -> list[int]:
-    """Sort, and remove the GREASE values by bisection: faster than testing each of 30,000 numbers."""
-    found = sorted(numbers)
-    for grease in GREASE:
-        del found[bisect_left(found, grease) : bisect_right(found, grease)]
-    return found
-
-
-def _without_grease(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Remove GREASE values."""
-    return numbers if GREASE.isdisjoint(numbers) else tuple(filterfalse(GREASE.__contains__, numbers))
+def _sorted_hexadecimals(numbers: tuple[int, ...]) -> str:
+    try:
+        octets = sorted_octets(numbers)
+    except OverflowError:
+        # As above.
+        return _hexadecimal_text(sorted(without_grease(numbers)))
+    return octets.hex(",", 2) if octets else ""
 
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
@@ -194,7 +190,7 @@ def _count(numbers: tuple[int, ...]) -> str:
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
 def _hashed_suites(cipher_suites: tuple[int, ...]) -> str:
-    return _digest(_hexadecimal_text(_sorted_without_grease(cipher_suites)))
+    return _digest(_sorted_hexadecimals(cipher_suites))
 
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
