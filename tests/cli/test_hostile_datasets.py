@@ -55,6 +55,7 @@ VALUES: dict[type, tuple[Any, ...]] = {
     type(None): ("", 5, [], {}, True, 1.5),
 }
 """What takes the place of a value of each type."""
+OTHER_TYPES = "has columns of unexpected types"
 TOO_MANY = b'{"captures":1,"digest":"","evicted_sessions":1000000000000000000000000000000}'
 SEED, MUTATIONS = 7, 60
 
@@ -188,16 +189,16 @@ def numbered(name: str, value: Any) -> Callable[[list[dict[str, Any]]], None]:
         ("json", b"[" * 100_000, SCHEMA, "is damaged"),
         ("json", b'{"a\xff":1}', SCHEMA, "is damaged"),
         ("json", b"", SCHEMA, "is damaged"),
-        ("json", "{}", retyped("json", pa.string()), "has columns of other types"),
+        ("json", "{}", retyped("json", pa.string()), OTHER_TYPES),
         ("json", None, without("json"), "is damaged"),
         ("kind", None, SCHEMA, "is damaged"),
-        ("kind", 5, retyped("kind", pa.int64()), "has columns of other types"),
+        ("kind", 5, retyped("kind", pa.int64()), OTHER_TYPES),
         ("times", b'{"hello":1e400}', SCHEMA, "is damaged"),
         ("times", b'{"hello":1000000000000000000000,"shown":1,"flight":1,"reply":1}', SCHEMA, "is damaged"),
         ("encodings", None, SCHEMA, "is damaged"),
         ("encodings", [None], SCHEMA, "is damaged"),
-        ("encodings", [[b"x"]], retyped("encodings", pa.list_(pa.list_(pa.binary()))), "has columns of other types"),
-        ("encodings", b"x", retyped("encodings", pa.binary()), "has columns of other types"),
+        ("encodings", [[b"x"]], retyped("encodings", pa.list_(pa.list_(pa.binary()))), OTHER_TYPES),
+        ("encodings", b"x", retyped("encodings", pa.binary()), OTHER_TYPES),
     ],
 )
 def test_rows_of_another_kind_are_named_with_their_file(

@@ -44,10 +44,8 @@ def test_damage_is_one_warning(tmp_path: Path) -> None:
     done = run("read", "--format", "json", "--keylog", damaged, SAMPLE)
     assert json.loads(done.stdout)["keys"]["from"] == "keylog"
     (warning,) = [line for line in done.stderr.decode().splitlines() if "damaged.keys" in line]
-    assert (
-        warning
-        == f"tlsdissect: {damaged}: line 7 is no label with two hexadecimal numbers, and 4 further lines are damaged"
-    )
+    why = "is not a label followed by two hexadecimal strings"
+    assert warning == f"tlsdissect: {damaged}: line 7 {why}, and 4 further lines are damaged"
 
 
 def test_both_secrets_that_openssl_logs_of_a_connection_are_its_own() -> None:
@@ -114,7 +112,7 @@ def test_a_wrong_secret_does_not_hide_a_right_one(name: str, tmp_path: Path) -> 
         log.write_text("\n".join(lines))
         done = run("read", "--format", "json", "--keylog", log, capture)
         assert done.stdout.splitlines() == [expected]
-        assert b"has another secret for the label and random of an earlier line" in done.stderr
+        assert b"repeats the label and random of an earlier line with another secret" in done.stderr
     # Nor does that of a key log hide one inside the capture.
     log.write_text("\n".join(wrong))
     inside = with_secrets(capture, tmp_path / "inside.pcapng", 0)

@@ -311,8 +311,8 @@ WRONG = {
     "Scalar Function with name cuont does not exist: did you mean 'count'?",
     "SELECT subject FROM connections": "at ^ in SELECT ^subject FROM connections: "
     'Referenced column "subject" not found in FROM clause: certificates has it',
-    "": "the query is empty: it has to be one SELECT",
-    "/* nothing */": "the query is empty: it has to be one SELECT",
+    "": "the query is empty: it must be a single SELECT",
+    "/* nothing */": "the query is empty: it must be a single SELECT",
     "SELECT $1": "Values were not provided for the following parameters: 1",
     "SELECT \x1b[2J": 'at ^ in SELECT \\x1b[^2J: syntax error at or near "J"',
 }  # fmt: skip

@@ -43,7 +43,7 @@ def test_premaster_secrets_are_found_by_eight_bytes(path: Path) -> None:
     assert log.find(bytes.fromhex("12" * 8)) == {("RSA", 48): bytes.fromhex("34" * 48)}
 
 
-MALFORMED = "is no label with two hexadecimal numbers"
+MALFORMED = "is not a label followed by two hexadecimal strings"
 TRAFFIC = "SERVER_HANDSHAKE_TRAFFIC_SECRET"
 
 
@@ -58,24 +58,24 @@ TRAFFIC = "SERVER_HANDSHAKE_TRAFFIC_SECRET"
         ("x" * 10_000, MALFORMED),
         (
             "CLIENT_RANDOM 00 11",
-            "has 1 bytes where a line with the label CLIENT_RANDOM has 32 to find its secret by",
+            "has a client random of 1 byte; the label CLIENT_RANDOM requires 32",
         ),
         (
             f"RSA {RANDOM} {'cd' * 48}",
-            "has 32 bytes where a line with the label RSA has 8 to find its secret by",
+            "has the beginning of an encrypted premaster secret of 32 bytes; the label RSA requires 8",
         ),
         (
             f"CLIENT_RANDOM {RANDOM} {'cd' * 32}",
-            "has a secret of 32 bytes where one with the label CLIENT_RANDOM has 48",
+            "has a secret of 32 bytes; the label CLIENT_RANDOM requires 48",
         ),
-        (f"RSA {'ab' * 8} {'cd' * 47}", "has a secret of 47 bytes where one with the label RSA has 48"),
+        (f"RSA {'ab' * 8} {'cd' * 47}", "has a secret of 47 bytes; the label RSA requires 48"),
         (
             f"{TRAFFIC} {RANDOM} {'cd' * 22}",
-            f"has a secret of 22 bytes where one with the label {TRAFFIC} has 32 or 48",
+            f"has a secret of 22 bytes; the label {TRAFFIC} requires 32 or 48",
         ),
         (
             f"CLIENT_TRAFFIC_SECRET_0 {RANDOM} {'cd' * 64}",
-            "has a secret of 64 bytes where one with the label CLIENT_TRAFFIC_SECRET_0 has 32 or 48",
+            "has a secret of 64 bytes; the label CLIENT_TRAFFIC_SECRET_0 requires 32 or 48",
         ),
     ],
 )
@@ -108,8 +108,8 @@ def test_secrets_of_two_sizes_and_several_of_one(path: Path) -> None:
     random = bytes.fromhex(RANDOM)
     assert log.find(random) == {(label, 32): bytes([0x11] * 32), (label, 48): bytes([0x22] * 48)}
     assert log.others(random, label, 32) == [bytes([0x33] * 32), bytes([0x44] * 32)]
-    what = "line 3 has another secret for the label and random of an earlier line"
-    assert log.warnings == [f"{path}: {what}, as has 1 further: up to 4 are tried"]
+    what = "line 3 repeats the label and random of an earlier line with another secret"
+    assert log.warnings == [f"{path}: {what}, as does 1 more: up to 4 secrets are tried"]
     assert len(list(log.lines([random]))) == 4
 
 
@@ -152,7 +152,7 @@ def test_lines_do_not_depend_on_how_much_is_read_at_a_time(
     monkeypatch.setattr(module, "AT_A_TIME", size)
     log = KeyLog([path])
     assert log.keys == whole.keys
-    assert log.warnings == whole.warnings == [f"{path}: line 6 is no label with two hexadecimal numbers"]
+    assert log.warnings == whole.warnings == [f"{path}: line 6 is not a label followed by two hexadecimal strings"]
 
 
 def test_a_file_that_grows_or_is_replaced(path: Path) -> None:
@@ -187,7 +187,7 @@ def test_secrets_beyond_the_limit_are_counted(path: Path, monkeypatch: pytest.Mo
 def test_of_a_file_without_end_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOG_BYTES", 3 << 20)
     damaged, cut = KeyLog(["/dev/zero"]).warnings
-    assert damaged.startswith("/dev/zero: line 1 is no label")
+    assert damaged.startswith("/dev/zero: line 1 is not a label")
     assert cut == "/dev/zero: only the first 3 MiB were read"
 
 

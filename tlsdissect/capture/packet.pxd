@@ -26,7 +26,7 @@ cdef class Packet:
     cpdef long long hop_limit(self) except? -1
     cpdef bint ip_checksum_is_wrong(self)
     cpdef bint checksum_is_right(self)
-    cpdef bint checksum_is_begun(self)
+    cpdef bint checksum_is_partial(self)
     cdef long long _pseudo_header(self)
     cpdef bint checksum_is_wrong(self)
 

@@ -144,14 +144,14 @@ class Packet:
         return (self._pseudo_header() + size + _sum(self.data, self.transport, end)) % 0xFFFF == 0
 
     @cython.ccall
-    def checksum_is_begun(self) -> cython.bint:
-        """Return whether TCP's checksum is that of the pseudo-header alone, with or without the length.
+    def checksum_is_partial(self) -> cython.bint:
+        """Return whether the TCP checksum is partial: the sum of the pseudo-header, with or without the length.
 
-        The network card is to complete it after the capture.
+        The network card completes it after the capture (checksum offload).
         """
-        begun: cython.longlong = u16(self.data, self.transport + 16) - self._pseudo_header()
+        partial: cython.longlong = u16(self.data, self.transport + 16) - self._pseudo_header()
         size: cython.longlong = self.payload + self.captured - self.transport
-        return begun % 0xFFFF == 0 or (begun - size) % 0xFFFF == 0
+        return partial % 0xFFFF == 0 or (partial - size) % 0xFFFF == 0
 
     @cython.cfunc
     def _pseudo_header(self) -> cython.longlong:
@@ -160,13 +160,13 @@ class Packet:
 
     @cython.ccall
     def checksum_is_wrong(self) -> cython.bint:
-        """Return whether TCP's checksum is wrong; False if it is only begun, or bytes of the segment are missing."""
+        """Return whether TCP's checksum is wrong; False if it is partial, or bytes of the segment are missing."""
         data: bytes = self.data
         if self.captured < self.length or self.payload - self.transport < 20:
             return False
         if self.payload - self.transport != (data[self.transport + 12] >> 4) * 4:
             return False
-        return not self.checksum_is_right() and not self.checksum_is_begun()
+        return not self.checksum_is_right() and not self.checksum_is_partial()
 
 
 @cython.cfunc

@@ -49,8 +49,8 @@ class Saved(NamedTuple):
 class Saver:
     """Writes packets; raises OSError if the first file cannot be opened.
 
-    The folder is opened at once, but the first file only by `start`, when the process may have switched to another
-    user, who will own it. Packets that arrive while the disk is full are lost and counted.
+    The folder is opened at once, but the first file only by `start`, by which time the process may have switched to
+    another user, who then owns the file. Packets that arrive while the disk is full are lost and counted.
     """
 
     def __init__(self, saved: Saved, drops: Callable[[], Drops]) -> None:

@@ -270,7 +270,7 @@ def l2tp(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def l2tp_3(h: Headers) -> cython.longlong:
-    """L2TPv3 data. The control channel negotiates the length of its header, so Ethernet with IP is searched for."""
+    """L2TPv3 data. The control channel negotiates the header length, so this searches for Ethernet and IP headers."""
     data: bytes = h.data
     at: cython.longlong = h.at
     kind: cython.longlong

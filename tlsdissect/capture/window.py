@@ -31,7 +31,7 @@ HEAD = 24
 
 @cython.cclass
 class Window:
-    """`data[start:end]` are the bytes that were read and not used yet; their user advances `start`."""
+    """`data[start:end]` are the bytes read but not yet consumed; the consumer advances `start`."""
 
     __slots__ = ("data", "end", "ended", "offset", "piece", "source", "start", "unreported")
 

@@ -28,8 +28,8 @@ def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
     components. The evidence for each is the capture, stream and frame of the first connection to a server that shows
     it. What clients offered and no server chose is marked, and so is what only the keys of --keylog show.
 
-    The properties tlsdissect:post-quantum-key-agreement and tlsdissect:post-quantum-signatures of a service say how
-    ready it is for quantum computers, judging by its connections. The same captures give the same file: it has no
+    The properties tlsdissect:post-quantum-key-agreement and tlsdissect:post-quantum-signatures of a service say
+    whether its connections are ready for post-quantum cryptography. The same captures give the same file: it has no
     timestamp, and its serial number is derived from the content.
     """
     file = options.result(output, "json", {}, "json", captures).file

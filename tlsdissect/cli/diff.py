@@ -32,7 +32,7 @@ _EXIT_STATUS = click.option(
     "--exit-status",
     "tells_matches",
     is_flag=True,
-    help="Exit with status 3 if something that worked before now fails, or 1 if no connection is selected on a side.",
+    help="Exit with status 3 if something fails that worked before, or 1 if no connection is selected on a side.",
 )
 
 

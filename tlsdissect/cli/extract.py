@@ -49,7 +49,7 @@ _NAME = "extract.pcapng"
     "--filter",
     "filtering",
     is_flag=True,
-    help="Write no packets: print a display filter of Wireshark for each capture, and a tshark command with it.",
+    help="Instead of writing packets, print a Wireshark display filter for each capture, and a tshark command.",
 )
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, filtering: bool, **given: Any) -> int:

@@ -94,7 +94,8 @@ class RotationType(click.ParamType["Rotation"]):
     "rotation",
     type=RotationType(),
     metavar="N",
-    help="With -w: start a new file at this size (100M) or after this time (1h); names get a number and the time.",
+    help="With -w: start a new file at this size (100M) or after this time (1h); a number and the time are added to "
+    "the file name.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print each handshake as a tree, as `show` does.")
 @click.option("--stats", is_flag=True, help="Print statistics on standard error every second.")

@@ -111,8 +111,8 @@ _NUMBERS: tuple[Decorator, ...] = (
         type=Parsed("stream", Stream.parse, completion.streams),
         multiple=True,
         metavar="[SOURCE:]N",
-        help="Only this connection, by its number in Wireshark: tcp.stream, or udp.stream for QUIC and DTLS; in the "
-        "capture SOURCE, or in every capture. tcp:N, udp:N or eap:N says which of these.",
+        help="Only the connection with this stream number of Wireshark (tcp.stream, or udp.stream for QUIC and DTLS), "
+        "in the capture SOURCE or in all; tcp:N, udp:N and eap:N are those of one kind.",
     ),
     click.option(
         "-p", "--port", type=click.IntRange(0, 65_535), multiple=True, metavar="N", help="From or to this port."
@@ -133,19 +133,19 @@ _CRITERIA: tuple[Decorator, ...] = (
         multiple=True,
         metavar="GLOB",
         help="With a server name that matches this pattern, for example '*.example.com'; '' for a ClientHello without "
-        "one.",
+        "SNI.",
     ),
     click.option(
         "--tls",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="With this negotiated version, DTLS included; older: before TLS 1.2.",
+        help="With this negotiated version of TLS or DTLS; older: any before TLS 1.2.",
     ),
     click.option(
         "--offers",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="From a client whose highest offered version is this; older: before TLS 1.2.",
+        help="From a client whose highest offered version is this; older: any before TLS 1.2.",
     ),
     click.option("--failed", is_flag=True, help="With a handshake that failed: alert, reset, closed or no_answer."),
     click.option(
@@ -158,7 +158,10 @@ _CRITERIA: tuple[Decorator, ...] = (
         help="Begun at TIME (2026-01-31T12:00:00Z) or later; 5m: five minutes after the capture's first packet.",
     ),
     click.option(
-        "--until", type=Parsed("time", Moment.parse), metavar="TIME", help="Begun before TIME, as in --since."
+        "--until",
+        type=Parsed("time", Moment.parse),
+        metavar="TIME",
+        help="Begun before TIME, in the format of --since.",
     ),
     click.option(
         "--where",
@@ -179,7 +182,7 @@ _BY_FINDING: tuple[Decorator, ...] = (
     click.option(
         "--min-severity",
         type=click.Choice(SEVERITIES),
-        help="With a finding of this severity or higher; lower findings are not shown.",
+        help="With a finding of this severity or higher; less severe ones are not shown.",
     ),
 )
 _KEYLOG: Decorator = click.option(
@@ -188,7 +191,7 @@ _KEYLOG: Decorator = click.option(
     type=completion.FILE,
     multiple=True,
     metavar="FILE",
-    help="Decrypt handshakes with the secrets in FILE, a key log, as programs write it if SSLKEYLOGFILE is set.",
+    help="Decrypt handshakes with the secrets in FILE, a key log as written under SSLKEYLOGFILE.",
 )
 _DISPLAY: tuple[Decorator, ...] = (
     click.option(
@@ -269,8 +272,8 @@ def capture_command(
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command that reads selected connections of captures; `arguments` come before the captures.
 
-    `query` makes a query of the options that all have. `exit_status` is the option --exit-status. The command runs
-    confined; if it `draws`, it may read fonts.
+    `query` builds a query from the options that all commands have. `exit_status` is the option --exit-status. The
+    command runs confined; if it `draws`, it may read fonts.
     """
     joined = click.option(
         "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."

@@ -65,8 +65,8 @@ def read_with_cluster(
     """Yield the selected connections of captures in order, linked across all of them, as `tlsdissect.read` does.
 
     Captures are URLs such as "s3://bucket/day-*.pcap.gz", or paths of files or folders that the workers can also read.
-    All connections of a capture are sent to the client together, with a judge with their findings. Raises CaptureError
-    at the end if inputs could not be read.
+    All connections of a capture are sent to the client together, with their findings if there is a judge. Raises
+    CaptureError at the end if inputs could not be read.
     """
     linker, refused = Linker(options.limits.max_sessions), []
     threads: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]

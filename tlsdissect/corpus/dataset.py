@@ -249,11 +249,11 @@ def check_options(options: Options) -> None:
     if options.joined:
         raise DatasetError("--joined: a dataset has no packets; each capture in it was read alone")
     if options.keylog is not None:
-        raise DatasetError("--keylog: a dataset has no packets that keys could open: give the captures")
+        raise DatasetError("--keylog: a dataset has no packets to decrypt: give the captures")
     if options.keep:
         raise DatasetError("a dataset has no packets, which are needed here: give the captures")
     if options.idle is not None:
-        raise DatasetError("--emit decided: all connections of a dataset are over")
+        raise DatasetError("--emit decided does not apply to a dataset: its connections have ended")
 
 
 def _check_mark(mark: Mark, options: Options) -> None:

@@ -132,7 +132,7 @@ def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connec
     columns = [name for name in SCHEMA.names if evidence is not None or name in ("kind", "json")]
     with damage_named(), parquet.ParquetFile(file) as rows:
         if any(rows.schema_arrow.field(name).type != SCHEMA.field(name).type for name in columns):
-            raise CaptureError("has columns of other types")
+            raise CaptureError("has columns of unexpected types")
         for batch in rows.iter_batches(batch_size=ROWS, columns=columns):
             yield from _events(batch.to_pylist(), evidence)
 

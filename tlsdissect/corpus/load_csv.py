@@ -21,10 +21,10 @@ _LIMIT = 2**31 - 1
 
 
 def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
-    """Read a CSV file of `read --format csv` or `export` into a dict per row, with the original values.
+    """Read a CSV file written by `read --format csv` or `export` into a dict per row, with the original values.
 
-    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that prevents a spreadsheet
-    from running a cell is taken off. A column of another origin is text.
+    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that keeps a spreadsheet from
+    evaluating a cell as a formula is removed. Columns from elsewhere remain text.
 
         >>> rows = tlsdissect.load_csv("connections.csv")
         >>> rows[0]["version"], rows[0]["round_trips"], rows[0]["certificates"][0]["dns_names"]

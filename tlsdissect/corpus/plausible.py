@@ -121,9 +121,9 @@ def check_connection(connection: Connection) -> None:
 
 
 def check_extension(value: dict[str, Any]) -> None:
-    """Raise ValueError if an extension lacks what all have, or if what its type adds cannot be printed."""
+    """Raise ValueError if an extension lacks a required key, or if a value specific to its type cannot be printed."""
     if not (type(value.get("type")) is str and type(value.get("code")) is type(value.get("bytes")) is int):
-        raise ValueError("its type, code or bytes is missing or of another type")
+        raise ValueError("its type, code or bytes is missing or has the wrong type")
     check_untyped(value)
 
 

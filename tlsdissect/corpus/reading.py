@@ -131,9 +131,9 @@ class Settled:
         self.options = _options(given, raw=self.selection.needs_raw_fingerprints)
         self.judge = judge(given, self.selection)
         if self.options.joined and self.cluster is not None:
-            raise ValueError("a cluster does not join captures: each is read by one worker")
+            raise ValueError("captures cannot be joined on a cluster: each is read by one worker")
         if self.cluster is not None and are_datasets([os.fspath(path) for path in captures]):
-            raise ValueError("a dataset is read without a cluster: its captures were read before")
+            raise ValueError("a dataset cannot be read with a cluster: its captures have already been read")
 
     def read(self) -> Iterator[Connection]:
         """Yield the selected connections; CaptureError at the end names the inputs that could not be read."""

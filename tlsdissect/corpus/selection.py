@@ -272,7 +272,7 @@ def _is_in(address: str | None, networks: tuple[Network, ...]) -> bool:
 def _port(given: Any) -> int:
     number = int(given)
     if not 0 <= number <= 65_535:
-        raise ValueError(f"{given!r} is not a port, which is a number from 0 to 65535")
+        raise ValueError(f"{given!r} is not a port number (0 to 65535)")
     return number
 
 

@@ -314,7 +314,7 @@ def _kind(database: duckdb.DuckDBPyConnection, text: str) -> str:
     except duckdb.Error as error:
         raise _sql_error(error, text) from None
     if not statements:
-        raise SqlError("the query is empty: it has to be one SELECT")
+        raise SqlError("the query is empty: it must be a single SELECT")
     if len(statements) > 1:
         raise SqlError(f"{len(statements)} statements, but only one is allowed")
     kind: str = statements[0].type.name

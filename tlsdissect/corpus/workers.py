@@ -148,8 +148,8 @@ def _run(run: Callable[[Pipe, Pipe], None], ours: Pipe, theirs: Pipe) -> None:
 class Workers(Generic[Result]):
     """Worker processes, one for each shard.
 
-    `reading` opens the reading of a shard, `pack` makes what a worker sends of what that yields (None: nothing), and
-    `result` makes the final value that a worker returns at its end; `results` collects these.
+    `reading` opens the reading of a shard, `pack` converts each event of it to what the worker sends (None: nothing),
+    and `result` makes the final value that a worker returns at its end; `results` collects these.
     """
 
     def __init__(

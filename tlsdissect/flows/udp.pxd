@@ -14,11 +14,11 @@ cdef class UdpFlow(Totals):
     cdef readonly long long queued
     cdef public Totals totals
     cdef public long long passing
-    cdef public UdpFlow home
-    cdef readonly object homes_follower
+    cdef public UdpFlow first_flow
+    cdef readonly object first_follower
     cdef readonly long long client
     cdef readonly bint turned
-    cpdef bint has_home(self)
+    cpdef bint continues_connection(self)
 
 
 cdef class UdpTable:
@@ -37,8 +37,8 @@ cdef class UdpTable:
     cdef Budget _budget
     cpdef UdpFlow find(self, Packet packet, long long clock)
     cpdef bint count(self, Packet packet, long long clock)
-    cpdef object join(self, UdpFlow flow, UdpFlow home, long long client)
-    cpdef long long pass_home(self, UdpFlow flow, UdpFlow home, long long clock)
+    cpdef object join(self, UdpFlow flow, UdpFlow first_flow, long long client)
+    cpdef long long count_in_first(self, UdpFlow flow, UdpFlow first_flow, long long clock)
     cpdef bint has(self, UdpFlow flow)
     cpdef object follow(self, UdpFlow flow, object follower)
     cpdef bint is_any_over(self, long long clock) except? -1

@@ -49,9 +49,9 @@ class UdpFlow(Totals):
     0x80, which are QUIC's packets with application data. None if it needs to see all."""
     passing: cython.longlong
     """The sides that have such datagrams: 1 for side 0, plus 2 for side 1."""
-    home: UdpFlow | None
+    first_flow: UdpFlow | None
     """The flow in which the connection began whose client moved here (RFC 9000 section 9); None if there is none."""
-    homes_follower: Any
+    first_follower: Any
     """What followed that flow then: if something else does, the connection is over."""
     client: cython.longlong
     """The side of this flow that is that client."""
@@ -66,15 +66,15 @@ class UdpFlow(Totals):
         self.queued = NEVER
         self.totals = None
         self.passing = 0
-        self.home = self.homes_follower = None
+        self.first_flow = self.first_follower = None
         self.client = 0
         self.turned = False
 
     @cython.ccall
-    def has_home(self) -> cython.bint:
-        """Return whether the connection whose client moved here is still followed."""
-        home: UdpFlow | None = self.home
-        return home is not None and home.follower is not None and home.follower is self.homes_follower
+    def continues_connection(self) -> cython.bint:
+        """Return whether the connection that migrated to this flow is still followed (RFC 9000 section 9)."""
+        first: UdpFlow | None = self.first_flow
+        return first is not None and first.follower is not None and first.follower is self.first_follower
 
     def conclude(self) -> None:
         """Stop following the flow; its next datagram begins new totals."""
@@ -155,9 +155,9 @@ class UdpTable:
         side: cython.longlong
         if flow is None:
             return False
-        moved: cython.bint = flow.has_home()
-        home: UdpFlow | None = flow.home
-        counting = home if moved and home is not None else flow
+        moved: cython.bint = flow.continues_connection()
+        first_flow: UdpFlow | None = flow.first_flow
+        counting = first_flow if moved and first_flow is not None else flow
         if counting.totals is None or packet.captured == 0 or packet.quoted or self.is_any_over(clock):
             return False
         side = 1 if (packet.endpoints == flow.endpoints) != flow.turned else 2
@@ -171,21 +171,21 @@ class UdpTable:
         return True
 
     @cython.ccall
-    def join(self, flow: UdpFlow, home: UdpFlow, client: cython.longlong) -> None:
-        """Link a flow to its home: the flow in which its connection began, before the client's address changed.
+    def join(self, flow: UdpFlow, first_flow: UdpFlow, client: cython.longlong) -> None:
+        """Link a flow to the one in which its connection began, before the client's address changed.
 
-        `client` is the side of the home that sent the latest datagram of this flow.
+        `client` is the side of the first flow that sent the latest datagram of this flow.
         """
-        flow.home = home
-        flow.homes_follower = home.follower
+        flow.first_flow = first_flow
+        flow.first_follower = first_flow.follower
         flow.client = self.sender
         flow.turned = self.sender != client
 
     @cython.ccall
-    def pass_home(self, flow: UdpFlow, home: UdpFlow, clock: cython.longlong) -> cython.longlong:
-        """Count the latest datagram of a flow as one of its home, too; return which side of the home sent it."""
-        home.latest = clock
-        self.stream = home.stream
+    def count_in_first(self, flow: UdpFlow, first_flow: UdpFlow, clock: cython.longlong) -> cython.longlong:
+        """Count the latest datagram of a flow as one of its first flow, too; return which side of that sent it."""
+        first_flow.latest = clock
+        self.stream = first_flow.stream
         return 1 - self.sender if flow.turned else self.sender
 
     @cython.ccall

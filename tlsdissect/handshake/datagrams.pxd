@@ -33,7 +33,7 @@ cdef class DatagramConnections:
     cdef object _undecided
     cpdef object feed(self, Packet packet, object conflict)
     cdef bint _follow_up(self, UdpFlow flow, Packet packet, long long sender, object conflict)
-    cdef UdpFlow _home(self, UdpFlow flow, Packet packet)
+    cdef UdpFlow _first_flow(self, UdpFlow flow, Packet packet)
     cdef bint _recognise(self, UdpFlow flow, Packet packet, object conflict)
     cpdef long long eap_expires(self)
     cpdef bint is_any_over(self)

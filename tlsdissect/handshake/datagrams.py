@@ -194,11 +194,11 @@ class DatagramConnections:
             return
         if flow.packets == 0:
             flow.begin(packet)
-        home: UdpFlow | None = None
+        first_flow: UdpFlow | None = None
         if flow.follower is None and len(self._moves) > 0:
-            home = self._home(flow, packet)
-        if home is not None:
-            self._follow_up(home, packet, self.udp.pass_home(flow, home, self._flows.clock), conflict)
+            first_flow = self._first_flow(flow, packet)
+        if first_flow is not None:
+            self._follow_up(first_flow, packet, self.udp.count_in_first(flow, first_flow, self._flows.clock), conflict)
         elif flow.follower is not None or self._recognise(flow, packet, conflict):
             self._follow_up(flow, packet, self.udp.sender, conflict)
         flow.add(packet)
@@ -224,12 +224,12 @@ class DatagramConnections:
         return True
 
     @cython.cfunc
-    def _home(self, flow: UdpFlow, packet: Packet) -> UdpFlow | None:
+    def _first_flow(self, flow: UdpFlow, packet: Packet) -> UdpFlow | None:
         """Return the flow in which the QUIC connection of a datagram began, if its client had another address then.
 
         What is no QUIC by its first byte may be another protocol between the same endpoints (RFC 9443).
         """
-        known: UdpFlow | None = flow.home if flow.has_home() else None
+        known: UdpFlow | None = flow.first_flow if flow.continues_connection() else None
         found: UdpFlow | None
         if packet.captured == 0 or not packet.data[packet.payload] & _FIXED_BIT:
             return None
@@ -284,7 +284,7 @@ class DatagramConnections:
         if protocol == GOOGLE_QUIC:
             self.counted.add_quic(flow.endpoints, google_version(packet))
             return False
-        flow.home = None
+        flow.first_flow = None
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
         self._follow(flow, FOLLOWER_BYTES)
         return True

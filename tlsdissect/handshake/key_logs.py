@@ -104,10 +104,10 @@ class _Place:
             yield f"{self.name}: line {self.first:,} {self.why}{more}"
         if self.others:
             further = self.others - 1
-            more = f", as {'has' if further == 1 else 'have'} {further:,} further" if further else ""
+            more = f", as {'does' if further == 1 else 'do'} {further:,} more" if further else ""
             yield (
-                f"{self.name}: line {self.first_other:,} has another secret for the label and random of an earlier "
-                f"line{more}: up to {MAX_CANDIDATES} are tried"
+                f"{self.name}: line {self.first_other:,} repeats the label and random of an earlier line with another "
+                f"secret{more}: up to {MAX_CANDIDATES} secrets are tried"
             )
         if self.is_cut:
             yield f"{self.name}: only the first {LOG_BYTES >> 20} MiB were read"
@@ -124,7 +124,7 @@ class _File(_Place):
         self._rest = b""
 
     def read(self, *, whole: bool) -> Iterator[list[bytes]]:
-        """Yield the lines that follow those read before; `whole` if the last line is complete without its end."""
+        """Yield the lines that follow those read before; `whole` if the last line counts without a newline."""
         with open(self.name, "rb") as file:  # noqa: PTH123  # the path may be a descriptor's
             if file.seekable():
                 file.seek(self._read_bytes - len(self._latest))
@@ -186,7 +186,7 @@ class KeyLog:
 
     @property
     def keys(self) -> frozenset[bytes]:
-        """What the secrets are found by: client randoms, and the beginnings of encrypted premaster secrets."""
+        """The keys of the secrets: client randoms, and the beginnings of encrypted premaster secrets."""
         return frozenset(self._secrets)
 
     def find(self, key: bytes) -> dict[tuple[str, int], bytes] | None:
@@ -198,7 +198,7 @@ class KeyLog:
         return self._others.get(key, {}).get((label, size), [])
 
     def lines(self, keys: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the lines of a key log with the secrets that are found by these keys."""
+        """Yield the lines of a key log with the secrets of these keys."""
         for key in sorted(keys):
             for (label, size), secret in self._secrets.get(key, {}).items():
                 for one in (secret, *self.others(key, label, size)):
@@ -216,7 +216,7 @@ class KeyLog:
                 continue
             match = _LINE.fullmatch(text)
             if match is None:
-                why = "is no label with two hexadecimal numbers"
+                why = "is not a label followed by two hexadecimal strings"
             else:
                 label, key, secret = (part.decode("ascii") for part in match.groups())
                 why = _wrong_length(label, len(key) // 2, len(secret) // 2)
@@ -251,25 +251,26 @@ def _wrong_length(label: str, key: int, secret: int) -> str:
     """Return what is wrong with the lengths of a line's numbers, in bytes; empty if nothing is."""
     expected = RSA_PREFIX if label == RSA else RANDOM_SIZE
     if key != expected:
-        return f"has {key:,} bytes where a line with the label {label} has {expected} to find its secret by"
+        what = "the beginning of an encrypted premaster secret" if label == RSA else "a client random"
+        return f"has {what} of {key:,} byte{'' if key == 1 else 's'}; the label {label} requires {expected}"
     sizes = _SIZES.get(label, _HASH_SIZES if _OF_TRAFFIC in label else ())
     if sizes and secret not in sizes:
         right = " or ".join(map(str, sizes))
-        return f"has a secret of {secret:,} bytes where one with the label {label} has {right}"
+        return f"has a secret of {secret:,} byte{'' if secret == 1 else 's'}; the label {label} requires {right}"
     return ""
 
 
 def key_of(line: bytes) -> bytes | None:
-    """Return what the secret in a line of a key log is found by; None if there is none."""
+    """Return the key of the secret in a line of a key log; None if there is none."""
     match = _LINE.fullmatch(line.strip())
     return None if match is None else bytes.fromhex(match[2].decode())
 
 
 class KeyListener(Protocol):
-    """Hears which secrets opened something."""
+    """Hears which secrets decrypted something."""
 
     def opened(self, transport: str, stream: int, keys: Iterable[bytes]) -> None:
-        """Hear that the secrets found by these keys opened something in a connection."""
+        """Hear that the secrets of these keys decrypted something in a connection."""
         ...
 
 
@@ -288,17 +289,17 @@ class CaptureKeys:
         """What was found last: several ask for the secrets of one connection, one after the other."""
         self._listener = listener
         self._attempt = 0
-        """Which of several secrets for a label `find` returns, if none of them has opened anything yet."""
+        """Which of several secrets for a label `find` returns, if none of them has decrypted anything yet."""
         self._several: dict[tuple[str, bytes], int] = {}
         """How many secrets there are for each label for which it came to several, by label and random."""
         self._proven: dict[tuple[str, bytes], int] = {}
-        """Which of these opened something."""
+        """Which of these decrypted something."""
         self._attempts = 1
         """How often secrets were returned for this connection."""
         self._progress = False
-        """Whether one did since the first of several was returned."""
+        """Whether a secret has decrypted something since the first of several was returned."""
         self.used: set[bytes] = set()
-        """What those secrets are found by that opened something, or go with another."""
+        """The keys of all secrets that decrypted something, or that belong to the same connection as one that did."""
 
     @property
     def exist(self) -> bool:
@@ -307,18 +308,18 @@ class CaptureKeys:
 
     @property
     def inside(self) -> frozenset[bytes]:
-        """What the secrets in the capture are found by."""
+        """The keys of the secrets in the capture."""
         self._take_blocks()
         return self._inside.keys
 
     def use(self, keys: Iterable[bytes], transport: str, stream: int) -> None:
-        """Note by which keys the secrets were found that opened something in a connection."""
+        """Note the keys of the secrets that decrypted something in a connection."""
         self.used.update(keys)
         if self._listener is not None:
             self._listener.opened(transport, stream, keys)
 
     def join(self, client_random: bytes, premaster_key: bytes) -> None:
-        """Note that the secrets found by both are those of one connection, which its client random counts.
+        """Note that both keys find secrets of one connection, which is counted by its client random.
 
         OpenSSL writes both, and with a suite without encryption, neither opens anything.
         """

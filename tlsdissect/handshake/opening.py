@@ -99,7 +99,7 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
 
 @cython.cfunc
 def _opened(log: LoggedHandshake, keys: CaptureKeys, client_hello: SeenClientHello) -> Any:
-    """Return what the secrets open that `keys` finds now; None if that is nothing."""
+    """Return what the current secrets of `keys` decrypt; None if nothing."""
     random: bytes = client_random(client_hello.event)
     inner = _inner_hello(log, keys, random)
     used = [] if inner is None else [(ECH_SECRET, inner.outer_random, inner.secret.origin)]

@@ -297,7 +297,7 @@ class QuicConnection:
 
     @cython.ccall
     def read_initial(self, packet: LongPacket, opened: OpenedPacket, datagram: Datagram) -> OpenedPacket:
-        """Read an opened Initial packet; return it, if it is kept, with whether it was sent again."""
+        """Read an opened Initial packet and return it; if packets are recorded, with whether it was sent again."""
         sender: cython.longlong = datagram.sender
         frame: CryptoFrame
         self._initial_packets[sender] += 1

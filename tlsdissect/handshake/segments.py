@@ -89,7 +89,7 @@ class Segment:
         packet = self.packet(endpoints)
         if packet.checksum_is_right():
             return True
-        return None if packet.checksum_is_begun() else False
+        return None if packet.checksum_is_partial() else False
 
 
 @cython.ccall

@@ -305,9 +305,9 @@ class Alert(Struct, frozen=True, gc=False):
 
 
 class Message(Struct, frozen=True, gc=False):
-    """One handshake message, ChangeCipherSpec or alert; `frame` completed it, `ms` since the first ClientHello.
+    """One handshake message, ChangeCipherSpec or alert.
 
-    `ms` is None as in Timing.
+    `frame` is the frame that completed it, and `ms` the time since the first ClientHello, None as in Timing.
     """
 
     sender: Side = field(name="from")

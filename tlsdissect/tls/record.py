@@ -233,7 +233,7 @@ class RecordReader:
 
     @cython.ccall
     def jump(self, position: cython.longlong, skip: cython.longlong) -> cython.bint:
-        """Continue at a stream offset whose next `skip` bytes belong to a skipped body."""
+        """Continue at a stream offset, and skip the `skip` bytes of a record body that follow it."""
         self.position = position
         self.skip = skip
         self._kept_start = _NOTHING_KEPT

@@ -95,7 +95,7 @@ class CertificateSummary(Certificate, frozen=True, kw_only=True):
         return f"<CertificateSummary {self.sha256[:16]}: {self.subject!r}, until {self.not_after}>"
 
     def ends_within(self, days: int) -> bool:
-        """Return whether it expires within this many days after it was last seen, or had already expired."""
+        """Return whether it expires at most this many days after it was last seen, or before."""
         return self.days_left is not None and self.days_left <= days
 
 

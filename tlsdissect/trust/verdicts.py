@@ -1,4 +1,7 @@
-"""Verdicts on certificate chains, cached for as long as the passing of time cannot change them."""
+"""Judges certificate chains: each certificate, the chain, its path to an authority, the Web PKI and revocation.
+
+Verdicts are cached for as long as the passing of time cannot change them.
+"""
 
 from __future__ import annotations
 

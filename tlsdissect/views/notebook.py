@@ -54,10 +54,10 @@ _WATCH_STYLE = Markup("""<style>
 
 
 def register() -> None:
-    """Let the notebook that runs, if one does, show connections as cards and figures as pictures.
+    """If a notebook is running, make it show connections as cards and figures as pictures.
 
-    IPython itself is not imported. Without this, figures are pictures only once matplotlib.pyplot was imported, whose
-    settings come before ours.
+    IPython itself is not imported. Without this, figures are shown as pictures only once matplotlib.pyplot has been
+    imported; its settings take precedence over ours.
     """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()

@@ -120,13 +120,13 @@ class Evidence:
         self.keep(lookup.exchange.sha256, captured.body)
 
     def set_certificate_times(self, connection: Connection, times: CertificateTimes) -> None:
-        """Keep when the sides of a connection had each other's certificates."""
+        """Keep when each side of a connection received the other's certificates."""
         self._times[_identity(connection)] = times
         if len(self._times) > MAX_TIMES:
             self._times.popitem(last=False)
 
     def certificate_times(self, connection: Connection) -> CertificateTimes | None:
-        """Return when the sides had each other's certificates; None if that was not kept."""
+        """Return when each side received the other's certificates; None if that was not kept."""
         return self._times.get(_identity(connection))
 
     def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[RevocationLookup]:

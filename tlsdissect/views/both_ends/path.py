@@ -7,7 +7,7 @@ split and join segments, so what was sent and what arrived need not have the sam
 all boundaries. Datagrams are compared as a whole.
 
 How often a part was sent and how often it arrived shows what was lost. If it was sent again, the transmission that
-arrived is the one whose time since the SYN differs least: the path's delay varies less than a retransmission waits.
+arrived is the one whose time since the SYN differs least: path delay varies by less than the retransmission timeout.
 """
 
 from __future__ import annotations

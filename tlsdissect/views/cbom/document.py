@@ -238,7 +238,7 @@ class _Assets:
         return asset
 
     def dependencies(self) -> Iterator[Item]:
-        """Yield what depends on what: services on protocols, these on what they used, and so on."""
+        """Yield the dependencies: services depend on protocols and certificates, protocols on algorithms."""
         for ref in sorted(self._algorithms):
             parts = self._algorithms[ref].parts
             if parts:
