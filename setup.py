@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -45,16 +46,26 @@ class BuildKernel(build_ext):
             path.write_text("".join(f"{module} {digest}\n" for module, digest in sorted(digests.items())))
 
     def build_extensions(self) -> None:
-        """Compile without debug information, which takes most of the disk, unless CFLAGS says how to compile."""
-        if self.compiler.compiler_type == "unix" and "CFLAGS" not in os.environ:
+        """Choose how to compile, as far as CFLAGS does not say it."""
+        if self.compiler.compiler_type == "unix":
             for ext in self.extensions:
-                ext.extra_compile_args = ["-g0"]
+                ext.extra_compile_args = unix_flags(os.environ.get("CFLAGS"))
         super().build_extensions()
 
     def build_extension(self, ext: Extension) -> None:
         """Compile a module; if that fails, its digest stays that of an earlier one."""
         super().build_extension(ext)
         self._digests[ext.name] = KERNEL["digest"](ext.name.replace(".", "/"))
+
+
+def unix_flags(given: str | None) -> list[str]:
+    """Return the flags to add to those that are given, or to Python's own if none are."""
+    if given is not None:
+        # setuptools leaves out Python's own then, and without optimization the kernel takes three times as long.
+        return ["-fwrapv"] if "-O" in given else ["-fwrapv", "-O3"]
+    # Debug information takes most of the disk. In ELF, a call of Python goes through the procedure linkage table, which
+    # makes a handshake take 7 % longer.
+    return ["-g0", "-fno-plt"] if sys.platform == "linux" else ["-g0"]
 
 
 def extension(module: str) -> Extension:

@@ -23,7 +23,10 @@ NOT_SOURCES = shutil.ignore_patterns("*.so", "*.c", kernel.SOURCES, "__pycache__
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder where the package is installed from a copy of its sources, with a C compiler that always fails."""
+    """The folder where the package is installed from a copy of its sources, with a C compiler that always fails.
+
+    The compiler notes its command lines in the file `commands` there; CFLAGS does not ask for optimization.
+    """
     folder = tmp_path_factory.mktemp("install")
     sources, target = folder / "sources", folder / "target"
     shutil.copytree(ROOT / "tlsdissect", sources / "tlsdissect", ignore=NOT_SOURCES)
@@ -33,10 +36,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = sources / "build" / f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}" / "tlsdissect"
     built.mkdir(parents=True)
     (built / "renamed.py").touch()
+    compiler, commands = folder / "compiler", folder / "commands"
+    compiler.write_text(f'#!/bin/sh\necho "$@" >> {commands}\nexit 1\n')
+    compiler.chmod(0o700)
     pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [*pip, "--quiet", "--target", target, sources], env={**os.environ, "CC": "/bin/false"}, check=True, timeout=300
-    )
+    environment = {**os.environ, "CC": str(compiler), "CFLAGS": "-Wall"}
+    subprocess.run([*pip, "--quiet", "--target", target, sources], env=environment, check=True, timeout=300)
     return target
 
 
@@ -67,6 +72,12 @@ def test_all_files_of_the_package_are_installed_and_no_others(installed: Path) -
 
 def test_nothing_is_compiled_where_the_compiler_fails(installed: Path) -> None:
     assert run("--version", package=installed).endswith(" (pure Python)\n")
+
+
+def test_the_kernel_is_optimized_with_flags_that_do_not_say_so(installed: Path) -> None:
+    commands = (installed.parent / "commands").read_text().splitlines()
+    assert commands
+    assert all({"-Wall", "-O3"} <= set(command.split()) for command in commands)
 
 
 def test_pure_python_reads_the_same_facts(installed: Path) -> None:
