@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quicwriting import INITIAL, T051, V1, V2, Sent, close, crypto, handshake, header, initial, negotiation, pcap, short
-from recorded import facts
+from recorded import facts, snapped
 
 import tlsdissect
 from tlsdissect.flows.budget import Budget
@@ -256,6 +256,91 @@ def test_connections_without_client_ids_are_told_apart_by_their_keys(path: Path)
 
 def test_without_the_clients_initials_nothing_is_a_connection(path: Path) -> None:
     assert read(path, course()[2:]) == []
+
+
+SERVER_FACTS = ("version", "cipher_suite", "group", "ja3s", "hello_retry", "server_hello")
+SNAP = 42 + 300
+"""A snap length that keeps the server's Initial packets, which are shorter than the client's."""
+
+
+def test_a_cut_client_hello_does_not_hide_the_server(path: Path, tmp_path: Path) -> None:
+    """The keys of the server's Initial packets follow from the client's header (RFC 9001 section 5.2)."""
+    for client in (CLIENT, b""):
+        [whole] = read(path, course(client))
+        [one] = facts(snapped(path, SNAP, tmp_path / "cut.pcap"))
+        assert {key: one[key] for key in SERVER_FACTS} == {key: whole[key] for key in SERVER_FACTS}
+        assert (one["client_hello"], one["sni"], one["ja3"], one["ja4"]) == (None, None, None, None)
+        assert (one["outcome"], one["packets"]) == ("established", 8)
+        assert one["quic"] == {
+            **whole["quic"],
+            "initial_packets": {"client": 0, "server": 1},
+            "transport_parameters": None,
+        }
+        assert [(each["code"], each["from"], each["frame"]) for each in one["problems"]] == [
+            ("truncated_packet", "client", 1),
+            ("gap", "client", 6),
+            ("inferred", None, None),
+        ]
+
+
+def test_a_cut_client_hello_after_its_answer_does_not_hide_the_server(path: Path, tmp_path: Path) -> None:
+    first, second, answer, *rest = course()
+    read(path, [answer, first, second, *rest])
+    [one] = facts(snapped(path, SNAP, tmp_path / "cut.pcap"))
+    assert (one["cipher_suite"], one["client_hello"]) == ("TLS_AES_128_GCM_SHA256", None)
+
+
+def test_a_cut_packet_begins_no_connection_without_an_answer_that_opens(path: Path, tmp_path: Path) -> None:
+    first, second, answer, *rest = course()
+    damaged = Sent(answer.data[:60] + bytes([answer.data[60] ^ 1]) + answer.data[61:], by_client=False)
+    for sent in ([first, second], [first, second, damaged, *rest], [first, second, *course(b"\7" * 8)[2:]]):
+        read(path, sent)
+        assert facts(snapped(path, SNAP, tmp_path / "cut.pcap")) == []
+
+
+def test_a_retry_between_cut_packets(path: Path, tmp_path: Path) -> None:
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
+    answer = Sent(retry(CLIENT, RETRIED, ORIGINAL), by_client=False)
+    again = course(keyed=RETRIED, token=b"token", number=1)
+    read(path, [first, answer, *again])
+    [one] = facts(snapped(path, SNAP, tmp_path / "cut.pcap"))
+    assert (one["quic"]["retry"], one["cipher_suite"]) == (True, "TLS_AES_128_GCM_SHA256")
+    assert one["quic"]["original_destination_connection_id"] == ORIGINAL.hex()
+    for begin in ([first, *again], again):
+        read(path, begin)
+        [one] = facts(snapped(path, SNAP, tmp_path / "cut.pcap"))
+        assert (one["quic"]["retry"], one["cipher_suite"]) == (None, "TLS_AES_128_GCM_SHA256")
+
+
+def test_a_version_negotiation_between_cut_packets(path: Path, tmp_path: Path) -> None:
+    refused = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT, version=V2))
+    answer = Sent(negotiation(CLIENT, ORIGINAL, [V1]), by_client=False)
+    read(path, [refused, answer, *course(keyed=RETRIED)])
+    [one] = facts(snapped(path, SNAP, tmp_path / "cut.pcap"))
+    assert (one["quic"]["version"], one["quic"]["version_negotiation"]) == ("1", True)
+    assert one["quic"]["original_destination_connection_id"] == RETRIED.hex()
+
+
+def test_early_data_shows_the_keys_of_the_server_without_the_clients_initial(path: Path) -> None:
+    early = Sent(header(1, V1, ORIGINAL, CLIENT) + b"\x40\x64" + b"\x5a" * 100)
+    _, _, answer, *rest = course()
+    [one] = read(path, [early, answer])
+    assert (one["cipher_suite"], one["client_hello"]) == ("TLS_AES_128_GCM_SHA256", None)
+    # It may follow a Retry, whose token only Initial packets repeat.
+    assert one["quic"]["retry"] is None
+    gap = "the capture lacks the Initial packets of this side"
+    assert (one["problems"][0]["detail"], one["problems"][0]["frame"]) == (gap, 2)
+    [one] = read(path, [early, answer, *rest])
+    assert (one["problems"][0]["detail"], one["outcome"]) == (gap, "established")
+
+
+def test_the_second_half_of_a_client_hello_does_not_hide_the_server(path: Path) -> None:
+    for lost in (0, 1):
+        sent = course()
+        del sent[lost]
+        [one] = read(path, sent)
+        assert (one["cipher_suite"], one["ja4"]) == ("TLS_AES_128_GCM_SHA256", None)
+        assert {"gap"} <= {each["code"] for each in one["problems"]}
 
 
 KEYS = (

@@ -10,6 +10,7 @@ from tlsdissect.handshake.quic_keys cimport InitialKeys, PacketKey
 from tlsdissect.tls.quic_packets cimport CryptoFrame, LongPacket, crypto_frames
 
 cdef long long _INITIAL
+cdef long long _ZERO_RTT
 cdef long long _HANDSHAKE
 cdef long long _RETRY
 cdef long long _VERSION_NEGOTIATION
@@ -123,8 +124,14 @@ cdef class QuicFollower:
     cdef list[QuicConnection] _candidates(self, LongPacket packet, long long sender, QuicConnection found)
     cdef bint _may_open_later(self, LongPacket packet, Datagram datagram, QuicConnection found)
     cdef QuicConnection _begin(self, LongPacket packet, _Reading reading, QuicConnection found)
+    cdef QuicConnection _new_connection(self, LongPacket packet, Datagram datagram, long long number)
+    cdef bint _begin_answered(self, Datagram datagram)
+    cdef bint _begin_if_answer(self, Datagram asked, Datagram datagram)
     cdef bint _learn(self, QuicConnection connection, LongPacket packet, long long sender)
     cdef bint _add_id(self, QuicConnection connection, long long sender, bytes destination)
     cdef QuicConnection _latest(self)
     cdef bint _hold(self, Datagram datagram)
     cdef list[Datagram] _release_held(self)
+
+
+cdef bint _is_answer(LongPacket packet, bytes data, bytes connection_id)

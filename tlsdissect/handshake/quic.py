@@ -4,8 +4,9 @@
 Initial packets of both sides are opened with the keys that anyone can derive (`quic_keys`). Handshake packets are only
 measured, and kept if secrets may open them (`quic_decryption`); packets of 0-RTT and 1-RTT are only counted. A packet
 belongs to the connection that has its connection IDs; only an Initial packet that opens begins a connection, so that
-nothing else on UDP is taken for one. What comes before the Initial that explains it is held for a while: datagrams may
-change places on the way.
+nothing else on UDP is taken for one: most often the client's, or else the server's, opened with keys that follow from
+the header of a client's packet of which the capture has no more. What comes before the Initial that explains it is held
+for a while: datagrams may change places on the way.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from tlsdissect.tls.quic_packets import (
     INITIAL,
     RETRY,
     VERSION_NEGOTIATION,
+    ZERO_RTT,
     CryptoFrame,
     LongPacket,
     crypto_frames,
@@ -80,7 +82,7 @@ _NO_ID = (b"", 0, 0)
 
 
 # C integers, by the .pxd.
-_INITIAL, _HANDSHAKE, _RETRY, _VERSION_NEGOTIATION = INITIAL, HANDSHAKE, RETRY, VERSION_NEGOTIATION
+_INITIAL, _ZERO_RTT, _HANDSHAKE, _RETRY, _VERSION_NEGOTIATION = INITIAL, ZERO_RTT, HANDSHAKE, RETRY, VERSION_NEGOTIATION
 _FIXED_BIT, _LONG_HEADER, _DATAGRAM_BYTES, _UNKNOWN, _LEAST_ID = (
     FIXED_BIT,
     LONG_HEADER,
@@ -479,6 +481,14 @@ def open_initial(
     return None
 
 
+@cython.cfunc
+def _is_answer(packet: LongPacket, data: bytes, connection_id: bytes) -> cython.bint:
+    """Return whether a packet shows that its sender knows the Destination Connection ID of a client's first packet."""
+    if packet.kind == _RETRY:
+        return is_genuine_retry(packet.version, data, connection_id)
+    return packet.kind == _INITIAL and open_initial(packet, data, connection_id, True, 0) is not None
+
+
 def versions_offered(packet: LongPacket, data: bytes) -> tuple[int, ...]:
     """Return the versions that a Version Negotiation packet lists; none if it is malformed."""
     size = 7 + len(packet.destination_id) + len(packet.source_id)
@@ -587,6 +597,8 @@ class QuicFollower:
             found = self._read_long(datagram)
             if found is None:
                 self._hold(datagram)
+            if self._held and self._held[len(self._held) - 1] is datagram and self._begin_answered(datagram):
+                found = self._latest()
         if found is None:
             self._note_google(google_version(packet), sender)
         if found is not None:
@@ -911,18 +923,7 @@ class QuicFollower:
             return None
         else:
             begins = True
-            counts: Counts = Counts(self._flow) if self._connections else self._counts(None)
-            found = QuicConnection(counts, sender, packet, self._budget, self._keys)
-            found.recorder = QuicRecorder(self._budget) if self._keeps else None
-            if packet.token and opened.number > 0:
-                # The token is of a Retry, after which numbers go on (RFC 9000 section 17.2.5.3), or of a client that
-                # was here before and does not begin with 0.
-                found.retry = None
-            found.version_negotiation = self._refused == sender or self._may_follow_negotiation(packet, sender)
-            if found.version_negotiation is None:
-                detail = "the capture lacks the Initial packet that a Version Negotiation answers"
-                found.report(1 - sender, "gap", detail, datagram.frame)
-            self._refused = _UNKNOWN
+            found = self._new_connection(packet, datagram, opened.number)
         self._add_id(found, sender, packet.destination_id)
         self._add_id(found, 1 - sender, packet.source_id)
         reading.opened[packet.start] = found.read_initial(packet, opened, datagram)
@@ -932,6 +933,65 @@ class QuicFollower:
             self._budget.used += CONNECTION_BYTES
         self._explains = True
         return found
+
+    @cython.cfunc
+    def _new_connection(self, packet: LongPacket, datagram: Datagram, number: cython.longlong) -> QuicConnection:
+        """Return the connection that a client's packet begins; `number` is its packet number, or UNKNOWN."""
+        sender: cython.longlong = datagram.sender
+        counts: Counts = Counts(self._flow) if self._connections else self._counts(None)
+        begun: QuicConnection = QuicConnection(counts, sender, packet, self._budget, self._keys)
+        begun.recorder = QuicRecorder(self._budget) if self._keeps else None
+        if packet.kind == _ZERO_RTT or (packet.token and number != 0):
+            # The token is of a Retry, after which numbers go on (RFC 9000 section 17.2.5.3), or of a client that
+            # was here before and does not begin with 0. A 0-RTT packet after a Retry has none.
+            begun.retry = None
+        begun.version_negotiation = self._refused == sender or self._may_follow_negotiation(packet, sender)
+        if begun.version_negotiation is None:
+            detail = "the capture lacks the Initial packet that a Version Negotiation answers"
+            begun.report(1 - sender, "gap", detail, datagram.frame)
+        self._refused = _UNKNOWN
+        return begun
+
+    @cython.cfunc
+    def _begin_answered(self, datagram: Datagram) -> cython.bint:
+        """Begin a connection if a datagram and another one that is held are a client's packet and its answer.
+
+        The snap length may have cut the client's Initial packet, or the capture has only 0-RTT packets sent with it. No
+        key opens such a packet, but the keys of the server follow from the Destination Connection ID in its header
+        (RFC 9001 section 5.2), and a server sends its first packets to the Source Connection ID (RFC 9000 section 7.2).
+        """
+        one: Datagram
+        begun: cython.bint = False
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return False
+        for one in self._held:
+            if one.sender != datagram.sender:
+                begun = self._begin_if_answer(one, datagram) or self._begin_if_answer(datagram, one)
+            if begun:
+                break
+        if begun:
+            self._explains = True
+            self._replay()
+        return begun
+
+    @cython.cfunc
+    def _begin_if_answer(self, asked: Datagram, datagram: Datagram) -> cython.bint:
+        """Begin the connection of a client's packet if a datagram has a packet of the server that answers it."""
+        first: LongPacket = asked.packets[0]
+        packet: LongPacket
+        answers: cython.bint = False
+        if first.kind not in (_INITIAL, _ZERO_RTT):
+            return False
+        for packet in datagram.packets:
+            if packet.destination_id == first.source_id:
+                answers = answers or _is_answer(packet, datagram.data, first.destination_id)
+        if answers:
+            begun: QuicConnection = self._new_connection(first, asked, _UNKNOWN)
+            self._add_id(begun, asked.sender, first.destination_id)
+            self._add_id(begun, datagram.sender, first.source_id)
+            self._connections.append(begun)
+            self._budget.used += CONNECTION_BYTES
+        return answers
 
     @cython.cfunc
     def _learn(self, connection: QuicConnection, packet: LongPacket, sender: cython.longlong) -> cython.bint:

@@ -55,6 +55,7 @@ cdef class QuicHandshake:
     cpdef bint add_alert(self, long long description, Datagram datagram)
     cpdef bint add_encrypted(self, long long size, Datagram datagram)
     cpdef bint seal(self, LongPacket packet, Datagram datagram, long long position)
+    cdef long long _later_frame(self, long long sender, object one_rtt)
     cdef bint _break_off(self, long long sender, long long later)
 
 

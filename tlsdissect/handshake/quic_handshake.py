@@ -265,9 +265,7 @@ class QuicHandshake:
         """
         log: HandshakeLog = self.log
         for sender in (client, 1 - client):
-            later = one_rtt[sender]
-            side: _Side = self._side(sender)
-            self._break_off(sender, side.first_encrypted or (0 if later is None else later.frame))
+            self._break_off(sender, self._later_frame(sender, one_rtt[sender]))
         log.sort()
         log.account(-log.held_bytes)
         if log.client == _UNKNOWN:
@@ -280,6 +278,17 @@ class QuicHandshake:
         return logged
 
     @cython.cfunc
+    def _later_frame(self, sender: cython.longlong, one_rtt: PacketRef | None) -> cython.longlong:
+        """Return the frame of a packet that shows that a side has sent its Initial packets; 0 if there is none."""
+        side: _Side = self._side(sender)
+        if side.first_encrypted != 0:
+            return side.first_encrypted
+        if one_rtt is not None:
+            return one_rtt.frame
+        answer = self.log.server_hello
+        return 0 if answer is None or answer.event.sender == sender else answer.event.frame
+
+    @cython.cfunc
     def _break_off(self, sender: cython.longlong, later: cython.longlong) -> cython.bint:
         """Add the beginning of a hello whose end is missing; `later` is the frame of a packet sent after it, or 0.
 
@@ -289,7 +298,9 @@ class QuicHandshake:
         begun: bytes = side.joiner.drop()[0]
         if side.latest_frame == 0:
             if later:
-                self.report(sender, "gap", "the capture lacks the Initial packets of this side", later)
+                cut_packets = [problem for problem in side.problems if problem.code == "truncated_packet"]
+                lacking = BYTES_MISSING if cut_packets else "the capture lacks the Initial packets of this side"
+                self.report(sender, "gap", lacking, later)
             return later > 0
         if not (side.crypto.has_gap() or len(begun) > 0):
             return False

@@ -460,7 +460,8 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
     if log.dropped or reset_text:
         found += _dropped(handshake)
-    if log.opener == UNKNOWN and log.client_hello is None:
+    # A connection of QUIC begins with a packet of the client, of which a `gap` says that it has no whole ClientHello.
+    if log.opener == UNKNOWN and log.client_hello is None and log.quic is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if log.transport == "udp" and log.client_hello is not None and cookie(log.client_hello.event.body):
         found.append(Problem("midstream", "the capture begins after the first ClientHello, which had no cookie"))
