@@ -41,6 +41,10 @@ def pktap(link: int) -> bytes:
     return struct.pack("<3I24sII", 108, 1, link, b"en0", 1, 2) + bytes(64)
 
 
+def ipnet(family: int, packet: bytes) -> bytes:
+    return struct.pack(">BBHI", 2, family, 0, len(packet)) + bytes(16) + packet
+
+
 def source_route(kind: int, pointer: int, *, before: bytes = b"", to: str = "203.0.113.5") -> bytes:
     """An IPv4 packet that goes by two routers, whose destination is the first of them."""
     route = bytes([kind, 11, pointer]) + ip_address("203.0.113.6").packed + ip_address(b.SERVER).packed
@@ -100,6 +104,16 @@ PLAIN = {
     "PKTAP, Ethernet": (258, pktap(1) + ETHERNET),
     "PKTAP, loopback": (258, pktap(0) + b"\x02\0\0\0" + IPV4),
     "PKTAP, raw": (258, pktap(12) + IPV4),
+    "Token Ring": (6, b"\x10\x40" + bytes(12) + SNAP + IPV4),
+    "Token Ring, source-routed": (
+        6,
+        b"\x10\x40" + bytes(6) + b"\x80" + bytes(5) + b"\x06\x30\0\x11\0\x20" + SNAP + IPV4,
+    ),
+    "ATM": (100, SNAP + IPV4),
+    "ATM, bridged": (100, b"\xaa\xaa\x03\0\x80\xc2\0\x07\0\0" + ETHERNET),
+    "ATM, PPP": (100, b"\xfe\xfe\x03\xcf\0\x21" + IPV4),
+    "IEEE 1394": (138, bytes(16) + b"\x08\0" + IPV4),
+    "ipnet": (226, ipnet(2, IPV4)),
     "FDDI": (10, b"\x50" + bytes(12) + SNAP + IPV4),
     "NFLOG": (239, b"\x02\0\0\x28" + struct.pack("<2H1s3x2H", 5, 10, b"", 4 + len(IPV4), 9) + IPV4),
     "NFLOG, big": (239, b"\x02\0\0\x28" + struct.pack(">2H1s3x2H", 5, 10, b"", 4 + len(IPV4), 9) + IPV4),
@@ -191,6 +205,8 @@ SIX = {
     "Frame Relay": (107, b"\x18\x41\x03\x8e" + IPV6),
     "OpenBSD encapsulation": (109, struct.pack("<3I", 24, 7, 0x1800) + IPV6),
     "pflog": (117, b"\x3d\x18\0\0vio0" + bytes(56) + IPV6),
+    "IEEE 1394": (138, bytes(16) + b"\x86\xdd" + IPV6),
+    "ipnet": (226, ipnet(26, IPV6)),
     "NULL, BSD": (0, b"\x1e\0\0\0" + IPV6),
 }
 SIX_TUNNELS = {

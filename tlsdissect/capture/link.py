@@ -92,6 +92,58 @@ def fddi(h: Headers) -> cython.longlong:
 
 
 @cython.ccall
+def token_ring(h: Headers) -> cython.longlong:
+    """IEEE 802.5 section 3.2: access and frame control, two addresses, a route if the source's first bit says so."""
+    if h.at + 16 > h.end:
+        return h.skip("cut Token Ring header")
+    control: cython.longlong = h.data[h.at + 1]
+    has_route: cython.bint = h.data[h.at + 8] & 0x80 != 0
+    h.at += 14
+    if has_route:
+        # The length of the route counts its own two bytes.
+        h.at += h.data[h.at] & 0x1F
+    # Frames of the MAC itself have no LLC.
+    return LLC if control >> 6 == 1 else 0
+
+
+@cython.ccall
+def ip_over_1394(h: Headers) -> cython.longlong:
+    """Apple's IP over IEEE 1394 (tcpdump.org/linktypes): two addresses of 8 bytes, then an EtherType."""
+    if h.at + 18 > h.end:
+        return h.skip("cut IEEE 1394 header")
+    h.at += 18
+    return u16(h.data, h.at - 2)
+
+
+@cython.ccall
+def atm(h: Headers) -> cython.longlong:
+    """LLC over ATM (RFC 2684 section 5), where two bytes of padding precede a bridged frame; or PPP (RFC 2364)."""
+    data: bytes = h.data
+    if h.at + 8 > h.end:
+        return h.skip("cut ATM header")
+    if u32(data, h.at) == 0xFEFE03CF:
+        h.at += 4
+        return PPP
+    kind: cython.longlong = llc(h)
+    # Bridged Ethernet, with or without its checksum.
+    if kind == SNAP and u32(data, h.at) == 0x0080C200 and data[h.at + 4] in (1, 7):
+        return _step(h, 7, ETHERNET, "cut ATM header")
+    return kind
+
+
+@cython.ccall
+def ipnet(h: Headers) -> cython.longlong:
+    """Solaris' ipnet (tcpdump.org/linktypes): 24 bytes, of which the second is Solaris' address family; then IP."""
+    if h.at + 24 > h.end:
+        return h.skip("cut ipnet header")
+    family: cython.longlong = h.data[h.at + 1]
+    h.at += 24
+    if family == 2:
+        return IPV4
+    return IPV6 if family == 26 else 0
+
+
+@cython.ccall
 def openbsd_encapsulation(h: Headers) -> cython.longlong:
     """OpenBSD's enc(4): twelve bytes, then IP."""
     return _step(h, 12, IP, "cut OpenBSD encapsulation header")
@@ -378,8 +430,10 @@ READERS: dict[int, Callable[[Headers], int]] = {
     SNAP: snap,
     IP: any_ip,
     **dict.fromkeys((PPP, 0x880B, LINK_TYPE + 9, LINK_TYPE + 50), ppp),
+    LINK_TYPE + 6: token_ring,
     LINK_TYPE + 10: fddi,
     LINK_TYPE + 51: pppoe,
+    LINK_TYPE + 100: atm,
     LINK_TYPE + 104: cisco_hdlc,
     **dict.fromkeys((LINK_TYPE + 0, LINK_TYPE + 108), loopback),
     **dict.fromkeys((LINK_TYPE + 12, LINK_TYPE + 14, LINK_TYPE + 101), any_ip),
@@ -387,7 +441,9 @@ READERS: dict[int, Callable[[Headers], int]] = {
     LINK_TYPE + 109: openbsd_encapsulation,
     LINK_TYPE + 113: linux_cooked,
     LINK_TYPE + 117: packet_filter_log,
+    LINK_TYPE + 138: ip_over_1394,
     LINK_TYPE + 204: ppp_with_direction,
+    LINK_TYPE + 226: ipnet,
     LINK_TYPE + 239: netfilter_log,
     LINK_TYPE + 276: linux_cooked_2,
     LINK_TYPE + 258: pktap,
