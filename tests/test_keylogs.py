@@ -697,6 +697,30 @@ def test_a_hole_in_a_decrypted_flight_of_datagrams_is_a_problem(
     assert lensed(found) == lensed(facts(holed)[0])
 
 
+@pytest.mark.parametrize("behind", [8, 9, 12, 14])
+def test_handshake_packets_behind_the_first_1_rtt_packet_are_opened(tmp_path: Path, behind: int) -> None:
+    """Packets may change places on the way: frame 7 has the client's Finished, frame 8 its next 1-RTT packet."""
+    path = sample("quic-full")
+    every = packets(path)
+    order = [number for number in range(1, len(every) + 1) if number != 7]
+    order.insert(order.index(behind) + 1, 7)
+    late = tmp_path / "late.pcap"
+    # The times stay in order.
+    moved = [
+        head[:8] + every[number - 1][0][8:] + every[number - 1][1]
+        for (head, _), number in zip(every, order, strict=True)
+    ]
+    late.write_bytes(path.read_bytes()[:24] + b"".join(moved))
+    (found,) = with_keys(late, path.with_suffix(".keys"))
+    assert [(one["type"], one["frame"]) for one in found["hidden"]["messages"] if one["from"] == "client"] == [
+        ("finished", behind)
+    ]
+    assert found["hidden"]["problems"] == []
+    for options in ({}, {"keep": True}):
+        (seen,) = with_keys(late, path.with_suffix(".keys"), **options)
+        assert lensed(seen) == lensed(facts(late, **options)[0])
+
+
 class Contents(RecordReader):
     """Reads each record as if its body were the decrypted content."""
 

@@ -50,6 +50,7 @@ cdef class QuicConnection:
     cdef object _keys
     cdef QuicHandshake _handshake
     cdef QuicHandshake _second
+    cdef QuicHandshake _sealing
     cdef LoggedHandshake _logged
     cdef long long _logged_bytes
     cpdef bint is_noted(self, long long sender)

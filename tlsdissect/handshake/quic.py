@@ -156,6 +156,8 @@ class QuicConnection:
     """None once the handshake is over."""
     _second: QuicHandshake | None
     """What a client sends after a Retry, until the server answers: it may be another ClientHello."""
+    _sealing: QuicHandshake | None
+    """A handshake that is over, if keys may open Handshake packets that come now."""
     _logged: LoggedHandshake | None
     """A handshake that is over."""
     _logged_bytes: cython.longlong
@@ -188,6 +190,7 @@ class QuicConnection:
         self._keys = keys
         self._handshake = QuicHandshake(budget, keys)
         self._second = None
+        self._sealing = None
         self._logged = None
         self._logged_bytes = 0
 
@@ -344,16 +347,23 @@ class QuicConnection:
 
     @cython.ccall
     def read_handshake(self, packets: list[LongPacket], datagram: Datagram) -> cython.bint:
-        """Measure the Handshake packets of a datagram, and keep them if keys may open them."""
+        """Measure the Handshake packets of a datagram, and keep them if keys may open them.
+
+        Behind a side's first 1-RTT packet they are not measured, since the end of the handshake may have been seen, but
+        they may have changed places with that packet on the way: keys show what is in them.
+        """
         packet: LongPacket
         size: cython.longlong = 0
-        if self._handshake is None or self.is_noted(datagram.sender):
-            return False
-        for packet in packets:
-            size += packet.end - packet.protected
-        self._handshake.add_encrypted(size, datagram)
-        for packet in packets:
-            self._handshake.seal(packet, datagram, self._sent[datagram.sender])
+        sealing: QuicHandshake | None = self._handshake
+        if sealing is None:
+            sealing = self._sealing
+        if self._handshake is not None and not self.is_noted(datagram.sender):
+            for packet in packets:
+                size += packet.end - packet.protected
+            self._handshake.add_encrypted(size, datagram)
+        if sealing is not None:
+            for packet in packets:
+                sealing.seal(packet, datagram, self._sent[datagram.sender])
         return True
 
     @cython.ccall
@@ -389,6 +399,8 @@ class QuicConnection:
             self._logged_bytes = self._handshake.log.held_bytes
             self._logged = self._handshake.finish(self.client, self._first_one_rtt)
             self._budget.used += self._logged_bytes
+            if self._logged is not None and self._handshake.log.opens:
+                self._sealing = self._handshake
             self._handshake = None
         return True
 
@@ -440,6 +452,8 @@ class QuicConnection:
         recording = None if recorder is None else recorder.recording(self.client)
         if logged is None:
             return None
+        if self._sealing is not None:
+            self._sealing.take_sealed(logged)
         client: cython.longlong = self.client
         server: cython.longlong = 1 - client
         logged.two_sided = self.counts.seen == 3

@@ -277,6 +277,13 @@ class QuicHandshake:
         logged.client = client
         return logged
 
+    def take_sealed(self, logged: LoggedHandshake) -> None:
+        """Give a handshake that is over the packets that were kept since, and their bytes to the budget."""
+        log: HandshakeLog = self.log
+        logged.sealed_records = tuple(log.sealed_records)
+        logged.unkept = log.unkept
+        log.account(-log.held_bytes)
+
     @cython.cfunc
     def _later_frame(self, sender: cython.longlong, one_rtt: PacketRef | None) -> cython.longlong:
         """Return the frame of a packet that shows that a side has sent its Initial packets; 0 if there is none."""
