@@ -372,6 +372,25 @@ def test_secrets_of_captures_read_as_one_are_those_of_all(tmp_path: Path) -> Non
     assert one.keys.origin == "capture"
 
 
+@pytest.mark.parametrize("name", ["tls13-full", "tls12-resumed-ticket", "quic-full", "dtls13-full"])
+def test_secrets_at_the_end_of_a_later_file_open_what_an_earlier_one_has(name: str, tmp_path: Path) -> None:
+    path = sample(name)
+    files = [tmp_path / f"{number}.pcapng" for number in range(3)]
+    end = len(packets(path))
+    frames = set(range(1, end + 1))
+    for number, some in enumerate(({*range(1, end // 2)}, {*range(end // 2, end)}, {end})):
+        part = without(path, frames - some, tmp_path / "part.pcap")
+        # The same secrets are in the last two files.
+        after = () if number == 0 else (len(some),)
+        with_secrets(part, files[number], *after, keys=path.with_suffix(".keys"))
+    whole = list(tlsdissect.read(with_secrets(path, tmp_path / "whole.pcapng", end)))
+    joined = list(tlsdissect.read(*files, joined=True))
+    assert [one.hidden and (one.hidden.messages, one.hidden.problems) for one in joined] == [
+        one.hidden and (one.hidden.messages, one.hidden.problems) for one in whole
+    ]
+    assert all(one.hidden for one in whole)
+
+
 def test_secrets_at_the_end_beyond_the_most_are_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sample("tls13-full")
     inside = with_secrets(path, tmp_path / "inside.pcapng", *[len(packets(path))] * 4)

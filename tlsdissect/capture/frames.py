@@ -95,6 +95,11 @@ class FrameReader:
     def find_last_secrets(self) -> None:
         """Find the decryption secrets at the end of the file before its frames are read; most formats have none."""
 
+    def drop_secrets(self) -> None:
+        """Drop the secrets that were found, which somebody else has."""
+        self.secrets = []
+        self.secret_bytes = 0
+
     def resume(self, earlier: FrameReader, name: str) -> None:
         """Continue after an earlier capture as if its frames were of this one, which has a name."""
         self.frames = self.before = earlier.frames

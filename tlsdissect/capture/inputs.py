@@ -47,7 +47,7 @@ def find_inputs(captures: Iterable[str], *, by_time: bool = False) -> Inputs:
             inside = [Input(one, False, first_time(one)) for one in files_in(path, refused)]
             files += sorted(inside, key=_time)
         else:
-            files.append(Input(path, True, first_time(path) if by_time and _is_file(path) else UNTIMED))
+            files.append(Input(path, True, first_time(path) if by_time and is_file(path) else UNTIMED))
     if by_time:
         files.sort(key=_time)
     return Inputs(tuple(files), tuple((str(one.filename), one.strerror or str(one)) for one in refused))
@@ -72,7 +72,7 @@ def files_in(folder: str, refused: list[OSError], left_out: Callable[[str], bool
             folders.clear()
             continue
         folders.sort(key=natural)
-        yield from (file for name in sorted(names, key=natural) if _is_file(file := str(Path(path, name))))
+        yield from (file for name in sorted(names, key=natural) if is_file(file := str(Path(path, name))))
 
 
 def natural(name: str) -> list[str | int]:
@@ -91,7 +91,7 @@ def _is_folder(path: str) -> bool:
     return path != "-" and os.path.isdir(path)  # noqa: PTH112
 
 
-def _is_file(path: str) -> bool:
+def is_file(path: str) -> bool:
     """Return whether this is a regular file: reading anything else in a folder, such as a FIFO, may never end."""
     return path != "-" and os.path.isfile(path)  # noqa: PTH113
 
@@ -99,6 +99,6 @@ def _is_file(path: str) -> bool:
 def _size(path: str) -> int:
     """Return the size of a regular file; 0 if it is not one, or no longer exists."""
     try:
-        return Path(path).stat().st_size if _is_file(path) else 0
+        return Path(path).stat().st_size if is_file(path) else 0
     except OSError:
         return 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.frames import FrameReader
+from tlsdissect.capture.inputs import is_file
 from tlsdissect.capture.names import CaptureNames
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.capture.reader import PacketReader
+from tlsdissect.capture.reader import PacketReader, open_capture
+from tlsdissect.capture.window import FIRST_PIECE
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture.blocks import SecretsBlock
@@ -35,12 +38,13 @@ class JoinedCaptures:
     """Captures in the order given, with frames numbered on from each to the next.
 
     Each file has its own reader, which resumes the one before: IP fragments, damage and secrets are those of all files.
-    A file that cannot be read is refused, and the others are read without it.
+    Secrets at the end of a file are found before the first file is read, since they may be of a connection that begins
+    there. A file that cannot be read is refused, and the others are read without it.
     """
 
     def __init__(
         self,
-        inputs: Iterable[Input],
+        inputs: Sequence[Input],
         opener: Callable[[str], AbstractContextManager[PacketReader]],
         refuse: Callable[[Input, CaptureError], None],
     ) -> None:
@@ -49,6 +53,8 @@ class JoinedCaptures:
         self._opener = opener
         self._refuse = refuse
         self._reader = PacketReader(FrameReader())
+        self._last_secrets: dict[str, list[SecretsBlock]] = {}
+        """The secrets at the ends of files, by path."""
         self._latest = (UNTIMED, "")
         """The latest time at which a capture ended, and its name."""
         self.names = CaptureNames()
@@ -59,9 +65,14 @@ class JoinedCaptures:
     def __iter__(self) -> Iterator[PacketReader]:
         """Yield the reader of each file as long as the file has packets."""
         for one in self._inputs:
+            if is_file(one.path):
+                self._find_last_secrets(one.path)
+        for one in self._inputs:
             try:
                 with self._opener(one.path) as reader:
                     self._compare(one)
+                    if reader.secrets == self._last_secrets.get(one.path):
+                        reader.drop_secrets()
                     reader.resume(self._reader, one.path)
                     self._reader = reader
                     self.names.add(one.path, reader.frames)
@@ -97,6 +108,14 @@ class JoinedCaptures:
     def skipped(self) -> Counter[str]:
         """Counts of unreadable packets in all files."""
         return self._reader.skipped
+
+    def _find_last_secrets(self, path: str) -> None:
+        """Keep the secrets at the end of a file; one that cannot be opened is refused when it is to be read."""
+        before = len(self.secrets)
+        with suppress(CaptureError), open_capture(path, FIRST_PIECE) as reader:
+            reader.resume(self._reader, path)
+            self._reader = reader
+            self._last_secrets[path] = self.secrets[before:]
 
     def _compare(self, one: Input) -> None:
         """Note whether a file begins before the end of an earlier one."""

@@ -36,7 +36,7 @@ from tlsdissect.capture.protocols import (
 )
 from tlsdissect.capture.transport import eapol, tcp, udp
 from tlsdissect.capture.tunnels import over_udp
-from tlsdissect.capture.window import FIRST_PIECE, open_window
+from tlsdissect.capture.window import FIRST_PIECE, PIECE, open_window
 
 if TYPE_CHECKING:
     import os
@@ -98,6 +98,10 @@ class PacketReader:
         """Yield this reader until it has ended, again after each pause of a slow pipe."""
         while not self.ended:
             yield self
+
+    def drop_secrets(self) -> None:
+        """Drop the secrets at the end of the file, which somebody else has; they are not read again."""
+        self._frames.drop_secrets()
 
     def resume(self, earlier: PacketReader, name: str) -> None:
         """Continue after an earlier capture, as one with it; `finish` comes after the last one.
@@ -269,12 +273,12 @@ class PacketReader:
             )
 
 
-def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
-    """Open a capture: a path, "-" for standard input, or a binary file object.
+def open_capture(source: str | os.PathLike[str] | BinaryIO, piece: cython.longlong = PIECE) -> PacketReader:
+    """Open a capture: a path, "-" for standard input, or a binary file object; so many bytes are read at a time.
 
     Raises CaptureError if it is not a capture.
     """
-    frames = open_frames(source)
+    frames = open_frames(source, piece)
     try:
         frames.find_last_secrets()
         return PacketReader(frames)
@@ -283,9 +287,9 @@ def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
         raise
 
 
-def open_frames(source: str | os.PathLike[str] | BinaryIO) -> FrameReader:
+def open_frames(source: str | os.PathLike[str] | BinaryIO, piece: cython.longlong = PIECE) -> FrameReader:
     """Open a file to read its frames without decoding them; raises CaptureError if it is not a capture."""
-    window = open_window(source)
+    window = open_window(source, piece)
     try:
         return _frame_reader(window)
     except BaseException:
