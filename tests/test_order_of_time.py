@@ -59,6 +59,15 @@ def test_one_direction_stands_before_the_other(name: str, server_first: bool, tm
 
 
 @pytest.mark.parametrize("name", TALKS)
+def test_a_capture_in_reverse_order_has_no_dropped_segments(name: str, tmp_path: Path) -> None:
+    """The SYN comes last: it is earlier than the connection's other packets, and did not come into it."""
+    sent = first_conversation(name)
+    plain, connection = (read(tmp_path / "a.pcap", one) for one in (sent, sent[::-1]))
+    assert types(connection) == types(plain)
+    assert "dropped_segment" not in {problem["code"] for problem in connection["problems"]}
+
+
+@pytest.mark.parametrize("name", TALKS)
 @pytest.mark.parametrize("server_first", [False, True])
 def test_acknowledgements_tell_the_order_where_times_are_all_the_same(
     name: str, server_first: bool, tmp_path: Path

@@ -388,11 +388,17 @@ class Flow(Totals):
 
     @cython.ccall
     def unanswered(self) -> cython.longlong:
-        """Return the number of SYNs, and of packets after them, that claim endpoints and did not get them."""
+        """Return the number of SYNs, and of packets after them, that claim endpoints and did not get them.
+
+        A SYN that is earlier than all that was captured before it did not come into an established connection: the
+        capture is not in the order of time, and most likely it began this one.
+        """
         if self.claims:
             return self.packets
         rival: Flow | None = self.rival
-        return 0 if rival is None or (rival.other.seen and not self.outlived) else rival.packets
+        if rival is None or rival.start < self.start:
+            return 0
+        return 0 if rival.other.seen and not self.outlived else rival.packets
 
     @cython.ccall
     def first_drop(self) -> cython.longlong:
