@@ -60,6 +60,36 @@ def test_an_answered_hello_within_a_segment_is_one(tmp_path: Path) -> None:
     assert (one["upgrade"], one["version"]) == ("unknown", "TLS 1.3")
 
 
+GREETING = (SERVER, b"WELCOME\r\n")
+BEFORE = b"X-LETS-GO\r\n\x00\x01\x02"
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_hello_behind_the_first_bytes_after_a_greeting_is_one(tmp_path: Path, parts: int) -> None:
+    (_, hello), *answers = said("tls13-full")
+    first = BEFORE + hello
+    size = len(first) // parts + 1
+    begun = [(CLIENT, first[at : at + size]) for at in range(0, len(first), size)]
+    (one,) = told(tmp_path / "a.pcap", [GREETING, *begun, *answers])
+    (plain,) = told(tmp_path / "b.pcap", [(CLIENT, hello), *answers])
+    keys = ("sni", "ja4", "version", "cipher_suite", "outcome", "round_trips", "handshake_bytes")
+    assert {key: one[key] for key in keys} == {key: plain[key] for key in keys}
+    assert (one["upgrade"], one["problems"]) == ("unknown", [])
+
+
+def test_the_same_without_an_answer_of_tls_is_none(tmp_path: Path) -> None:
+    for answers in ([], [(SERVER, b"what?\r\n")], [(SERVER, b"what?\r\n"), (CLIENT, HELLO[:30])]):
+        assert told(tmp_path / "a.pcap", [GREETING, (CLIENT, BEFORE + HELLO), *answers]) == []
+
+
+def test_a_hello_that_is_not_found_is_a_problem(tmp_path: Path) -> None:
+    (_, hello), *answers = said("tls13-full")
+    talk: Said = [(CLIENT, BEFORE), GREETING, (CLIENT, BEFORE + hello), *answers]
+    (one,) = told(tmp_path / "a.pcap", talk)
+    assert (one["version"], one["client_hello"]) == ("TLS 1.3", None)
+    assert "the ClientHello was not found" in one["problems"][0]["detail"]
+
+
 def test_an_answer_that_is_no_tls_is_told(tmp_path: Path) -> None:
     (one,) = told(tmp_path / "a.pcap", [(CLIENT, HELLO), (SERVER, b"HTTP/1.1 400 Bad Request\r\n\r\n")])
     assert [(p["code"], p["frame"], p["from"]) for p in one["problems"]] == [("malformed_record", 5, "server")]

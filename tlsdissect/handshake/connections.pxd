@@ -10,10 +10,9 @@ from tlsdissect.handshake.events cimport SeenClientHello
 from tlsdissect.handshake.facts.connection cimport endpoints
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
-from tlsdissect.handshake.record_cursor cimport starts_with_hello
 from tlsdissect.handshake.segments cimport Segment
 from tlsdissect.handshake.sessions cimport established, identities
-from tlsdissect.handshake.tracker cimport Tracker
+from tlsdissect.handshake.tracker cimport Tracker, may_resume
 
 cdef long long _SIGNALS
 cdef long long _TCP

@@ -21,13 +21,12 @@ from tlsdissect.flows.table import Ended
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
-from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.recording import TcpRecorder
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListener, RevocationLookup
 from tlsdissect.handshake.segments import Doubtful, Segment
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.handshake.spill import WaitingHandshakes
-from tlsdissect.handshake.tracker import Tracker
+from tlsdissect.handshake.tracker import Tracker, may_resume
 from tlsdissect.model.connection import TRANSPORTS, Problem
 
 if TYPE_CHECKING:
@@ -304,7 +303,7 @@ class Connections:
         """Pass a packet to the tracker of its flow unless it cannot matter; return whether it was passed."""
         known: Tracker | None
         tracker: Tracker
-        if flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
+        if flow.interest == _HELLOS and not may_resume(flow, sender, packet.sequence, packet.captured_payload()):
             if flow.doubtful is not None:
                 self._settle(flow)
             return False

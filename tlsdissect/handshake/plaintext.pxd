@@ -12,6 +12,7 @@ cdef Py_ssize_t _HEADER
 cdef Py_ssize_t _MAX_EMPTY
 
 cpdef long long classify(bytes data)
+cpdef bint contains_hello(bytes data)
 cdef long long _classify_ssl2(bytes data)
 
 

@@ -105,6 +105,12 @@ _HELLO = re.compile(
 _ALERT = re.compile(rb"\x15\x03.\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
+@cython.ccall
+def contains_hello(data: bytes) -> cython.bint:
+    """Return whether the record of a hello begins somewhere in these bytes."""
+    return _HELLO.search(data) is not None
+
+
 @cython.no_gc
 @cython.cclass
 class Start:

@@ -5,6 +5,7 @@ from tlsdissect.flows.sequence cimport difference
 from tlsdissect.handshake.direction cimport Direction, Piece
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
+from tlsdissect.handshake.plaintext cimport contains_hello
 from tlsdissect.handshake.record_cursor cimport starts_with_hello
 from tlsdissect.handshake.segments cimport Segment, Segments, captured_segment, new_segment
 
@@ -22,6 +23,7 @@ cdef long long _PLAIN
 cdef long long _FOLLOWED_BYTES
 
 
+cpdef bint may_resume(Flow flow, long long sender, long long sequence, bytes payload)
 cdef Segment _numbered(Segment one, long long frame)
 
 

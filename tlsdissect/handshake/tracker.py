@@ -28,7 +28,7 @@ from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import NO_FRAMES, Direction
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
-from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
+from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS, contains_hello
 from tlsdissect.handshake.problems import fragment_copies, fragment_detail
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import (
@@ -400,7 +400,7 @@ class Tracker:
             direction = self.directions[sender]
         # A hello in place of bytes that were delivered before begins a new stream.
         if self.state == _HELLOS or (direction.mode == _PLAIN and direction.has_passed(sequence)):
-            if begins:
+            if begins or (self.state == _HELLOS and may_resume(self.flow, sender, sequence, segment.payload)):
                 self._resume(segment)
                 direction = self.directions[sender]
             elif self.state == _HELLOS:
@@ -712,6 +712,16 @@ class Tracker:
             self.flow.passed = True
             # A hello may follow after this tracker is deleted, and its first bytes with it.
             self.before = _NOT_KEPT
+
+
+@cython.ccall
+def may_resume(flow: Flow, sender: cython.longlong, sequence: cython.longlong, payload: bytes) -> cython.bint:
+    """Return whether a hello begins in a segment of a flow that was given up as not TLS.
+
+    It begins the segment, since a side waits for an answer before it turns to TLS. Only what a side sends first may
+    have a hello after other bytes: that of a client which read the server's greeting and awaits no further answer.
+    """
+    return starts_with_hello(payload) or (flow.side(sender).first == sequence and contains_hello(payload))
 
 
 @cython.cfunc

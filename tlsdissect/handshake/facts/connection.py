@@ -79,6 +79,8 @@ _CLIENT_KEY_EXCHANGE = HandshakeType.CLIENT_KEY_EXCHANGE
 _SERVER_KEY_EXCHANGE = HandshakeType.SERVER_KEY_EXCHANGE
 
 _NS = 1_000_000_000
+_HELLO_NOT_FOUND = "the ClientHello was not found: after another protocol, only beginnings of segments are searched"
+"""The detail of a problem."""
 ADDRESS_CACHE_BYTES = 1 << 20
 """Bytes of cached IPv6 addresses."""
 _ADDRESS_BYTES = 256
@@ -463,6 +465,8 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
     # A connection of QUIC begins with a packet of the client, of which a `gap` says that it has no whole ClientHello.
     if log.opener == UNKNOWN and log.client_hello is None and log.quic is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
+    elif log.client_hello is None and log.before is not None and log.two_sided:
+        found.append(Problem("limit", _HELLO_NOT_FOUND))
     if log.transport == "udp" and log.client_hello is not None and cookie(log.client_hello.event.body):
         found.append(Problem("midstream", "the capture begins after the first ClientHello, which had no cookie"))
     if log.given_up:
