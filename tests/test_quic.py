@@ -470,6 +470,19 @@ def test_connections_of_one_flow_are_limited(path: Path, monkeypatch: pytest.Mon
     assert [problem.code for problem in told[4].problems] == ["limit"]
 
 
+def test_connections_that_an_answer_begins_are_limited_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quic, "MAX_CONNECTIONS", 2)
+    sent: list[Sent] = []
+    for number in range(10, 14):
+        original, client, server = (bytes([number, which]) * 4 for which in range(3))
+        answer = initial(crypto(0, ANSWER), client, server, side="server", keyed=original, size=200)
+        early = header(1, V1, original, client) + b"\x40\x64" + b"\x5a" * 100
+        sent += [Sent(early), Sent(answer, by_client=False)]
+    told = read(path, sent)
+    assert [one["cipher_suite"] for one in told] == ["TLS_AES_128_GCM_SHA256"] * 2
+    assert ["limit" in [problem["code"] for problem in one["problems"]] for one in told] == [False, True]
+
+
 def test_flows_that_never_finish_are_given_up(path: Path) -> None:
     told, reading = follow(hellos(60), path, followed=20)
     assert len(told) == 60

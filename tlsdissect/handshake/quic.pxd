@@ -125,6 +125,7 @@ cdef class QuicFollower:
     cdef list[QuicConnection] _candidates(self, LongPacket packet, long long sender, QuicConnection found)
     cdef bint _may_open_later(self, LongPacket packet, Datagram datagram, QuicConnection found)
     cdef QuicConnection _begin(self, LongPacket packet, _Reading reading, QuicConnection found)
+    cdef bint _has_too_many(self, Datagram datagram)
     cdef QuicConnection _new_connection(self, LongPacket packet, Datagram datagram, long long number)
     cdef bint _begin_answered(self, Datagram datagram)
     cdef bint _begin_if_answer(self, Datagram asked, Datagram datagram)

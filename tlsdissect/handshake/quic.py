@@ -930,10 +930,7 @@ class QuicFollower:
         elif found is not None and packet.token and not (found.answered or found.retry):
             # The capture lacks the Retry that told the client to use another ID.
             found.follow_retry(packet.destination_id)
-        elif len(self._connections) >= MAX_CONNECTIONS:
-            detail = f"more than {MAX_CONNECTIONS} QUIC connections between the same endpoints: others are not read"
-            latest: QuicConnection = self._connections[len(self._connections) - 1]
-            latest.report(sender, "limit", detail, datagram.frame)
+        elif self._has_too_many(datagram):
             return None
         else:
             begins = True
@@ -947,6 +944,16 @@ class QuicFollower:
             self._budget.used += CONNECTION_BYTES
         self._explains = True
         return found
+
+    @cython.cfunc
+    def _has_too_many(self, datagram: Datagram) -> cython.bint:
+        """Return whether the flow may have no more connections; report that of a datagram that would begin one."""
+        if len(self._connections) < MAX_CONNECTIONS:
+            return False
+        detail = f"more than {MAX_CONNECTIONS} QUIC connections between the same endpoints: others are not read"
+        latest: QuicConnection = self._connections[len(self._connections) - 1]
+        latest.report(datagram.sender, "limit", detail, datagram.frame)
+        return True
 
     @cython.cfunc
     def _new_connection(self, packet: LongPacket, datagram: Datagram, number: cython.longlong) -> QuicConnection:
@@ -976,8 +983,6 @@ class QuicFollower:
         """
         one: Datagram
         begun: cython.bint = False
-        if len(self._connections) >= MAX_CONNECTIONS:
-            return False
         for one in self._held:
             if one.sender != datagram.sender:
                 begun = self._begin_if_answer(one, datagram) or self._begin_if_answer(datagram, one)
@@ -999,6 +1004,7 @@ class QuicFollower:
         for packet in datagram.packets:
             if packet.destination_id == first.source_id:
                 answers = answers or _is_answer(packet, datagram.data, first.destination_id)
+        answers = answers and not self._has_too_many(datagram)
         if answers:
             begun: QuicConnection = self._new_connection(first, asked, _UNKNOWN)
             self._add_id(begun, asked.sender, first.destination_id)
