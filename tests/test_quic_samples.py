@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from capture.building import pcap
-from recorded import ROOT, facts, packets
+from recorded import ROOT, facts, packets, snapped
 from tshark_rows import Row, by_stream
 
 from tlsdissect.capture import open_capture
 from tlsdissect.pipeline import Reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOLDER = ROOT / "samples" / "quic"
 
@@ -246,3 +249,21 @@ def test_the_bytes_of_a_handshake_end_with_its_flights() -> None:
             sealed[one["from"]].append(one["bytes"])
     assert sealed == {"client": [57, 23], "server": [192, 23]}
     assert told["handshake_bytes"] == {"client": 4 + 473 + 57, "server": 4 + 92 + 192}
+
+
+BEYOND_THE_SNAP_LENGTH = {"quic-go": 1, "quic-no-common-protocol": 1}
+"""Connections whose server's Initial packet is cut, too, or has no ServerHello."""
+CHOSEN = ("version", "cipher_suite", "group", "ja3s", "hello_retry", "resumption", "outcome")
+
+
+@each_sample
+def test_what_the_server_chose_is_read_though_the_snap_length_cut_the_client(name: str, tmp_path: Path) -> None:
+    path = FOLDER / f"{name}.pcap"
+    whole = {(one["stream"], one["client"]["port"], one["first_frame"]): one for one in facts(path)}
+    cut = facts(snapped(path, 300, tmp_path / "cut.pcap"))
+    assert len(cut) == len(whole) - BEYOND_THE_SNAP_LENGTH.get(name, 0)
+    for one in cut:
+        other = whole[one["stream"], one["client"]["port"], one["first_frame"]]
+        assert {key: one[key] for key in CHOSEN} == {key: other[key] for key in CHOSEN}
+        assert one["client_hello"] is None
+        assert {"truncated_packet", "gap"} <= {problem["code"] for problem in one["problems"]}
