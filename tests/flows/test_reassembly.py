@@ -54,6 +54,18 @@ def test_merging_what_is_held_changes_no_byte(cuts: list[tuple[int, int]], first
     assert assembler.held_bytes == 0
 
 
+def test_bytes_that_were_cut_off_a_segment_are_those_of_another_one() -> None:
+    """The snap length cut the segment at offset 1 after a byte; a byte of its rest was sent again."""
+    assembler = Assembler()
+    assembler.start(0)
+    for frame, (offset, data, size) in enumerate([(1, b"b", 4), (3, b"d", 1)], 1):
+        assert assembler.feed(offset, data, size, frame, frame) == ()
+    found = assembler.feed(0, b"a", 1, 3, 3)
+    assert b"".join(one.data.ljust(one.size, b"?") for one in found) == b"ab?d?"
+    assert [one.offset for one in found] == [0, 1, 3]
+    assert assembler.position == 5
+
+
 def test_adjacent_segments_take_less_memory_once_they_are_merged() -> None:
     assembler = Assembler()
     assembler.start(0)

@@ -28,4 +28,5 @@ cdef class Assembler:
     cpdef object skip(self, long long octets)
     cpdef object drop_held(self)
     cdef tuple[Arrival, ...] _deliver(self, Arrival arrival)
+    cdef Arrival _piece(self, Arrival one, Arrival arrival, bytes data, long long end)
     cdef Arrival _take_first(self)

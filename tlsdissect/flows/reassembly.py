@@ -223,24 +223,43 @@ class Assembler:
         """Deliver a segment that reaches the hole, and the held segments that are contiguous with it.
 
         Held segments get its frame and time, unless theirs are later: they become readable when the hole is filled.
+        Bytes that the snap length cut off a segment are delivered as missing only where no held segment has them.
         """
         ready: list[Arrival] = []
         current: Arrival | None = arrival
-        last: Arrival
-        first: Arrival
-        old: cython.longlong
-        while current is not None:
-            if current.offset + current.size > self.position:
-                old = self.position - current.offset
-                last = current if current.frame > arrival.frame else arrival
-                ready.append(Arrival(self.position, current.data[old:], current.size - old, last.frame, last.time))
-                self.position = current.offset + current.size
-            current = None
-            if self._held:
-                first = self._held[0]
-                if first.offset <= self.position:
-                    current = self._take_first()
+        cut: Arrival = arrival
+        # The end of `cut`, of the segments so far the one that reaches farthest.
+        sent: cython.longlong = self.position
+        end: cython.longlong
+        while True:
+            if current is not None:
+                end = current.offset + len(current.data)
+                if end > self.position:
+                    ready.append(self._piece(current, arrival, current.data[self.position - current.offset :], end))
+                if current.offset + current.size > sent:
+                    cut = current
+                    sent = cut.offset + cut.size
+                current = None
+            elif self._held and self.next_held <= self.position:
+                current = self._take_first()
+            elif sent > self.position:
+                missing: Arrival = self._piece(cut, arrival, b"", min(sent, self.next_held) if self._held else sent)
+                last: Arrival | None = ready[len(ready) - 1] if ready else None
+                if last is not None and last.frame == missing.frame:
+                    last.size += missing.size
+                else:
+                    ready.append(missing)
+            else:
+                break
         return tuple(ready)
+
+    @cython.cfunc
+    def _piece(self, one: Arrival, arrival: Arrival, data: bytes, end: cython.longlong) -> Arrival:
+        """Deliver bytes of a segment up to a stream offset, now that another one has arrived."""
+        start: cython.longlong = self.position
+        later: Arrival = one if one.frame > arrival.frame else arrival
+        self.position = end
+        return Arrival(start, data, end - start, later.frame, later.time)
 
     @cython.cfunc
     def _take_first(self) -> Arrival:
