@@ -40,7 +40,7 @@ def test_no_barrier_that_axe_knows(browser: Browser, written: Path, scheme: str,
     size = {"width": width, "height": 900}
     with Visit(browser, written, color_scheme=scheme, viewport=size, bypass_csp=True) as visit:
         visit.page.locator("details", has_text="Captures").locator("summary").first.click()
-        visit.cell("TLS", 0).locator(".value").click()
+        visit.cell("outcome", 0).locator(".value").click()
         visit.open(0, "certificates")
         detail = visit.open_first("tls12-client-cert.pcap")
         detail.locator(".tree > details > summary").first.click()
@@ -123,6 +123,27 @@ def test_paper_has_the_connection_that_is_open(browser: Browser, written: Path) 
         assert visit.page.pdf(format="A4").startswith(b"%PDF")
 
 
+CUT = "all => all.filter((one) => one.scrollHeight > one.clientHeight + 1).length"
+
+
+def test_long_outcomes_take_two_lines_where_that_leaves_room_for_names(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, viewport={"width": 1280, "height": 900}) as visit:
+        assert visit.page.locator("#connections-grid.folded").count() == 1
+        visit.search("by")
+        outcomes = visit.page.locator("#connections-body .reason .value")
+        assert outcomes.count() >= 6
+        assert outcomes.evaluate_all(CUT) == 0
+        titles = visit.page.locator("#connections-grid thead button").all_inner_texts()
+        cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth).length / all.length"
+        for title, share in (("source", 0.2), ("client", 0), ("server", 0)):
+            column = f"#connections-body tr[tabindex] td:nth-child({titles.index(title) + 1})"
+            assert visit.page.locator(column).evaluate_all(cut) <= share
+        height = "all => all.map((one) => one.offsetHeight)"
+        assert len(set(visit.rows().evaluate_all(height))) == 1
+        visit.page.set_viewport_size({"width": 1920, "height": 900})
+        visit.page.locator("#connections-grid:not(.folded)").wait_for()
+
+
 def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
     with Visit(browser, written, viewport=PHONE) as visit:
         detail = visit.open_first("tls12-client-cert.pcap")
@@ -130,16 +151,18 @@ def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
         assert visit.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_a_phone_shows_the_outcome_at_once(browser: Browser, written: Path) -> None:
+def test_a_phone_shows_capture_and_outcome_at_once(browser: Browser, written: Path) -> None:
     with Visit(browser, written, viewport=PHONE) as visit:
         visit.page.locator("#connections-scroll").scroll_into_view_if_needed()
         titles = "all => all.filter((one) => one.offsetParent).map((one) => one.textContent)"
         heads = visit.page.locator("#connections-grid thead button")
-        assert heads.evaluate_all(titles) == ["stream", "TLS", "outcome"]
+        assert heads.evaluate_all(titles) == ["source", "stream", "outcome"]
         # Nothing is cut, and nothing has to be scrolled to.
         assert visit.page.locator("#connections-scroll").evaluate("one => one.scrollWidth <= one.clientWidth")
-        cut = "all => all.filter((one) => one.scrollHeight > one.clientHeight + 1).length"
-        assert visit.page.locator("#connections-body .reason .value").evaluate_all(cut) == 0
+        visit.search("pcap by")
+        cells = visit.page.locator("#connections-body :is(.name, .reason) .value")
+        assert cells.count() >= 12
+        assert cells.evaluate_all(CUT) == 0
         ticked = visit.page.locator("#connections-grid").locator("xpath=ancestor::section").locator(".columns :checked")
         assert ticked.count() == 3
 

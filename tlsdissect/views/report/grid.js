@@ -4,10 +4,10 @@ const SPARE = 12;
 const PAGE = 15;
 const PRINTED = 1000; // maximum number of printed rows
 const PHONE = matchMedia("(max-width: 40rem)");
-const CUT = 16; // width in characters to which a phone cuts columns
-const LEAST = 120; // width in characters below which a table scrolls sideways
-const REASON = 27; // width in characters of an outcome on a phone, where it takes two lines
-const NAMED = 30; // width in characters up to which a capture's name is not cut
+const CUT = 13; // width in characters to which columns are cut
+const REASON = 22; // the same of outcomes, which then take two lines
+const NAMED = 33; // width in characters up to which a capture's name comes before other columns
+const NAMES = ["source", "client", "server"]; // columns that say which connection a row is
 
 class Grid {
   constructor(name, noun, open) {
@@ -30,8 +30,10 @@ class Grid {
 
   async start() {
     this.rows = await unpack(`${this.name}-rows`);
+    this.table.style.width = "1000ch";
+    this.character = this.table.offsetWidth / 1000;
+    this.table.style.width = "";
     if (PHONE.matches) {
-      for (const column of this.columns) column.shown &&= column.narrow;
       this.fitPhone();
       for (const box of this.boxes) box.checked = this.columns[box.dataset.at].shown;
     }
@@ -42,7 +44,7 @@ class Grid {
     this.scroll.addEventListener("scroll", () => this.draw());
     this.body.addEventListener("click", (event) => this.clicked(event.target));
     this.body.addEventListener("keydown", (event) => this.pressed(event));
-    window.addEventListener("resize", () => this.draw());
+    window.addEventListener("resize", () => { this.arrange(); this.draw(); });
     window.addEventListener("beforeprint", () => this.drawRows(0, Math.min(PRINTED, this.shown.length)));
     window.addEventListener("afterprint", () => this.draw());
     this.select();
@@ -53,37 +55,51 @@ class Grid {
 
   // The width in characters that a column takes at least.
   least(column) {
-    if (!PHONE.matches) return column.title === "source" ? Math.min(column.width, NAMED) : column.width;
-    if (column.title === "outcome") return Math.min(column.width, REASON);
-    return column.whole === "yes" ? column.width : CUT;
+    return column.whole ? column.width : Math.min(column.width, column.title === "outcome" ? REASON : CUT);
   }
 
-  // Hide the last columns that may be cut until the outcome is in sight; the reader can show them again.
+  // The width of the table's box, in characters.
+  room() {
+    return this.scroll.clientWidth / this.character;
+  }
+
+  // Show the first columns that fit into the width of a phone; the reader can show others.
   fitPhone() {
-    this.table.style.width = "100ch";
-    const room = (this.scroll.clientWidth / this.table.offsetWidth) * 100;
-    this.table.style.width = "";
-    const taken = () => this.columns.reduce((sum, column) => sum + (column.shown ? this.least(column) : 0), 0);
-    for (const column of [...this.columns].reverse()) {
-      if (taken() <= room) return;
-      if (column.whole !== "yes" && this.columns.some((one) => one !== column && one.shown)) column.shown = false;
+    const wanted = this.columns.filter((column) => column.shown && column.narrow).sort((a, b) => a.narrow - b.narrow);
+    for (const column of this.columns) column.shown = false;
+    let room = this.room();
+    for (const column of wanted) {
+      column.shown = this.least(column) <= room;
+      if (column.shown) room -= this.least(column);
     }
   }
 
+  // Each column first gets its least width. What is left goes to names, then to what most rows need, then to outcomes, so
+  // that they take one line, and last to all that would be cut.
   arrange() {
+    const shown = this.columns.filter((column) => column.shown);
+    const outcomes = shown.filter((column) => column.title === "outcome");
+    const widths = new Map(shown.map((column) => [column, this.least(column)]));
+    const taken = () => shown.reduce((sum, column) => sum + widths.get(column), 0);
+    const room = this.room();
+    this.table.style.minWidth = `${taken()}ch`;
+    const give = (columns, need) => {
+      const needs = columns.map((column) => Math.max(0, need(column) - widths.get(column)));
+      const given = divided(needs, Math.max(0, room - taken()));
+      columns.forEach((column, at) => widths.set(column, widths.get(column) + given[at]));
+    };
+    give(shown.filter((column) => NAMES.includes(column.title)),
+      (column) => (column.title === "source" ? Math.min(column.width, NAMED) : column.usual));
+    give(shown, (column) => column.usual);
+    give(outcomes, (column) => column.width);
+    give(shown, (column) => column.width);
     const around = this.table.querySelectorAll("col");
-    const whole = (column) => column.whole === "yes" || (!PHONE.matches && (column.whole === "wide" || column.title === "source"));
-    const all = this.columns.reduce((sum, column) => sum + (column.shown ? this.least(column) : 0), 0) || 1;
     this.columns.forEach((column, at) => {
-      const width = `${this.least(column)}ch`;
-      // A wide window has room for longer names of captures.
-      const named = column.title === "source" ? `min(${column.width}ch, max(${width}, 18vw))` : width;
-      around[at].style.width = whole(column) ? named : "auto";
+      around[at].style.width = `${widths.get(column) ?? 0}ch`;
       for (const one of [around[at], this.heads[at]]) one.classList.toggle("hidden", !column.shown);
     });
-    const across = this.columns.filter((column) => column.shown).length;
-    for (const row of [this.above.row, this.below.row, this.none]) row.firstElementChild.colSpan = across;
-    this.table.style.minWidth = `${Math.min(all, LEAST)}ch`;
+    for (const row of [this.above.row, this.below.row, this.none]) row.firstElementChild.colSpan = shown.length;
+    this.table.classList.toggle("folded", outcomes.some((column) => widths.get(column) < column.width));
   }
 
   // Show the columns that are ticked.
@@ -207,7 +223,7 @@ class Grid {
     row.dataset.number = number;
     this.columns.forEach((column, at) => {
       const text = this.rows[number][at];
-      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text), column.title === "outcome" ? "reason" : ""];
+      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text), fold(column.title, text)];
       const parts = this.values(at, text).flatMap((value, place) => [place ? ", " : null,
         element("span", { class: "value", role: "button", tabindex: -1, "data-at": at, "data-value": value }, value)]);
       const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, ...(parts.length ? parts : [text || "-"]));
@@ -309,6 +325,24 @@ function compare(a, b, sign) {
   if (a.kind === 2 || b.kind === 2) return a.kind === b.kind ? 0 : a.kind === 2 ? 1 : -1;
   if (a.kind !== b.kind) return sign * (a.kind - b.kind);
   return sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0);
+}
+
+// Divide a room among columns so that none has more than it needs: what one does not need is for the others.
+function divided(needs, room) {
+  const given = needs.map(() => 0);
+  let many = needs.length;
+  for (const at of [...needs.keys()].sort((a, b) => needs[a] - needs[b])) {
+    given[at] = Math.min(needs[at], room / many);
+    room -= given[at];
+    many -= 1;
+  }
+  return given;
+}
+
+// What is so long that it takes several lines in a narrow column.
+function fold(title, text) {
+  if (title === "source") return "name";
+  return title === "outcome" && text.length > REASON - 3 ? "reason" : "";
 }
 
 // What only keys show has a star behind it, and is found together with what anyone sees.

@@ -48,8 +48,8 @@ _WIDEST = 44
 """Maximum width of a column's text, in characters."""
 _NARROW = 17
 """Width up to which a column is never cut, with its padding."""
-_WIDE = {"server": 26}
-"""The same, on a wide screen only, for a column that says which connection this is."""
+_MOST = 0.9
+"""Share of a column's rows for which its usual width suffices."""
 _AROUND = 3
 """Padding of a column, in characters."""
 _SCRIPTS = ("data.js", "grid.js", "ladder.js", "tree.js", "connection.js", "page.js")
@@ -68,8 +68,8 @@ _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "o
 The first of them is the same in all rows if there is one capture only.
 """
 _BRIEF = ("client", "server")
-_NARROW_SCREEN = ("stream", "server", "TLS", "outcome", "certificate", "until", "findings")
-"""Columns that a phone shows at first, of those that the page shows elsewhere."""
+_NARROW_SCREEN = ("outcome", "source", "stream", "server", "TLS", "certificate", "until", "findings")
+"""Columns that a phone shows at first, of those that the page shows elsewhere: the first ones that fit."""
 _FILTERS = {
     **dict.fromkeys(
         ("source", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "outcome", "JA4"), "one"
@@ -88,12 +88,14 @@ class Column(Struct, frozen=True):
     right: bool
     width: int
     """In characters."""
-    whole: str
-    """Whether it is never cut: "yes", "no", or on a "wide" screen only. Those that are share the rest of the width."""
+    usual: int
+    """The width that suffices for most rows."""
+    whole: bool
+    """Whether it is never cut."""
     shown: bool
     """Whether it is shown, and printed on paper, until the reader chooses columns."""
-    narrow: bool
-    """Whether it is shown on a screen as narrow as a phone's, too."""
+    narrow: int
+    """Its place among those that a screen as narrow as a phone's shows; 0 if such a screen does not show it."""
     filters: str
     """Whether its cells are values to filter by: "no", "one" value, or a "list" of them."""
 
@@ -113,11 +115,14 @@ def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], f
     """
     columns = []
     for at, (title, right) in enumerate(titles):
-        width = min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND
-        whole = "yes" if width <= _NARROW or title == "outcome" else "wide" if width <= _WIDE.get(title, 0) else "no"
-        columns.append(
-            Column(title, right, width, whole, title in first, title in _NARROW_SCREEN, _FILTERS.get(title, "no"))
+        lengths = sorted(len(row[at]) for row in rows) or [0]
+        width, usual = (
+            min(max(len(title) + 1, length), _WIDEST) + _AROUND
+            for length in (lengths[-1], lengths[int(_MOST * (len(lengths) - 1))])
         )
+        narrow = _NARROW_SCREEN.index(title) + 1 if title in _NARROW_SCREEN else 0
+        filters = _FILTERS.get(title, "no")
+        columns.append(Column(title, right, width, usual, width <= _NARROW, title in first, narrow, filters))
     return columns
 
 
