@@ -110,7 +110,7 @@ def test_a_warning_that_is_the_last_word_in_tls_1_3_is_an_error(tmp_path: Path) 
     words = [(CLIENT, hello), (SERVER, flight), (CLIENT, records(b"\x01\x30"))]
     connection = told(tmp_path / "warned.pcap", words)
     assert (connection.outcome, connection.failed_by) == ("alert", "client")
-    assert "The client ended it with unknown_ca" in str(explain(connection))
+    assert "The client ended the handshake with unknown_ca" in str(explain(connection))
 
 
 DECODE_ERROR, BAD_CERTIFICATE, INTERNAL_ERROR = b"\x02\x32", b"\x02\x2a", b"\x02\x50"
@@ -145,7 +145,7 @@ def test_an_alert_that_answers_the_other_sides_end_reports_it(
     assert (connection.outcome, connection.failed_by) == (outcome, "server")
     assert [one.sender for one in connection.alerts] == ["client"]
     text = " ".join(str(explain(connection)).split())
-    assert "The server ended it" in text
+    assert "The server ended the connection" in text
     assert "after the ClientHello of the client" in text
     assert "only reports the end" in text
     frames = [arrow.frames for arrow in drawn(connection).arrows if arrow.kind == "clear"]

@@ -150,7 +150,7 @@ def test_resumption() -> None:
         (
             "tls12-unknown-ca",
             "alert",
-            "The client ended it with unknown_ca, after the ServerHelloDone of the server.",
+            "The client ended the handshake with unknown_ca, after the ServerHelloDone of the server.",
         ),
         (
             "tls12-client-cert-missing",

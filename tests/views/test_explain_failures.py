@@ -104,7 +104,7 @@ def test_nothing_in_common(tmp_path: Path, own: list[str], failure: str) -> None
     [connection] = tlsdissect.read(relayed(tmp_path / "failure.pcap", [*own, *accepts], offers), keep=True)
     sentences = told(connection)
     assert (connection.outcome, connection.failed_by) == ("alert", "server")
-    assert sentences["alert"].text.startswith(f"The server ended it with {alert}, after ")
+    assert sentences["alert"].text.startswith(f"The server ended the handshake with {alert}, after ")
     assert reason in sentences[code].text
     assert sentences[code].guess == (code == "nothing_in_common")
 

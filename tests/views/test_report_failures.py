@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from msgspec.structs import replace
 from recorded import ROOT, kept
 
 import tlsdissect
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.model.connection import FAILURES, Alert, Connection
+from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.report.failures import Failure, Failures
+from tlsdissect.views.report.page import Report
 from tlsdissect.views.summary import SummaryBuilder
 
 
@@ -90,13 +95,6 @@ def test_connections_that_failed_for_one_reason_in_two_ways_have_two_stories() -
     assert [story.connections for story in one.stories] == [1, 1]
     assert one.stories[0].sentences != one.stories[1].sentences
     assert one.stories[0].first < one.stories[1].first
-    assert one.cause.startswith("In 1 of 2: ")
-
-
-def test_a_story_of_all_connections_is_told_without_a_share() -> None:
-    (one,) = by_reason([failed("tls12-unknown-ca")] * 3)
-    assert [story.connections for story in one.stories] == [3]
-    assert one.cause.startswith("The last certificate that the server sent is ")
 
 
 def test_of_many_stories_the_most_frequent_are_told() -> None:
@@ -120,6 +118,34 @@ def test_a_report_has_the_figure_of_failures_with_what_only_keys_show() -> None:
     path = ROOT / "samples/quic/quic-quinn-unknown-ca.pcap"
     assert "Why handshakes failed" not in tlsdissect.report(path).decode()
     assert "Why handshakes failed" in tlsdissect.report(path, keylog=path.with_suffix(".keys")).decode()
+
+
+def test_a_story_is_told_once_and_its_share_where_there_are_others() -> None:
+    page = tlsdissect.report(ROOT / "samples/tls12-unknown-ca.pcap").decode()
+    assert page.count("The client ended the handshake with unknown_ca") == 1
+    assert " of 1: " not in page
+    page = tlsdissect.report(ROOT / "samples/network/network-failures.pcap").decode()
+    assert page.count("1 of 2: The server ended the handshake with handshake_failure") == 2
+    assert page.count("1 other way") == 2
+    assert page.count("A guess: something else may look the same.") == 1
+
+
+def test_a_small_share_is_not_called_none() -> None:
+    c = failed("tls12-unknown-ca")
+    summary, failures = SummaryBuilder(), Failures()
+    for one in (c, *[replace(c, outcome="established", failed_by=None, alerts=())] * 299):
+        failures.add(one)
+        summary.add(one)
+    assert failures.tiles(summary.summary(300, Counter(), []))[1].detail == "under 1 % of 300"
+
+
+def test_what_the_captures_do_not_show_is_not_called_a_success() -> None:
+    page = tlsdissect.report(ROOT / "samples/tls12-full.pcap").decode()
+    assert "<p>No handshake failed.</p>" in page
+    report = Report(("cut",), Judge(), Evidence(), 0)
+    report.add(replace(failed("tls12-unknown-ca"), outcome="incomplete", failed_by=None, alerts=()))
+    page = b"".join(report.pieces()).decode()
+    assert "<p>No handshake failed; the captures do not show how 1 ended.</p>" in page
 
 
 def test_a_wrong_password_inside_the_tunnel_needs_attention() -> None:

@@ -101,7 +101,7 @@ def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
     reasons = tuple(_REASONS[fatal.description](c, fatal)) if fatal.description in _REASONS else ()
     # What the sender of an alert says by it: RFC 8446 section 6.
     meaning = None if reasons else alert_meanings().get(fatal.description)
-    text = f"The {who} ended it with {fatal.description}{answered}{f': {meaning}' if meaning else ''}."
+    text = f"The {who} ended the handshake with {fatal.description}{answered}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
     if fatal.sender == "server":
@@ -301,12 +301,12 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
 
 
 def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
-    how = "a reset" if c.outcome == "reset" else "TCP's end"
+    how = "a RST" if c.outcome == "reset" else "a FIN"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
     said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
     after, frames = (f", after {named(said[-1], c.transport)}", (said[-1].frame,)) if said else ("", ())
     without = "without an alert" if keyed_end(opened) is None else "without an alert that is readable without keys"
-    yield Sentence("end", "ended_early", f"{who} ended it by {how}, {without}{after}.", frames)
+    yield Sentence("end", "ended_early", f"{who} ended the connection with {how}, {without}{after}.", frames)
     yield from _reported(c)
     if c.failed_by == "client" and said and said[-1].sender == "server":
         yield from _mismatch(c, frames)

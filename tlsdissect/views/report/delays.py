@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import explain
-from tlsdissect.views.explain.model import counted
 from tlsdissect.views.report.summary import Servers
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ class Delay(Struct, frozen=True):
 
     connections: int
     text: str
+    """What they have in common, to be read after their number."""
     where: str
     """Their servers."""
     cause: str
@@ -59,9 +59,8 @@ class Delays:
         """Return what was found; None if no handshake was late."""
         if not self._many:
             return None
-        text = f"took {in_ms(_LATE_MS)} or more beyond {'its' if self._many == 1 else 'their'} round trips"
-        slowest = "" if self._many == 1 else "the slowest "
-        text = f"{counted(self._many, 'handshake')} {text}, {slowest}{in_ms(self._late)}"
+        who, whose, which = ("handshake", "its", "") if self._many == 1 else ("handshakes", "their", "the slowest ")
+        text = f"{who} took {in_ms(_LATE_MS)} or more beyond {whose} round trips, {which}{in_ms(self._late)}"
         return Delay(self._many, text, self._servers.named(), self._cause, self._slowest)
 
 

@@ -11,7 +11,7 @@ from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.stories import digest
-from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.printable import printable
 from tlsdissect.views.summary import EXPLAINED, Group, Peer, weaknesses
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tlsdissect.views.summary import CaptureSummary, FailureGroup
 
 
-_CAUSE = 400
-"""Maximum length of what is said about a cause at the top of the page, in characters."""
 _STORIES = 3
 """Maximum number of stories shown for each reason."""
 
@@ -41,12 +39,10 @@ class Tile(Struct, frozen=True):
 class Story(Struct):
     """Connections that failed for one reason and in the same way."""
 
-    verdict: str
-    """The verdict of `explain` on the first of them."""
     sentences: list[str]
-    """Its sentences about the end."""
-    cause: str
-    """What these say about the cause, without their frames."""
+    """What `explain` says about the end of the first of them."""
+    guess: bool
+    """Whether a part of that is a guess."""
     first: int
     """Row number of that connection in the page's table."""
     connections: int = 0
@@ -65,10 +61,13 @@ class Failure(Struct, frozen=True):
     """How many other ways there were."""
     explained: int
     """How many of them were explained: the first ones."""
-    cause: str
-    """What the most frequent story says about the cause."""
     advice: str
     """What to do about it; empty unless the connections of this reason show the cause."""
+
+    @property
+    def guess(self) -> bool:
+        """Whether a part of what is said about them is a guess."""
+        return any(story.guess for story in self.stories)
 
 
 class Failures:
@@ -102,9 +101,6 @@ class Failures:
 
     def _failure(self, group: FailureGroup) -> Failure:
         stories = sorted(self._stories[group.what].values(), key=lambda story: -story.connections)
-        cause = stories[0].cause
-        if cause and len(stories) > 1:
-            cause = f"In {stories[0].connections} of {self._explained[group.what]}: {cause}"
         return Failure(
             printable(group.what),
             group.connections,
@@ -113,7 +109,6 @@ class Failures:
             stories[:_STORIES],
             len(stories[_STORIES:]),
             self._explained[group.what],
-            shortened(cause, _CAUSE),
             group.advice or "",
         )
 
@@ -145,15 +140,16 @@ class Failures:
 
 def _story(c: Connection, said: Explanation, row: int) -> Story:
     ended = list(said.about("end"))
-    # The first sentence says who ended it, as the reason does.
-    cause = " ".join(one.without_frames for one in ended[1:])
     if keyed_end(c) is not None:
         ended += [one for one in said.about("keys") if one.code in ("keys_alert", "keys_close")]
-    return Story(said.verdict.line, [one.with_evidence for one in ended], cause, row)
+    return Story([one.with_evidence for one in ended], any(one.guess for one in ended), row)
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} % of {whole:,}" if part and whole else "none"
+    if not part or not whole:
+        return "none"
+    share = "under 1" if part / whole < 0.005 else f"{100 * part / whole:.0f}"
+    return f"{share} % of {whole:,}"
 
 
 def printable_group(group: Group) -> Group:

@@ -60,8 +60,8 @@ DETAILED = 20_000
 """Connections and certificates whose details are in the page; the rest have table rows only."""
 MAX_LISTED = 100
 """Captures that are listed by name; the rest are counted."""
-MAX_URGENT = 6
-"""Failures, and findings, that are named at the top of the page; the rest are counted."""
+MAX_UNFOLDED = 6
+"""Reasons of failures that are shown at first; the rest are folded."""
 _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "outcome", "findings")
 """Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels.
 
@@ -316,7 +316,8 @@ class Report:
             failures=self._failures.by_reason(seen),
             eap_refused=[printable_group(one) for one in seen.eap_refused],
             delay=self._delays.result(),
-            urgent=MAX_URGENT,
+            unfolded=MAX_UNFOLDED,
+            unseen=sum(seen.outcomes.get(one, 0) for one in ("incomplete", "one_sided")),
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
