@@ -11,6 +11,7 @@ import pytest
 from made import made
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from msgspec.structs import replace
@@ -210,6 +211,23 @@ def test_bars_over_time_are_units_of_time(last: str, unit: str, written: str) ->
     assert ax.get_xlabel() == f"time (UTC); a bar is {unit}"
     assert sum(bar.get_height() for bar in ax.patches) == 2
     assert any(one.get_text().startswith(written) for one in ax.get_xticklabels())
+
+
+@pytest.mark.parametrize("kind", ["versions", "version-shares", "post-quantum"])
+def test_times_of_a_clock_without_a_date_do_not_stretch_the_axis(kind: str) -> None:
+    """A capture whose times count from zero is not of 1970, when there was no TLS."""
+    without = [made(stream=n, start=f"1970-01-01T00:00:0{n}.000000Z") for n in range(3)]
+    dates = [made(stream=n, start=f"2026-11-2{n}T00:00:00.000000Z") for n in range(3, 8)]
+    drawn = figure(Tables(lambda: [*without, *dates]), kind)
+    (ax,) = drawn.axes
+    first, last = (f"{num2date(edge):%Y-%m-%d}" for edge in ax.get_xlim())
+    assert first > "2026-11-01"
+    assert last < "2026-12-01"
+    assert ax.get_xlabel().endswith("; 3 without a date left out")
+    assert drawn.get_supxlabel().endswith("2026-11-23 to 2026-11-27")
+    drawn = figure(Tables(lambda: without), kind)
+    assert drawn.axes[0].get_xlabel() == "time, by a clock without a date; a bar is 0.1 seconds"
+    assert drawn.get_supxlabel().endswith("no date")
 
 
 @pytest.mark.parametrize("name", ["tls12-full", "tls13-client-cert", "tls12-renegotiation", "tls12-unknown-ca"])

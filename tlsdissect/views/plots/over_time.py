@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.ticker import PercentFormatter
 
 from tlsdissect.views.comparison.builder import has_post_quantum, is_post_quantum
-from tlsdissect.views.plots.style import GOOD, GREY, ODD, VERSIONS, count_up, mark_keys, version_names
+from tlsdissect.views.plots.style import GOOD, GREY, ODD, VERSIONS, count_up, dated, mark_keys, version_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,9 @@ def draw_post_quantum(data: pd.DataFrame, ax: Axes) -> None:
 
 
 def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: bool) -> None:
+    with_date = dated(data["start"])
+    left_out = len(data) - len(with_date) if len(with_date) else 0
+    data = data.loc[with_date.index] if left_out else data
     starts = data["start"]
     edges, step = _intervals(starts.min(), starts.max())
     interval = edges.searchsorted(starts, side="right") - 1
@@ -86,7 +89,8 @@ def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: 
     ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=_TICKS))  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_formatter(_Time(_form(edges[0], edges[-1])))  # type: ignore[no-untyped-call]
     ax.set_xlim(days[0], days[-1])
-    ax.set_xlabel(f"time (UTC); a bar is {step}")
+    clock = "time (UTC)" if len(with_date) else "time, by a clock without a date"
+    ax.set_xlabel(f"{clock}; a bar is {step}{f'; {left_out:,} without a date left out' if left_out else ''}")
     mark_keys(ax, shown)
 
 

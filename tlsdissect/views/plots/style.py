@@ -36,6 +36,8 @@ LABEL = 44
 _TICKS = 7
 _ROUND = (1, 2, 5, 10)
 """Steps between two ticks of an axis, in powers of ten."""
+_FIRST_DATE = pd.Timestamp("1995-01-01", tz="UTC")
+"""Before SSL 2.0, the oldest version: an earlier date is that of a clock which was never set, or counts from zero."""
 LEFT = 0.012
 """Where titles, keys and captions begin, as a part of a figure's width."""
 _KEYS, _KEY_INCHES = 5, 0.22
@@ -145,6 +147,11 @@ def write_behind(ax: Axes, end: float, row: int, text: str) -> None:
     ax.annotate(text, (end, row), xytext=(5, 0), textcoords="offset points", va="center")
 
 
+def dated(starts: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
+    """Return the times that have a date, of some that may be missing or by a clock that was never set."""
+    return starts[starts >= _FIRST_DATE]
+
+
 def short(name: str) -> str:
     """Shorten a name from the wire; cipher suites lose the prefix that all have."""
     return shortened(printable(name).removeprefix("TLS_"), LABEL)
@@ -152,11 +159,11 @@ def short(name: str) -> str:
 
 def caption(tables: Tables, count: int, unit: str) -> str:
     """Return the line below a title: how many are drawn, from which captures, and when these were recorded."""
-    starts = tables.connections["start"].dropna()
+    starts = dated(tables.connections["start"])
     days = sorted({f"{one:%Y-%m-%d}" for one in (starts.min(), starts.max())}) if len(starts) else []
     sources = [str(one) for one in tables.connections["source"].unique()]
     named = [shortened(printable(sources[0].rpartition("/")[2]), LABEL)] if sources else []
     if len(sources) > 1:
         named = [f"{named[0]} and {len(sources) - 1:,} {'other' if len(sources) == 2 else 'others'}"]
     counted = f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
-    return " · ".join([counted, *named, *([" to ".join(days)] if days else [])])
+    return " · ".join([counted, *named, " to ".join(days) or "no date"])
