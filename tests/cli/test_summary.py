@@ -94,8 +94,8 @@ def test_old_and_weak() -> None:
 @pytest.mark.parametrize(
     ("start", "days", "text"),
     [
-        ("2044-12-20T00:00:00Z", 12, "localhost ends in 12 days, 2045-01-01: localhost:8443"),
-        ("2045-01-03T00:00:01Z", -3, "localhost ended 3 days before, 2045-01-01: localhost:8443"),
+        ("2044-12-20T00:00:00Z", 12, "localhost expires on 2045-01-01, 12 days after it was last seen: localhost:8443"),
+        ("2045-01-03T00:00:01Z", -3, "localhost expired on 2045-01-01, 3 days before it was last seen: localhost:8443"),
     ],
 )
 def test_certificates_that_end_soon(start: str, days: int, text: str) -> None:
@@ -104,6 +104,35 @@ def test_certificates_that_end_soon(start: str, days: int, text: str) -> None:
     assert ending.days_left == days
     assert text in " ".join(str(found).split())
     assert summarized(made(), made(start=None)).ending == ()
+
+
+@pytest.mark.parametrize(
+    ("starts", "text"),
+    [
+        (["2026-11-29T01:40:48Z", "2026-11-29T01:40:59Z"], "1 server, from 2026-11-29 01:40:48 to 01:40:59 UTC Failed"),
+        (["2026-11-29T01:40:48Z"], "1 server, at 2026-11-29 01:40:48 UTC Failed"),
+        (
+            ["1970-01-01T00:00:42Z", "2026-11-29T01:40:48Z"],
+            "1 server, until 2026-11-29 01:40:48 UTC, the first without a date Failed",
+        ),
+        (["1970-01-01T00:00:42Z"], "1 server, without a date Failed"),
+        ([None], "1 server Failed"),
+    ],
+)
+def test_a_clock_that_was_never_set_has_no_date(starts: list[str | None], text: str) -> None:
+    assert text in " ".join(str(summarized(*[made(start=one, end=one) for one in starts])).split())
+
+
+def test_labels_are_not_repeated_and_resumption_has_words() -> None:
+    some = [made(resumption=kind) for kind in ("none", "psk", "psk", "session_id", None)]
+    collected = SummaryBuilder()
+    for one in some:
+        collected.add(one)
+    found = collected.summary(len(some), Counter(), ["not read: 2 cut IPv4 headers"])
+    assert found.notes == ("not read: 2 cut IPv4 headers",)
+    shown = " ".join(str(found).split())
+    assert "Not all read 2 cut IPv4 headers" in shown
+    assert "Resumption 3 of 5: 2 by PSK, 1 by session ID" in shown
 
 
 def test_times_are_those_of_all_and_the_slowest_are_named() -> None:
@@ -217,7 +246,7 @@ def test_many_kinds_take_one_screen() -> None:
     shown = str(summarized(*some, **flows))
     assert len(shown.splitlines()) < 50
     assert "820 TCP flows: 40 kind 40, 39 kind 39" in " ".join(shown.split())
-    assert "528 of 32 more kinds" in shown.replace("\n" + " " * 14, " ")
+    assert "528 of 32 other kinds" in shown.replace("\n" + " " * 14, " ")
     assert repr(summarized(*some)) == "<CaptureSummary: 120 connections, 80 failed>"
 
 

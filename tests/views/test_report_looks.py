@@ -273,7 +273,7 @@ def test_the_top_says_when_and_counts_the_peers_that_it_does_not_name(browser: B
         report.add(made(stream=number, client=client, start=start, end=end, **failed))
     path.write_bytes(b"".join(report.pieces()))
     with Visit(browser, path) as visit:
-        assert visit.page.locator("header p").inner_text() == "2026-01-02 03:00:04 to 03:04:05 UTC"
+        assert visit.page.locator("header p").inner_text() == "from 2026-01-02 03:00:04 to 03:04:05 UTC"
         line = " ".join(visit.page.locator(".failure").first.inner_text().split())
         assert "from 192.0.2.0 (1), 192.0.2.1 (1), 192.0.2.2 (1), others (2) to localhost:8443 (5)" in line
 

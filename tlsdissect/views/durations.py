@@ -1,8 +1,10 @@
-"""How durations are written: with the digits that a reader can use."""
+"""How durations are written, with the digits that a reader can use, and when something began and ended."""
 
 _THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT = 99.95, 9.995, 0.9995
 """Milliseconds from which so many digits come before the decimal point, once rounded."""
 _NOTHING_MS, _LONG_MS = 0.0005, 10_000
+FIRST_DATE = "1995-01-01"
+"""Before SSL 2.0, the oldest version: an earlier date is that of a clock which was never set, or counts from zero."""
 
 
 def short_ms(ms: float) -> str:
@@ -28,3 +30,22 @@ def in_ms(ms: float) -> str:
     ('0.250 ms', '1,250 ms', '12.3 s')
     """
     return f"{short_ms(ms)} ms" if abs(ms) < _LONG_MS else f"{short_ms(ms / 1000)} s"
+
+
+def period(start: str | None, end: str | None) -> str:
+    """Say when connections began and ended; nothing if that is not known.
+
+    >>> period("2026-11-29T01:40:48.5Z", "2026-11-29T01:40:49Z"), period("2026-11-29T01:40:48Z", None)
+    ('from 2026-11-29 01:40:48 to 01:40:49 UTC', 'at 2026-11-29 01:40:48 UTC')
+    >>> period("1970-01-01T00:00:42Z", "2026-11-29T01:40:48Z"), period("1970-01-01T00:00:42Z", "1970-01-01T00:00:43Z")
+    ('until 2026-11-29 01:40:48 UTC, the first without a date', 'without a date')
+    """
+    if start is None:
+        return ""
+    begin, over = (time[:19].replace("T", " ") for time in (start, end or start))
+    if over < FIRST_DATE:
+        return "without a date"
+    if begin < FIRST_DATE:
+        return f"until {over} UTC, the first without a date"
+    day = begin[: begin.index(" ") + 1]
+    return f"at {begin} UTC" if begin == over else f"from {begin} to {over.removeprefix(day)} UTC"

@@ -13,7 +13,7 @@ from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
-from tlsdissect.views.durations import in_ms
+from tlsdissect.views.durations import in_ms, period
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.labelled import Section, as_html, labelled
@@ -369,6 +369,8 @@ class _Detail(Struct, frozen=True):
     slowest: int
 
 
+RESUMED = {"ticket": "by session ticket", "session_id": "by session ID", "psk": "by PSK"}
+"""How sessions were resumed."""
 _SCREEN = 40
 """Lines of the text, if less detail makes it shorter."""
 _DETAILS = (
@@ -429,7 +431,8 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         every = ", selected or not" if found.selected else ""
         yield Section("Not TLS", "", [(0, f"{_many(total, 'TCP flow')}{every}: {_counted(found.not_tls, detail)}")])
     if found.notes:
-        yield Section("Not all read", "", _cut(found.notes, detail.notes, "and {} more"))
+        notes = [one.removeprefix("not read: ") for one in found.notes]
+        yield Section("Not all read", "", _cut(notes, detail.notes, "and {} more"))
     if found.problems:
         yield Section("Problems", "", [(0, _counted(found.problems, detail))])
     if detail != _DETAILS[0]:
@@ -439,11 +442,10 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
 def _seen(found: CaptureSummary) -> str:
     least = "at least " if found.counts_cut else ""
     ends = f"{least}{_many(found.clients, 'client')}, {least}{_many(found.servers, 'server')}"
-    begin, end = _moment(found.start or ""), _moment(found.end or found.start or "")
-    when = "" if not begin else f", at {begin} UTC" if begin == end else f", from {begin} to {end} UTC"
+    when = period(found.start, found.end)
     read = "" if found.connections == found.connections_read else f" of {found.connections_read:,}"
     established = f"{found.outcomes.get('established', 0):,} established"
-    return f"{found.connections:,}{read}, {established}; {ends}{when}"
+    return f"{found.connections:,}{read}, {established}; {ends}{f', {when}' if when else ''}"
 
 
 def _failures(groups: Sequence[FailureGroup], detail: _Detail) -> _Texts:
@@ -478,26 +480,25 @@ def _named(peers: Sequence[Peer], total: int) -> str:
 def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:
     def when(one: Ending) -> str:
         days = _many(abs(one.days_left), "day")
-        return f"ended {days} before" if one.days_left < 0 else f"ends in {days}"
+        verb, order = ("expired", "before") if one.days_left < 0 else ("expires", "after")
+        return f"{verb} on {one.not_after[:10]}, {days} {order} it was last seen"
 
-    texts = [
-        f"{one.subject}{table.KEYED if one.with_keys else ''} {when(one)}, {one.not_after[:10]}: {one.server}"
-        for one in ending
-    ]
+    texts = [f"{one.subject}{table.KEYED if one.with_keys else ''} {when(one)}: {one.server}" for one in ending]
     return _cut(texts, detail.groups, "and {} more; tlsdissect certs --ends-within 30 lists those of issuers, too")
 
 
 def _resumption(found: CaptureSummary, detail: _Detail) -> str:
-    resumed = {name: many for name, many in found.resumption.items() if name not in ("none", "unknown")}
+    resumed = {RESUMED[name]: many for name, many in found.resumption.items() if name in RESUMED}
+    how = f"{sum(resumed.values()):,} of {found.connections:,}: {_counted(resumed, detail)}"
     early = f"; early data: {_counted(found.early_data, detail)}" if found.early_data else ""
-    return f"{_counted(resumed, detail) or 'none'} of {found.connections:,}{early}"
+    return f"{how if resumed else f'none of {found.connections:,}'}{early}"
 
 
 def _times(times: Times, found: CaptureSummary, detail: _Detail) -> Iterator[tuple[int, str]]:
     verified = found.hello_verifications
     asked = ((verified, "HelloVerifyRequest"), (found.hello_retries - verified, "HelloRetryRequest"))
     retried = "".join(f"; {_many(many, name)}" for many, name in asked if many)
-    yield 0, f"median {in_ms(times.median)}, 90 % {in_ms(times.p90)}{retried}"
+    yield 0, f"median {in_ms(times.median)}, 90th percentile {in_ms(times.p90)}{retried}"
     slow = [f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest]
     yield 2, f"slowest: {', '.join(slow[: detail.slowest])}"
 
@@ -510,12 +511,8 @@ def _stream(slow: Slow, found: CaptureSummary) -> str:
 def _counted(counts: dict[str, int], detail: _Detail) -> str:
     named = [f"{many:,} {name}" for name, many in list(counts.items())[: detail.kinds]]
     rest = list(counts.values())[detail.kinds :]
-    return ", ".join(named + [f"{sum(rest):,} of {_many(len(rest), 'more kind')}"] * bool(rest))
+    return ", ".join(named + [f"{sum(rest):,} of {_many(len(rest), 'other kind')}"] * bool(rest))
 
 
 def _many(many: int, noun: str) -> str:
     return f"{many:,} {noun}{'' if many == 1 else 's'}"
-
-
-def _moment(time: str) -> str:
-    return time[:19].replace("T", " ")

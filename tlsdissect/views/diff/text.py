@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tlsdissect.views.comparison.formats import conclusions
-from tlsdissect.views.durations import in_ms
+from tlsdissect.views.durations import in_ms, period
 from tlsdissect.views.explain.model import counted
 from tlsdissect.views.labelled import Section, as_html, labelled
 from tlsdissect.views.printable import encoded
@@ -104,12 +104,12 @@ def _read(side: Read) -> _Paragraphs:
     least = "at least " if side.left_out else ""
     ends = f"{least}{counted(side.clients, 'client')}, {least}{counted(side.servers, 'server')}"
     total = f"{side.connections:,}{read} connection{'s' * (side.connections_read != 1)}"
-    when = "" if side.start is None else f", from {_moment(side.start)} to {_moment(side.end or side.start)} UTC"
-    return [(2, f"{names}: {total}, {side.failed:,} failed; {ends}{when}"), *_notes(side)]
+    when = period(side.start, side.end)
+    return [(2, f"{names}: {total}, {side.failed:,} failed; {ends}{f', {when}' if when else ''}"), *_notes(side)]
 
 
 def _notes(side: Read) -> _Paragraphs:
-    return [(4, f"  not all read: {note}") for note in side.notes]
+    return [(4, f"  not all read: {note.removeprefix('not read: ')}") for note in side.notes]
 
 
 def _moved(changes: Sequence[PairChange]) -> _Paragraphs:
@@ -250,7 +250,3 @@ def _first(paragraphs: _Paragraphs, most: int, what: str) -> _Paragraphs:
     return paragraphs[:most] + [(0, f"and {counted(rest, f'more line of {what}s', f'more lines of {what}s')}")] * (
         rest > 0
     )
-
-
-def _moment(time: str) -> str:
-    return time[:19].replace("T", " ")

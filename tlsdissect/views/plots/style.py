@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from tlsdissect.views.colours import SHEETS
+from tlsdissect.views.durations import FIRST_DATE
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ LABEL = 44
 _TICKS = 7
 _ROUND = (1, 2, 5, 10)
 """Steps between two ticks of an axis, in powers of ten."""
-_FIRST_DATE = pd.Timestamp("1995-01-01", tz="UTC")
-"""Before SSL 2.0, the oldest version: an earlier date is that of a clock which was never set, or counts from zero."""
+_FIRST_DATE = pd.Timestamp(FIRST_DATE, tz="UTC")
 LEFT = 0.012
 """Where titles, keys and captions begin, as a part of a figure's width."""
 _KEYS, _KEY_INCHES = 5, 0.22
@@ -148,7 +148,7 @@ def write_behind(ax: Axes, end: float, row: int, text: str) -> None:
 
 
 def dated(starts: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
-    """Return the times that have a date, of some that may be missing or by a clock that was never set."""
+    """Return the times that have a date, of some that may be missing, or by a clock that was never set."""
     return starts[starts >= _FIRST_DATE]
 
 

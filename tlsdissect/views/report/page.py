@@ -22,13 +22,14 @@ from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.certificates import SHOWN_FIRST, TITLES, table_row, verdicts
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
+from tlsdissect.views.durations import period
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable, without_surrogates
 from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import TOGETHER, Blocks, certificate_details, packed
 from tlsdissect.views.report.failures import Failures, printable_group
 from tlsdissect.views.report.figure_rows import FigureData
-from tlsdissect.views.report.summary import Findings, Overview, period, verdict_sentences
+from tlsdissect.views.report.summary import Findings, Overview, verdict_sentences
 from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
 from tlsdissect.views.table import Column as TableColumn

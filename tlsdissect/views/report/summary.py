@@ -12,9 +12,10 @@ from tlsdissect.model.connection import SEVERITIES
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views import table
 from tlsdissect.views.comparison.formats import WITH_RETRY
-from tlsdissect.views.durations import in_ms
+from tlsdissect.views.durations import in_ms, period
 from tlsdissect.views.explain.model import counted, listed
 from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.summary import RESUMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_ENDS = 100_000
 """Distinct clients, and distinct servers, that are counted."""
-_KINDS = {"ticket": "by session ticket", "session_id": "by session id", "psk": "by PSK"}
 _VERSIONS = {"older": "TLS 1.1 or older", "QUIC": "TLS 1.3 in QUIC"}
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "round trips of TCP"}
 MAX_SERVERS = 10_000
@@ -90,11 +90,8 @@ class Overview:
             f"{'at least ' if len(ends) == MAX_ENDS else ''}{counted(len(ends), what)}"
             for ends, what in ((self._clients, "client"), (self._servers, "server"))
         )
-        seen = f"{_connections(self._connections).capitalize()} of {clients} with {servers} began"
-        if self._first is None or self._last is None:
-            return f"{seen}; the captures contain no times."
-        begin, end = _moment(self._first), _moment(self._last)
-        return f"{seen} {f'at {begin}' if begin == end else f'between {begin} and {end}'} (UTC)."
+        when = period(self._first, self._last) or "without times"
+        return f"The captures contain {_connections(self._connections)} of {clients} with {servers}, {when}."
 
 
 def _versions(sides: Sequence[Side], total: int) -> Iterator[str]:
@@ -129,7 +126,7 @@ def _resumed(sides: Sequence[Side]) -> Iterator[str]:
         kinds.update({kind: many for kind, many in side.resumption.items() if kind != "none"})
     early = sum(side.early_data.get("accepted", 0) for side in sides)
     if kinds:
-        how = listed([f"{many:,} {_KINDS.get(kind, kind)}" for kind, many in kinds.most_common()])
+        how = listed([f"{many:,} {RESUMED.get(kind, kind)}" for kind, many in kinds.most_common()])
         more = f"; early data was accepted in {early:,}" if early else ""
         yield f"{kinds.total():,} resumed an earlier session: {how}{more}."
     for name, later in (("HelloVerifyRequest", False), ("HelloRetryRequest", True)):
@@ -205,19 +202,6 @@ def _connections(many: int) -> str:
 
 def _version(side: Side) -> str:
     return _VERSIONS.get(side.version, side.version)
-
-
-def _moment(time: str) -> str:
-    return time[:19].replace("T", " ")
-
-
-def period(start: str | None, end: str | None) -> str:
-    """Return when connections began and ended; nothing if that is not known."""
-    if start is None:
-        return ""
-    begin, over = _moment(start), _moment(end or start)
-    day = begin[: begin.index(" ") + 1]
-    return f"{begin} UTC" if begin == over else f"{begin} to {over.removeprefix(day)} UTC"
 
 
 class Found(Struct, frozen=True):
