@@ -124,7 +124,7 @@ def test_slower_is_told_as_such() -> None:
         "\n".join(Text(whole=True).lines(whole)).split()
     )
     told = " ".join("\n".join(Text().lines(whole)).split())
-    assert "full handshakes take 15.0 ms more with TLS 1.3 (median 25.0, not 10.0; 95 %: 15.0 to 15.0)" in told
+    assert "full handshakes take 15.0 ms more with TLS 1.3 (median 25.0 ms, not 10.0 ms; 95 %: 15.0 to 15.0 ms)" in told
 
 
 def test_the_interval_is_that_of_the_difference_that_is_told() -> None:
@@ -133,7 +133,7 @@ def test_the_interval_is_that_of_the_difference_that_is_told() -> None:
     (whole,) = compared([at_cost("TLS 1.2", 1, 10 + n) for n in range(LEAST)] + slower)
     (one,) = [found for found in whole.differences or () if found.measure == "milliseconds"]
     assert one.low <= one.difference == -10 <= one.high < 0
-    told = f"10.0 ms more with TLS 1.3 (median 24.5, not 14.5; 95 %: {-one.high:.2f} to {-one.low:.1f})"
+    told = f"10.0 ms more with TLS 1.3 (median 24.5 ms, not 14.5 ms; 95 %: {-one.high:.2f} to {-one.low:.1f} ms)"
     assert told in " ".join("\n".join(Text(110).lines(whole)).split())
     assert f"+10.0 (+{-one.high:.2f} to +{-one.low:.1f})" in "\n".join(Text(110).lines(whole))
 

@@ -95,8 +95,8 @@ def test_a_full_handshake_of_tls_1_2() -> None:
     assert sentences["trip_hello"] == "Round trip 1: the ClientHello, and the server's whole flight."
     assert sentences["trip_keys"] == "Round trip 2: the client's keys and Finished, and the server's Finished."
     assert "CN=localhost" in sentences["server_certificate_visible"]
-    assert "the only one of TLS 1.2 and older versions among those offered" in sentences["choice"]
-    assert sentences["closed"] == "Both sides ended with an encrypted alert."
+    assert "the only suite of TLS 1.2 or older that the client offered" in sentences["choice"]
+    assert sentences["closed"] == "Both sides ended the connection with an encrypted alert."
     assert "hidden" not in sentences
 
 
@@ -194,7 +194,7 @@ def test_suites_that_the_key_rules_out() -> None:
     assert sentences["key_of_certificate"] == (
         "With its RSA key, the server could not use 1 of the client's 2 suites of TLS 1.2 and older versions."
     )
-    assert "the 2nd of the 2 of TLS 1.2 and older versions" in sentences["choice"]
+    assert "the 2nd of the 2 suites of TLS 1.2 or older" in sentences["choice"]
 
 
 def slowed(sent: list[Segment], at: int, by: int) -> list[Segment]:

@@ -526,8 +526,9 @@ def _told(one: Difference, unit: str) -> str:
     less = one.difference > 0
     low, high = sorted((abs(one.low), abs(one.high)))
     word = ("fewer" if one.measure == "round_trips" else "less") if less else "more"
-    numbers = f"{_STATISTIC[one.measure]} {_short(one.new)}, not {_short(one.old)}"
-    interval = f"95 %: {_short(low)} to {_short(high)}"
+    numbered = " ms" if one.measure == "milliseconds" else ""
+    numbers = f"{_STATISTIC[one.measure]} {_short(one.new)}{numbered}, not {_short(one.old)}{numbered}"
+    interval = f"95 %: {_short(low)} to {_short(high)}{numbered}"
     return (
         f"{one.kind} handshakes take {_short(abs(one.difference))} {unit} {word} with TLS 1.3 ({numbers}; {interval})"
     )

@@ -191,14 +191,14 @@ def _times(found: CaptureDiff) -> _Paragraphs:
     # beside it would be other numbers, of which it is not the difference.
     compared = {one.kind for one in times.differences or () if one.measure == "milliseconds"}
     medians = [
-        (2, f"{kind}: {_median(times.before[kind])} before, {_median(times.after[kind])} now")
+        (2, f"{kind}: median {_median(times.before[kind])} before, {_median(times.after[kind])} now")
         for kind in (times.before.keys() & times.after.keys()) - compared
     ]
     return [*sorted(medians), *((2, one) for one in conclusions(times.differences, "it now", "on each side"))]
 
 
 def _median(spread: Spread) -> str:
-    return f"median {in_ms(spread.median)} of {spread.n:,}"
+    return f"{in_ms(spread.median)} (of {spread.n:,})"
 
 
 def _only(when: str, only: Unpaired | None) -> _Paragraphs:

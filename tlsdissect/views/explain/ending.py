@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _CLOSED = {
     "close_notify": "with close_notify",
-    "fin": "by TCP alone, without close_notify",
-    "rst": "by a TCP reset",
+    "fin": "with a FIN, without close_notify",
+    "rst": "with a RST",
 }
 _EMPTY_CERTIFICATE = 8 + 1
 """The message's header, an empty context and an empty list; and the type of what is inside (RFC 8446 section 5.2)."""
@@ -72,14 +72,15 @@ def _closing(c: Connection) -> Iterator[Sentence]:
     for problem in c.problems:
         side = problem.sender
         if problem.code == "gap" and side is not None and ways.get(side) == _CLOSED["fin"]:
-            ways[side] = "by TCP, and with close_notify if that is among the bytes that the capture lacks"
+            ways[side] = "with a FIN, and with close_notify if that is among the bytes that the capture lacks"
     if not ways:
         yield Sentence("end", "open", "The capture does not show the end.")
     elif len(ways) == 2 and len(set(ways.values())) == 1:
-        yield Sentence("end", "closed", f"Both sides ended {ways['client']}.", guess=guess)
+        yield Sentence("end", "closed", f"Both sides ended the connection {ways['client']}.", guess=guess)
     else:
-        text = "; ".join(f"the {side} ended {way}" for side, way in ways.items())
-        yield Sentence("end", "closed", f"{text[0].upper()}{text[1:]}.", guess=guess)
+        (first, way), *other = ways.items()
+        then = "".join(f"; the {side} {how}" for side, how in other)
+        yield Sentence("end", "closed", f"The {first} ended the connection {way}{then}.", guess=guess)
 
 
 def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
@@ -250,7 +251,7 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
             text = f"The {whose} did not send that authority's own certificate: if it is an intermediate authority, "
             yield Sentence("end", "issuer_not_sent", f"{text}that is what is missing.", frames, guess=True)
     elif c.is_tls13:
-        text = "Only keys show which authority that is: TLS 1.3 encrypts certificates."
+        text = "Only keys show the authority: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
 
 

@@ -172,10 +172,10 @@ def _rank(c: Connection) -> str:
     if c.cipher_suite not in fit:
         return ""
     place = fit.index(c.cipher_suite) + 1
-    kind = "of TLS 1.3" if c.is_tls13 else "of TLS 1.2 and older versions"
+    kind = "TLS 1.3" if c.is_tls13 else "TLS 1.2 or older"
     if len(fit) == 1:
-        return f", the only one {kind} among those offered"
-    return f", the {'first' if place == 1 else ordinal(place)} of the {len(fit)} {kind} in the client's list"
+        return f", the only suite of {kind} that the client offered"
+    return f", the {'first' if place == 1 else ordinal(place)} of the {len(fit)} suites of {kind} in the client's list"
 
 
 def _fitting(c: Connection) -> list[str]:
