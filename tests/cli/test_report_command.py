@@ -28,12 +28,12 @@ def test_a_page_is_written(tmp_path: Path) -> None:
     done = run("report", TLS12, RESUMED, "-o", page)
     assert (done.returncode, done.stdout) == (0, b"")
     assert page.read_text().startswith("<!DOCTYPE html>")
-    assert "<li>3 connections of 1 client with 1 server began" in page.read_text()
+    assert "<li>The captures contain 3 connections of 1 client with 1 server" in page.read_text()
 
 
 def test_selected_connections_alone() -> None:
     done = run("report", TLS12, RESUMED, "-o", "-", "--tls", "1.3")
-    assert b"<li>2 connections of 1 client with 1 server began" in done.stdout
+    assert b"<li>The captures contain 2 connections of 1 client with 1 server" in done.stdout
 
 
 def test_inputs_that_cannot_be_read_are_told(tmp_path: Path) -> None:
