@@ -127,7 +127,7 @@ def test_a_story_is_told_once_and_its_share_where_there_are_others() -> None:
     page = tlsdissect.report(ROOT / "samples/network/network-failures.pcap").decode()
     assert page.count("1 of 2: The server ended the handshake with handshake_failure") == 2
     assert page.count("1 other way") == 2
-    assert page.count("A guess: something else may look the same.") == 1
+    assert page.count("Where a sentence is marked as a guess, something else may look the same.") == 1
 
 
 def test_a_small_share_is_not_called_none() -> None:
