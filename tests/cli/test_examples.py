@@ -41,6 +41,8 @@ EXAMPLES = [
 ]
 GIVEN = {
     "capture.pcap": "paths-client.pcap.gz",
+    "a.pcap": "paths-client.pcap.gz",
+    "a.pcapng.gz": "paths-client.pcap.gz",
     "capture.pcapng.gz": "paths-client.pcap.gz",
     "captures/a.pcap": "tls12-client-cert.pcap",
     "captures/b.pcap": "tls13-full.pcap",
@@ -102,3 +104,11 @@ def test_an_example_runs(example: str, place: Path) -> None:
     assert "tlsdissect: " not in done.stderr
     if not re.search(r" (?:-o|--to) (?!-)|> |--sni '\*.example.com'|--since 5m", example):
         assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "live", "scan"])
+def test_help_fits_a_terminal_of_80_columns(command: str) -> None:
+    environment = {**os.environ, "COLUMNS": "80"}
+    option = "--help" if command == "schema" else "--help-all"
+    shown = subprocess.run([program(), command, option], env=environment, capture_output=True, check=True)
+    assert [line for line in shown.stdout.decode().splitlines() if len(line) > 80] == []

@@ -21,7 +21,7 @@ Examples:
   tlsdissect compare capture.pcap
   tlsdissect compare --by server captures/
   tlsdissect compare --all capture.pcap
-  tlsdissect compare --format json capture.pcap | jq '.sides[] | {version, mean_round_trips}'
+  tlsdissect compare --format json a.pcap | jq '.sides[].mean_round_trips'
   tlsdissect compare --by sni capture.pcap -o comparison.csv
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}

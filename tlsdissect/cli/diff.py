@@ -22,8 +22,8 @@ EXAMPLES = """\b
 Examples:
   tlsdissect diff before.pcap after.pcap
   tlsdissect diff --client 192.0.2.0/24 --by address before.pcap captures/
-  tlsdissect diff --exit-status before.pcap after.pcap || echo "something broke"
-  tlsdissect diff --format json before.pcap after.pcap | jq '.broke[] | {client, server}'
+  tlsdissect diff --exit-status before.pcap after.pcap || echo broken
+  tlsdissect diff --format json before.pcap after.pcap | jq '.broke[].server'
 """
 _SUFFIXES = {".json": "json", ".txt": "table"}
 _WENT_ON = frozenset((0, exit_status.NOTHING_SELECTED, exit_status.BAD_INPUT, exit_status.FINDINGS))

@@ -21,7 +21,7 @@ Examples:
   tlsdissect explain --stream old.pcap:0 old.pcap new.pcap
   tlsdissect explain --all capture.pcap
   tlsdissect explain --all --sni '*.example.com' capture.pcap
-  tlsdissect explain --format json capture.pcap | jq '.sentences[] | select(.topic == "end") | .text'
+  tlsdissect explain --format json a.pcap | jq -r '.sentences[].text'
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 

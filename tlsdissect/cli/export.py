@@ -23,7 +23,7 @@ EXAMPLES = """\b
 Examples:
   tlsdissect export capture.pcap --to tables
   tlsdissect export --names zeek --format json capture.pcap --to logs
-  tlsdissect export --format parquet --sni '*.example.com' captures/ --to tables
+  tlsdissect export --format parquet --sni '*.example.com' a.pcap --to tables
 """
 _SUFFIXES = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect extract --failed capture.pcap -o failed.pcapng
-  tlsdissect extract --stream 12 --stream udp:3 capture.pcapng.gz -o two.pcapng
-  tlsdissect extract --where 'timing.handshake_ms > 500' captures/ -o slow.pcapng.gz
-  tlsdissect extract --keylog keys.txt --sni '*.example.com' capture.pcap -o - | wireshark -k -i -
+  tlsdissect extract --stream 12 --stream udp:3 a.pcapng.gz -o two.pcapng
+  tlsdissect extract --where 'round_trips > 2' captures/ -o slow.pcapng.gz
+  tlsdissect extract --keylog keys.txt capture.pcap -o - | wireshark -k -i -
   tlsdissect extract --filter --stream 12 capture.pcap
 """
 _NAME = "extract.pcapng"

@@ -22,7 +22,7 @@ Examples:
   tlsdissect ladder capture.pcap
   tlsdissect ladder --stream 3 capture.pcap -o handshake.svg
   tlsdissect ladder --stream 3 --stream 7 capture.pcap
-  tlsdissect ladder --stream old.pcap:0 --stream new.pcap:0 old.pcap new.pcap -o both.png
+  tlsdissect ladder --stream 0 old.pcap new.pcap -o both.png
 """
 _SUFFIXES = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".txt": "text"}
 _PAIR = 2

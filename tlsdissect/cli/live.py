@@ -32,7 +32,7 @@ EXAMPLES = """\b
 Examples:
   sudo tlsdissect live
   sudo tlsdissect live -i eth0 -p 443 -p 8443
-  sudo tlsdissect live -i any --filter 'tcp and net 192.0.2.0/24' --duration 60
+  sudo tlsdissect live -i any --filter 'net 192.0.2.0/24' --duration 60
   sudo tlsdissect live -i eth0 -p 443 --failed
   sudo tlsdissect live -i eth0 -w seen.pcapng.gz --rotate 1h
   sudo tlsdissect live --format json | jq '{sni, version, round_trips}'

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect plot handshake-round-trips captures/ -o times.svg
-  tlsdissect plot cipher-suites --sni '*.example.com' capture.pcap -o suites.png
+  tlsdissect plot cipher-suites --sni '*.example.com' a.pcap -o suites.png
   tlsdissect plot lifetimes --dark capture.pcap -o lifetimes.pdf
   tlsdissect plot timeline --stream 3 capture.pcap -o handshake.svg
 """

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect query --tables
-  tlsdissect query 'SELECT ja4, count(*) FROM connections GROUP BY ALL' capture.pcap
-  tlsdissect query --failed 'SELECT sni, outcome, "start" FROM connections' captures/
-  tlsdissect query 'FROM certificates WHERE key_bits < 2048' captures/ -o small.csv
-  tlsdissect query 'SELECT code, count(*) FROM findings GROUP BY 1' --format json capture.pcap
-  tlsdissect query 'SELECT version, count(*) FROM connections GROUP BY 1' dataset/
+  tlsdissect query 'SELECT ja4, count(*) FROM connections GROUP BY 1' a.pcap
+  tlsdissect query --failed 'SELECT sni, outcome FROM connections' captures/
+  tlsdissect query 'FROM certificates WHERE key_bits < 2048' a.pcap -o rsa.csv
+  tlsdissect query 'SELECT code, detail FROM findings' --format json a.pcap
+  tlsdissect query 'SELECT DISTINCT ja3 FROM connections' dataset/
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
 _MEMORY = 512 << 20

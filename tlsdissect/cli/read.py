@@ -38,12 +38,12 @@ Examples:
 Exit status:
   0    success, or the reader of the output closed the pipe
   1    with --exit-status, nothing is selected
-  2    invalid command line, or an input is not a capture; the others were read
+  2    invalid command line, or an input is not a capture; others were read
   3    a finding of the --fail-on severity or higher
   70   internal error
   71   out of memory, files or processes, or a process of --jobs was killed
   74   the result or a temporary file could not be written
-  130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
+  130  interrupted: what was read is printed; 143 on SIGTERM, 129 on SIGHUP
 """
 _SUFFIXES = {
     ".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table", ".sarif": "sarif", ".xml": "junit",

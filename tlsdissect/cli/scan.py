@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect scan captures/ --to dataset
-  tlsdissect scan s3://taps/ --to s3://results/tls --scheduler tcp://10.0.0.1:8786
-  tlsdissect scan captures/ --to old --where 'version != "TLS 1.3"' --memory 2G
+  tlsdissect scan s3://taps/ --to s3://tls/all --scheduler tcp://10.0.0.1:8786
+  tlsdissect scan captures/ --to old --tls 1.2 --memory 2G
 """
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 

@@ -21,7 +21,7 @@ Examples:
   tlsdissect show --depth 3 capture.pcap
   tlsdissect show --message client_hello --bytes capture.pcap
   tlsdissect show --format html -o handshake.html capture.pcap
-  tlsdissect show --format json capture.pcap | jq '.. | objects | select(.name == "cipher_suite") | .meaning'
+  tlsdissect show --format json a.pcap | jq '.. | .meaning? // empty'
 """
 _LEVELS = 2
 """Levels of a tree that is longer than the terminal: records and messages, or packets and frames."""
