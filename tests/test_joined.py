@@ -243,7 +243,7 @@ def test_a_folder_without_captures(tmp_path: Path) -> None:
 
 
 def test_a_cluster_does_not_join() -> None:
-    with pytest.raises(ValueError, match="does not join"):
+    with pytest.raises(ValueError, match="cannot be joined"):
         tlsdissect.read(TLS12, joined=True, cluster=object())  # type: ignore[arg-type]
 
 
