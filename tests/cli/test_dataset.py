@@ -188,7 +188,7 @@ def test_documents_outside_the_selected_times_are_not_opened(copied: Path) -> No
         (["--joined"], "--joined: a dataset has no packets"),
         (["--keylog", "samples/tls13-full.keys"], "--keylog: a dataset has no packets"),
         (["--known", "5"], "--known: the captures of a dataset were read earlier"),
-        (["--emit", "decided"], "--emit decided does not apply to a dataset: its connections have ended"),
+        (["--emit", "decided"], "--emit decided: a dataset contains only connections that have ended"),
         (["samples/tls12-full.pcap"], "is a dataset, which cannot be read together with captures"),
     ],
 )

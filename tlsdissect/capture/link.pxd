@@ -22,6 +22,7 @@ cpdef long long ethernet(Headers h) except? -1
 cpdef long long vlan(Headers h)
 cpdef long long redundancy_tag(Headers h)
 cpdef long long group_tag(Headers h)
+cdef long long _type(Headers h, long long size, str what)
 cdef long long _ethertype(Headers h, long long size, str what)
 cpdef long long backbone(Headers h)
 cpdef long long fabric_path(Headers h)

@@ -61,6 +61,15 @@ def group_tag(h: Headers) -> cython.longlong:
 
 
 @cython.cfunc
+def _type(h: Headers, size: cython.longlong, what: str) -> cython.longlong:
+    """Read a header that ends with an EtherType."""
+    if h.at + size > h.end:
+        return h.skip(what)
+    h.at += size
+    return u16(h.data, h.at - 2)
+
+
+@cython.cfunc
 def _ethertype(h: Headers, size: cython.longlong, what: str) -> cython.longlong:
     """Read a header that ends with an EtherType, or with a length in its place."""
     if h.at + size > h.end:
@@ -109,10 +118,7 @@ def token_ring(h: Headers) -> cython.longlong:
 @cython.ccall
 def ip_over_1394(h: Headers) -> cython.longlong:
     """Apple's IP over IEEE 1394 (tcpdump.org/linktypes): two addresses of 8 bytes, then an EtherType."""
-    if h.at + 18 > h.end:
-        return h.skip("cut IEEE 1394 header")
-    h.at += 18
-    return u16(h.data, h.at - 2)
+    return _type(h, 18, "cut IEEE 1394 header")
 
 
 @cython.ccall
@@ -133,7 +139,7 @@ def atm(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def ipnet(h: Headers) -> cython.longlong:
-    """Solaris' ipnet (tcpdump.org/linktypes): 24 bytes, of which the second is Solaris' address family; then IP."""
+    """Solaris ipnet (tcpdump.org/linktypes): 24 bytes, the second of which is an address family, then IP."""
     if h.at + 24 > h.end:
         return h.skip("cut ipnet header")
     family: cython.longlong = h.data[h.at + 1]
@@ -288,10 +294,7 @@ def ppp(h: Headers) -> cython.longlong:
 @cython.ccall
 def cisco_hdlc(h: Headers) -> cython.longlong:
     """Cisco's framing of HDLC: address, control, and an EtherType."""
-    if h.at + 4 > h.end:
-        return h.skip("cut HDLC header")
-    h.at += 4
-    return u16(h.data, h.at - 2)
+    return _type(h, 4, "cut HDLC header")
 
 
 @cython.ccall

@@ -29,7 +29,7 @@ def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
     it. What clients offered and no server chose is marked, and so is what only the keys of --keylog show.
 
     The properties tlsdissect:post-quantum-key-agreement and tlsdissect:post-quantum-signatures of a service say
-    whether its connections are ready for post-quantum cryptography. The same captures give the same file: it has no
+    how far its connections used post-quantum cryptography. The same captures give the same file: it has no
     timestamp, and its serial number is derived from the content.
     """
     file = options.result(output, "json", {}, "json", captures).file

@@ -139,13 +139,13 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--tls",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="With this negotiated version of TLS or DTLS; older: any before TLS 1.2.",
+        help="With this negotiated TLS or DTLS version; older: any version before TLS 1.2.",
     ),
     click.option(
         "--offers",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="From a client whose highest offered version is this; older: any before TLS 1.2.",
+        help="From a client whose highest offered version is this; older: any version before TLS 1.2.",
     ),
     click.option("--failed", is_flag=True, help="With a handshake that failed: alert, reset, closed or no_answer."),
     click.option(

@@ -253,7 +253,7 @@ def check_options(options: Options) -> None:
     if options.keep:
         raise DatasetError("a dataset has no packets, which are needed here: give the captures")
     if options.idle is not None:
-        raise DatasetError("--emit decided does not apply to a dataset: its connections have ended")
+        raise DatasetError("--emit decided: a dataset contains only connections that have ended")
 
 
 def _check_mark(mark: Mark, options: Options) -> None:

@@ -136,7 +136,7 @@ class CertificateTransport:
 
 
 class ParallelOutputRows:
-    """The rows of `query.OutputRows`, produced by several processes."""
+    """Yields the rows that `query.OutputRows` yields, but reads in several processes."""
 
     def __init__(self, query: Query, jobs: int, transport: RowTransport | None = None) -> None:
         self._transport = transport or LinkingTransport(query)

@@ -109,7 +109,7 @@ def _checked(name: str, annotation: Any) -> Any:
 
 
 def check_connection(connection: Connection) -> None:
-    """Raise ValueError if fields of a connection, each of which was checked, contradict each other."""
+    """Raise ValueError if the fields of a connection contradict each other; each has been checked by itself."""
     for time in (connection.start, connection.end):
         if time is not None:
             datetime.fromisoformat(time[:_SECOND])
@@ -123,7 +123,7 @@ def check_connection(connection: Connection) -> None:
 def check_extension(value: dict[str, Any]) -> None:
     """Raise ValueError if an extension lacks a required key, or if a value specific to its type cannot be printed."""
     if not (type(value.get("type")) is str and type(value.get("code")) is type(value.get("bytes")) is int):
-        raise ValueError("its type, code or bytes is missing or has the wrong type")
+        raise ValueError("its type, code or bytes is missing, or is not of the right type")
     check_untyped(value)
 
 

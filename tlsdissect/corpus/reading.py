@@ -131,7 +131,7 @@ class Settled:
         self.options = _options(given, raw=self.selection.needs_raw_fingerprints)
         self.judge = judge(given, self.selection)
         if self.options.joined and self.cluster is not None:
-            raise ValueError("captures cannot be joined on a cluster: each is read by one worker")
+            raise ValueError("captures cannot be joined on a cluster, where a worker reads each capture alone")
         if self.cluster is not None and are_datasets([os.fspath(path) for path in captures]):
             raise ValueError("a dataset cannot be read with a cluster: its captures have already been read")
 

@@ -172,7 +172,7 @@ class UdpTable:
 
     @cython.ccall
     def join(self, flow: UdpFlow, first_flow: UdpFlow, client: cython.longlong) -> None:
-        """Link a flow to the one in which its connection began, before the client's address changed.
+        """Note the flow in which a connection began, for the flow to which its client has migrated.
 
         `client` is the side of the first flow that sent the latest datagram of this flow.
         """

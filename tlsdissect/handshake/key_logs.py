@@ -289,7 +289,7 @@ class CaptureKeys:
         """What was found last: several ask for the secrets of one connection, one after the other."""
         self._listener = listener
         self._attempt = 0
-        """Which of several secrets for a label `find` returns, if none of them has decrypted anything yet."""
+        """The index of the secret that `find` returns where a label has several, until one has decrypted something."""
         self._several: dict[tuple[str, bytes], int] = {}
         """How many secrets there are for each label for which it came to several, by label and random."""
         self._proven: dict[tuple[str, bytes], int] = {}

@@ -157,7 +157,7 @@ class QuicConnection:
     _second: QuicHandshake | None
     """What a client sends after a Retry, until the server answers: it may be another ClientHello."""
     _sealing: QuicHandshake | None
-    """A handshake that is over, if keys may open Handshake packets that come now."""
+    """The handshake, once it is over, if keys may still decrypt later Handshake packets."""
     _logged: LoggedHandshake | None
     """A handshake that is over."""
     _logged_bytes: cython.longlong

@@ -197,7 +197,7 @@ class GoogleAck(WireStruct, frozen=True, gc=False):
     largest_acknowledged: Annotated[bytes, Size(_largest_size)]
     ack_delay: Annotated[bytes, Size(2)]
     range_count: Annotated[bytes, Size(_range_count_size)]
-    """Number of ranges after the first, in one byte. The byte is present if a bit of the type is set."""
+    """The number of ranges after the first: one byte, present only if a bit of the frame type is set."""
     first_range: Annotated[bytes, Size(_range_size)]
     ranges: Annotated[bytes, Size(_ranges_size)]
     """Each with the gap before it, which is one byte."""

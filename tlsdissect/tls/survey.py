@@ -1,4 +1,4 @@
-"""The fields of a message with their byte ranges, which cover every byte, and all errors, for `views/tree/fields.py`.
+"""Finds the fields of a message, their byte ranges, which cover every byte, and all errors; `show` prints them.
 
 Where a decoder stops at the first error, the walk over the declaration of a struct goes on: it skips the rest of the
 block that the error makes unreadable, and continues after it.

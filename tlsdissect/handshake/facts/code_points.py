@@ -18,7 +18,7 @@ _LONG = LONG_LIST
 @cython.cfunc
 @cython.exceptval(-1)
 def _is_grease(number: cython.longlong) -> cython.bint:
-    """Return whether both octets of a number are the same, and end in A (RFC 8701 section 2)."""
+    """Return whether a number is GREASE: both octets are equal and end in hexadecimal A (RFC 8701 section 2)."""
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
 
 

@@ -80,7 +80,6 @@ _SERVER_KEY_EXCHANGE = HandshakeType.SERVER_KEY_EXCHANGE
 
 _NS = 1_000_000_000
 _HELLO_NOT_FOUND = "the ClientHello was not found: after another protocol, only beginnings of segments are searched"
-"""The detail of a problem."""
 ADDRESS_CACHE_BYTES = 1 << 20
 """Bytes of cached IPv6 addresses."""
 _ADDRESS_BYTES = 256
@@ -462,7 +461,7 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
     if log.dropped or reset_text:
         found += _dropped(handshake)
-    # A connection of QUIC begins with a packet of the client, of which a `gap` says that it has no whole ClientHello.
+    # A QUIC connection begins with a client's packet; a `gap` says if that has no whole ClientHello.
     if log.opener == UNKNOWN and log.client_hello is None and log.quic is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     elif log.client_hello is None and log.before is not None and log.two_sided:

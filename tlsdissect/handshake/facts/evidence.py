@@ -120,7 +120,7 @@ class Evidence:
         self.keep(lookup.exchange.sha256, captured.body)
 
     def set_certificate_times(self, connection: Connection, times: CertificateTimes) -> None:
-        """Keep when each side of a connection received the other's certificates."""
+        """Keep the times at which each side of a connection received the other's certificates."""
         self._times[_identity(connection)] = times
         if len(self._times) > MAX_TIMES:
             self._times.popitem(last=False)

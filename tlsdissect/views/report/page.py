@@ -70,7 +70,7 @@ The first of them is the same in all rows if there is one capture only.
 """
 _BRIEF = ("client", "server")
 _NARROW_SCREEN = ("outcome", "source", "stream", "server", "TLS", "certificate", "until", "findings")
-"""Columns that a phone shows at first, of those that the page shows elsewhere: the first ones that fit."""
+"""Columns that a phone shows at first, in this order, as many as fit."""
 _FILTERS = {
     **dict.fromkeys(
         ("source", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "outcome", "JA4"), "one"
