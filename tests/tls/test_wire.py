@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tlsdissect.tls.codepoints import LONG_LIST
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
@@ -92,6 +94,15 @@ def test_lists_read_back(numbers: list[int]) -> None:
     data = b"".join(n.to_bytes(2, "big") for n in numbers)
     data = len(data).to_bytes(2, "big") + data
     assert Reader(data).u16s(2) == Reader(data).vector(2, Reader.u16) == tuple(numbers)
+
+
+def test_equal_numbers_of_long_lists_are_one_object() -> None:
+    """Lists of 30,000 numbers, which attacks send, would take an object for each number."""
+    numbers = [*range(0x10000 - LONG_LIST, 0x10000), *range(LONG_LIST)]
+    data = b"".join(n.to_bytes(2, "big") for n in numbers)
+    one, other = [Reader(len(data).to_bytes(2, "big") + data).u16s(2) for _ in range(2)]
+    assert one == other == tuple(numbers)
+    assert all(map(is_, one, other))
 
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=5)), max_size=5), st.binary(max_size=6))

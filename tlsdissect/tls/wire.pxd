@@ -1,6 +1,10 @@
 from tlsdissect.capture.octets cimport cut
 
+cdef long long LONG_LIST
 cdef long long _SHORT
+
+
+cdef tuple _shared_u16s(bytes data)
 
 
 cdef class Reader:
