@@ -199,7 +199,8 @@ def test_a_capture_whose_times_go_back_reads_the_same(tmp_path: Path) -> None:
     one = [(time.time, ethernet(0x0800, ip4(time))) for time in segments(TWO)]
     other = (one[-1][0] + 10**9, one[0][1].replace(segments(TWO)[0].ports, b"\x11\x11\x22\x22"))
     capture = tmp_path / "capture.pcap"
-    capture.write_bytes(pcap([*one, other, *one], ETHERNET))
+    earlier = [(time - 10**9, frame) for time, frame in one]
+    capture.write_bytes(pcap([*one, other, *earlier], ETHERNET))
     for found in compared(capture, tmp_path):
         assert found.before == found.after, differences(found)
         assert 2 * found.after[0]["packets"] == len(found.frames)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.capture import CaptureError, NoCaptureError
 from tlsdissect.capture.inputs import Input, Inputs, find_inputs, total_size
 from tlsdissect.capture.joined import JoinedCaptures
 from tlsdissect.capture.names import CaptureNames
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.time_order import open_in_order
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.eap import EapTable
 from tlsdissect.flows.flow import NEVER
@@ -32,9 +33,10 @@ from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 from tlsdissect.model.connection import TRANSPORTS, CapturePart, Connection, Problem, named_frames
+from tlsdissect.model.renumbering import in_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Damage, PacketReader
@@ -283,7 +285,7 @@ class Reading:
         judge: Judge | None = None,
         evidence: Evidence | None = None,
         shard: Shard = WHOLE,
-        opener: Opener = open_capture,
+        opener: Opener = open_in_order,
         observer: Observer | None = None,
         inputs: Inputs | None = None,
     ) -> None:
@@ -353,13 +355,14 @@ class Reading:
             try:
                 with self._opener(one.path) as capture:
                     self._open = capture
-                    yield from self._events(number, CaptureNames(one.path), capture)
+                    number_of = capture.file_frame if capture.reordered else None
+                    yield from self._events(number, CaptureNames(one.path), capture, number_of)
                 self._bytes_before, self._open = self.position, None
             except CaptureError as error:
                 self._refuse(one, error)
 
     def _joined(self) -> Iterator[NumberedEvent]:
-        self._open = joined = JoinedCaptures(self.inputs.files, self._opener, self._refuse)
+        self._open = joined = JoinedCaptures(self.inputs.files, self._refuse)
         yield from self._events(0, joined.names, joined)
         self.summary.overlaps += joined.overlaps
 
@@ -368,10 +371,18 @@ class Reading:
         if one.named or not isinstance(error, NoCaptureError):
             self.summary.refused.append((one.path, str(error)))
 
-    def _events(self, number: int, names: CaptureNames, capture: PacketSource) -> Iterator[NumberedEvent]:
+    def _events(
+        self,
+        number: int,
+        names: CaptureNames,
+        capture: PacketSource,
+        number_of: Callable[[int], int] | None = None,
+    ) -> Iterator[NumberedEvent]:
+        """Yield the events of a capture; of a reordered one, `number_of` returns the numbers of frames in the file."""
         self.names = names
         judge, evidence, joined = self._judge, self._evidence, self._options.joined
-        for due, frame, event in self._read(names, capture):
+        for due, frame, read in self._read(names, capture):
+            event = read if number_of is None else in_file(read, number_of)
             if not isinstance(event, Connection):
                 if isinstance(event, CapturedLookup) and evidence is not None:
                     evidence.add_lookup(event)

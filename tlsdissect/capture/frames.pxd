@@ -1,6 +1,8 @@
 from tlsdissect.capture.octets cimport u16, u16_little, u32, u32_little
 from tlsdissect.capture.window cimport Window
 
+cdef long long UNTIMED
+
 
 cdef class FrameReader:
     cdef public bytes data
@@ -21,8 +23,10 @@ cdef class FrameReader:
     cdef public long long damaged
     cdef public str name
     cdef public long long before
+    cdef public bint reordered
 
     cpdef bint next_frame(self)
+    cpdef bint goes_back(self)
 
 
 cdef class FileReader(FrameReader):

@@ -66,6 +66,8 @@ class FrameReader:
     """The name of this capture if it is read as one with others, otherwise empty."""
     before: cython.longlong
     """Frames of the captures before this one that are read as one with it."""
+    reordered: cython.bint
+    """Whether the frames come in another order than in the file, and are numbered in this order."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -86,11 +88,27 @@ class FrameReader:
         self.damaged = 0
         self.name = ""
         self.before = 0
+        self.reordered = False
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
         """Find the next frame; False if none is available now."""
         raise NotImplementedError
+
+    @cython.ccall
+    def goes_back(self) -> cython.bint:
+        """Read on until a frame is earlier than one before it; return False if none is."""
+        latest: cython.longlong = UNTIMED
+        while self.next_frame():
+            if self.time != UNTIMED:
+                if self.time < latest:
+                    return True
+                latest = self.time
+        return False
+
+    def file_frame(self, number: cython.longlong) -> cython.longlong:
+        """Return the number in the file of a frame that was read."""
+        return number
 
     def find_last_secrets(self) -> None:
         """Find the decryption secrets at the end of the file before its frames are read; most formats have none."""

@@ -16,7 +16,6 @@ from tlsdissect.capture.window import FIRST_PIECE
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.capture.errors import Damage
@@ -45,12 +44,10 @@ class JoinedCaptures:
     def __init__(
         self,
         inputs: Sequence[Input],
-        opener: Callable[[str], AbstractContextManager[PacketReader]],
         refuse: Callable[[Input, CaptureError], None],
     ) -> None:
         """`refuse` is called for each file that cannot be read."""
         self._inputs = inputs
-        self._opener = opener
         self._refuse = refuse
         self._reader = PacketReader(FrameReader())
         self._last_secrets: dict[str, list[SecretsBlock]] = {}
@@ -69,7 +66,7 @@ class JoinedCaptures:
                 self._find_last_secrets(one.path)
         for one in self._inputs:
             try:
-                with self._opener(one.path) as reader:
+                with open_capture(one.path) as reader:
                     self._compare(one)
                     if reader.secrets == self._last_secrets.get(one.path):
                         reader.drop_secrets()

@@ -140,8 +140,19 @@ class PacketReader:
 
     @property
     def packet_frames(self) -> tuple[int, ...]:
-        """The frames of the latest packet: its own, or those of all its fragments."""
-        return self._headers.joined_frames or (self._frames.frames,)
+        """The frames of the latest packet, by their numbers in the file: its own, or those of all its fragments."""
+        frames: FrameReader = self._frames
+        read = self._headers.joined_frames or (frames.frames,)
+        return tuple(map(frames.file_frame, read)) if frames.reordered else read
+
+    @property
+    def reordered(self) -> bool:
+        """Whether packets come in another order than in the file; their frames are numbered in this order."""
+        return self._frames.reordered
+
+    def file_frame(self, number: cython.longlong) -> cython.longlong:
+        """Return the number in the file of a frame that was read."""
+        return self._frames.file_frame(number)
 
     @property
     def conflict(self) -> FragmentConflict | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.capture.inputs import find_inputs
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.time_order import open_in_order
 from tlsdissect.corpus.sources import SourceFile, file_system, is_url
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
@@ -133,7 +134,7 @@ def _expanded(captures: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str,
 @contextmanager
 def _opened(source: str) -> Iterator[PacketReader]:
     if not is_url(source):
-        with open_capture(source) as capture:
+        with open_in_order(source) as capture:
             yield capture
         return
     try:

@@ -19,9 +19,10 @@ from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.capture.inputs import Input, Inputs
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.reader import open_frames
+from tlsdissect.capture.time_order import open_by_time
 from tlsdissect.corpus.dataset import DOCUMENTS, MANIFESTS, Manifest
 from tlsdissect.corpus.documents import DocumentWriter, read_documents, summary_to_json
-from tlsdissect.corpus.sources import HEAD_BYTES, SourceFile
+from tlsdissect.corpus.sources import HEAD_BYTES, SourceFile, is_url
 from tlsdissect.corpus.traces import TraceWriter
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.links import NONE, Linker, Links, Trace, linked, unlinked
@@ -258,6 +259,12 @@ class _Opener:
     def __call__(self, source: str) -> Iterator[PacketReader]:
         """Open a capture."""
         with SourceFile(source) as self._file:
+            ordered = None if is_url(source) else open_by_time(source)
+            if ordered is not None:
+                self._file.read(HEAD_BYTES)
+                with ordered:
+                    yield ordered
+                return
             try:
                 capture = open_capture(self._file.binary)
             except NoCaptureError:

@@ -37,7 +37,6 @@ from tlsdissect.handshake.facts.negotiation import (
     resumption,
 )
 from tlsdissect.handshake.facts.quic import quic
-from tlsdissect.handshake.facts.renumbering import renumbered
 from tlsdissect.handshake.facts.text import quoted
 from tlsdissect.handshake.facts.timing import (
     begin_of,
@@ -54,6 +53,7 @@ from tlsdissect.handshake.problems import MAX_PROBLEMS
 from tlsdissect.handshake.proxies import proxy_header
 from tlsdissect.handshake.starttls import recognise
 from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem, Station
+from tlsdissect.model.renumbering import renumbered
 from tlsdissect.model.transcript import KeptConnection, PacketRef, Transcript
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry

@@ -1,0 +1,171 @@
+"""Capture files whose packets are not in the order of time, read in that order where TCP shows that it is right.
+
+`mergecap -a` and `cat` append one file to another, and some writers store the packets of each direction together. In
+such a file the end of a connection may come before its beginning. A clock that was set back while packets were captured
+leaves the same times in a file that is in the right order. TCP's sequence numbers tell the two apart: a sender's grow,
+except where it sends again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlsdissect.capture.errors import CaptureError
+from tlsdissect.capture.frames import FileReader, FrameReader
+from tlsdissect.capture.inputs import is_file
+from tlsdissect.capture.packet import TCP, UNTIMED, Packet
+from tlsdissect.capture.reader import PacketReader, open_capture, open_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.capture.source import Source
+
+MAX_EXAMINED = 64 << 20
+"""Bytes of the largest file that is searched for packets out of the order of time; larger ones are read as they are."""
+_HALF = 1 << 31
+"""Distance of sequence numbers from which on the second is before the first (RFC 9293 section 3.4)."""
+
+
+class _Frames:
+    """Where the frames of a file are: columns, since an object for each frame would take four times the memory."""
+
+    def __init__(self, frames: FileReader) -> None:
+        """Read a file to its end."""
+        self.source: Source = frames.window.source
+        self.times, self.places, self.captured, self.carried = [array("q") for _ in range(4)]
+        self.kinds = array("q")
+        """The number of its kind in `described`."""
+        self.described: dict[tuple[int, int, int], int] = {}
+        """The link type, the decimal places of the time, and the interface of frames of one kind."""
+        latest = UNTIMED
+        while frames.next_frame():
+            # A frame without a time stays behind the one before it.
+            latest = latest if frames.time == UNTIMED else frames.time
+            self.times.append(latest)
+            self.places.append(frames.window.offset + frames.start)
+            self.captured.append(frames.captured)
+            self.carried.append(frames.carried)
+            kind = frames.link, frames.digits, frames.interface
+            self.kinds.append(self.described.setdefault(kind, len(self.described)))
+
+    def in_time_order(self) -> array[int]:
+        """Return the places of the frames in these columns in the order of their times."""
+        return array("q", sorted(range(len(self.times)), key=self.times.__getitem__))
+
+
+class OrderedFrames(FrameReader):
+    """The frames of a file in another order than that of the file, numbered in this order."""
+
+    def __init__(self, file: FileReader, index: _Frames, order: Sequence[int]) -> None:
+        """`file` was read to its end; it is closed with this reader."""
+        super().__init__()
+        self._file = file
+        self._index = index
+        self._order = order
+        self._kinds = list(index.described)
+        self.secrets = file.secrets
+        self.secret_bytes = file.secret_bytes
+        self.links = file.links
+        self.damage = file.damage
+        self.reordered = True
+
+    def next_frame(self) -> bool:
+        """Read the next frame."""
+        index = self._index
+        while self.frames < len(self._order):
+            at = self._order[self.frames]
+            self.frames += 1
+            self.data = index.source.read_at(index.places[at], index.captured[at])
+            self.captured = len(self.data)
+            self.carried = index.carried[at]
+            self.time = index.times[at]
+            self.link, self.digits, self.interface = self._kinds[index.kinds[at]]
+            return True
+        self.until = self._file.until
+        self.ended = True
+        return False
+
+    def file_frame(self, number: int) -> int:
+        """Return the number of a frame in the file."""
+        return self._order[number - 1] + 1
+
+    @property
+    def position(self) -> int:
+        """Bytes of the source read so far."""
+        return self._file.position * self.frames // max(1, len(self._order))
+
+    @property
+    def size(self) -> int | None:
+        """Total size of the source."""
+        return self._file.size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def open_in_order(source: str) -> PacketReader:
+    """Open a capture as `open_capture` does; its packets come in the order of time if that is the right one."""
+    return open_by_time(source) or open_capture(source)
+
+
+def open_by_time(path: str) -> PacketReader | None:
+    """Open a file in the order of time if that is the right one; return None if it is not, or cannot be told.
+
+    It is right if fewer segments come behind later ones of their sender than in the order of the file. A file that is
+    compressed, larger than MAX_EXAMINED or damaged before its end is not examined, and neither is a pipe.
+    """
+    if not is_file(path) or Path(path).stat().st_size > MAX_EXAMINED:
+        return None
+    try:
+        if not _goes_back(path):
+            return None
+        file = open_frames(path)
+        try:
+            ordered = _ordered(file)
+        except BaseException:
+            file.close()
+            raise
+    except CaptureError:
+        # Whoever reads the file says why it cannot be read.
+        return None
+    if ordered is None:
+        file.close()
+        return None
+    return PacketReader(ordered)
+
+
+def _goes_back(path: str) -> bool:
+    """Return whether a frame is earlier than one before it, in a file any byte of which can be read at any time."""
+    with closing(open_frames(path)) as frames:
+        return isinstance(frames, FileReader) and bool(frames.window.source.read_at(0, 1)) and frames.goes_back()
+
+
+def _ordered(file: FrameReader) -> OrderedFrames | None:
+    """Read a file to its end; return its frames in the order of time if that is the right one."""
+    if not isinstance(file, FileReader):
+        return None
+    index = _Frames(file)
+    if any(hurt.frame <= len(index.times) for hurt in file.damage):
+        return None
+    by_time = index.in_time_order()
+    if _late_segments(file, index, by_time) < _late_segments(file, index, range(len(by_time))):
+        return OrderedFrames(file, index, by_time)
+    return None
+
+
+def _late_segments(file: FileReader, index: _Frames, order: Sequence[int]) -> int:
+    """Count the segments of TCP that come behind a later one of their sender."""
+    reader, packet = PacketReader(OrderedFrames(file, index, order)), Packet()
+    latest: dict[bytes, int] = {}
+    late = 0
+    while reader.next(packet):
+        if packet.protocol == TCP and not packet.quoted:
+            before = latest.get(packet.endpoints, packet.sequence)
+            late += (packet.sequence - before) & 0xFFFFFFFF >= _HALF
+            latest[packet.endpoints] = packet.sequence
+    return late
