@@ -1,6 +1,9 @@
 from tlsdissect.capture.octets cimport cut, u16
 
 
+cpdef bytes opposite(bytes endpoints)
+
+
 cdef class Packet:
     cdef public bytes data
     cdef public long long frame

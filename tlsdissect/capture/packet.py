@@ -19,6 +19,15 @@ def time_or_none(time: cython.longlong) -> int | None:
     return None if time == UNTIMED else time
 
 
+@cython.ccall
+def opposite(endpoints: bytes) -> bytes:
+    """Return the endpoints of packets in the other direction: source and destination are swapped."""
+    size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
+    ports: cython.Py_ssize_t = 2 * size
+    target, source = cut(endpoints, size, ports), cut(endpoints, 0, size)
+    return target + source + cut(endpoints, ports + 2, ports + 4) + cut(endpoints, ports, ports + 2)
+
+
 @cython.cclass
 class Packet:
     """One TCP segment, UDP datagram or EAP packet, overwritten by each `PacketReader.next`.

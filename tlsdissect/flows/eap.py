@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tlsdissect.capture.packet import UDP
+from tlsdissect.capture.packet import UDP, opposite
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.flow import NEVER, UNKNOWN, opposite
+from tlsdissect.flows.flow import NEVER, UNKNOWN
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.radius import ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_REQUEST, RadiusPacket, read_radius
 from tlsdissect.flows.table import DEFAULTS, WHOLE, Shard

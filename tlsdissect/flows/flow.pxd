@@ -1,4 +1,3 @@
-from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.transport cimport timestamp, window_shift
 from tlsdissect.flows.sequence cimport add, difference
@@ -21,7 +20,6 @@ cdef long long _CHALLENGED
 cdef long long _RESETS
 cdef long long _COPY_NS
 
-cpdef bytes opposite(bytes endpoints)
 cdef bint _is_copy(long long first, long long again)
 
 

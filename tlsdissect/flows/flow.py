@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import cython
 from msgspec import Struct
 
-from tlsdissect.capture.octets import cut
 from tlsdissect.capture.transport import NO_TIMESTAMP, timestamp, window_shift
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.flows.totals import Totals
@@ -190,15 +189,6 @@ class TcpSide:
         if self.rst is None or (self.challenged is not None and self.challenged.frame < self.rst.frame):
             return self.challenged
         return self.rst
-
-
-@cython.ccall
-def opposite(endpoints: bytes) -> bytes:
-    """Return the endpoints of packets in the other direction: source and destination are swapped."""
-    size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
-    ports: cython.Py_ssize_t = 2 * size
-    target, source = cut(endpoints, size, ports), cut(endpoints, 0, size)
-    return target + source + cut(endpoints, ports + 2, ports + 4) + cut(endpoints, ports, ports + 2)
 
 
 @cython.cfunc

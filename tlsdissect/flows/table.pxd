@@ -1,6 +1,6 @@
-from tlsdissect.capture.packet cimport Packet
+from tlsdissect.capture.packet cimport Packet, opposite
 from tlsdissect.flows.budget cimport Budget
-from tlsdissect.flows.flow cimport Flow, opposite
+from tlsdissect.flows.flow cimport Flow
 
 cdef long long _FLOW_BYTES
 cdef long long _SYN

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cython
 
-from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.packet import UNTIMED, opposite
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.flow import ACK, NEAR, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
+from tlsdissect.flows.flow import ACK, NEAR, NEVER, PAST, RST, SYN, UNKNOWN, Flow, Interest, TcpSide
 from tlsdissect.flows.limits import Limits, nanoseconds
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
-from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
-from tlsdissect.flows.flow cimport opposite
+from tlsdissect.capture.packet cimport Packet, opposite
 from tlsdissect.flows.totals cimport Totals
 
 cdef long long _NEVER

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
+from tlsdissect.capture.packet import opposite
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.flow import NEVER, UNKNOWN, opposite
+from tlsdissect.flows.flow import NEVER, UNKNOWN
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.table import DEFAULTS, WHOLE, Shard
 from tlsdissect.flows.totals import Totals

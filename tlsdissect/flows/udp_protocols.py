@@ -7,7 +7,7 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tlsdissect.flows.flow import opposite
+from tlsdissect.capture.packet import opposite
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
