@@ -3,7 +3,7 @@
 `mergecap -a` and `cat` append one file to another, and some writers store the packets of each direction together. In
 such a file the end of a connection may come before its beginning. A clock that was set back while packets were captured
 leaves the same times in a file that is in the right order. TCP's sequence numbers tell the two apart: a sender's grow,
-except where it sends again.
+except where it sends again, and only what was sent is acknowledged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.frames import FileReader, FrameReader
 from tlsdissect.capture.inputs import is_file
-from tlsdissect.capture.packet import TCP, UNTIMED, Packet
+from tlsdissect.capture.packet import TCP, UNTIMED, Packet, opposite
 from tlsdissect.capture.reader import PacketReader, open_capture, open_frames
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_EXAMINED = 64 << 20
 """Bytes of the largest file that is searched for packets out of the order of time; larger ones are read as they are."""
+_ACK = 0x10
 _HALF = 1 << 31
 """Distance of sequence numbers from which on the second is before the first (RFC 9293 section 3.4)."""
 
@@ -116,8 +117,9 @@ def open_in_order(source: str) -> PacketReader:
 def open_by_time(path: str) -> PacketReader | None:
     """Open a file in the order of time if that is the right one; return None if it is not, or cannot be told.
 
-    It is right if fewer segments come behind later ones of their sender than in the order of the file. A file that is
-    compressed, larger than MAX_EXAMINED or damaged before its end is not examined, and neither is a pipe.
+    It is right if fewer segments come behind later ones of their sender, or behind their acknowledgement, than in the
+    order of the file. A file that is compressed, larger than MAX_EXAMINED or damaged before its end is not examined,
+    and neither is a pipe.
     """
     if not is_file(path) or Path(path).stat().st_size > MAX_EXAMINED:
         return None
@@ -159,13 +161,22 @@ def _ordered(file: FrameReader) -> OrderedFrames | None:
 
 
 def _late_segments(file: FileReader, index: _Frames, order: Sequence[int]) -> int:
-    """Count the segments of TCP that come behind a later one of their sender."""
+    """Count the segments of TCP that come behind a later one of their sender, or behind one that acknowledges them."""
     reader, packet = PacketReader(OrderedFrames(file, index, order)), Packet()
     latest: dict[bytes, int] = {}
     late = 0
     while reader.next(packet):
-        if packet.protocol == TCP and not packet.quoted:
-            before = latest.get(packet.endpoints, packet.sequence)
-            late += (packet.sequence - before) & 0xFFFFFFFF >= _HALF
-            latest[packet.endpoints] = packet.sequence
+        if packet.protocol != TCP or packet.quoted:
+            continue
+        end = packet.sequence + packet.length
+        late += _is_before(end, latest.get(packet.endpoints, end))
+        latest[packet.endpoints] = end
+        peer = latest.get(opposite(packet.endpoints))
+        # A SYN and a FIN count as a byte (RFC 9293 section 3.4), and nothing else is acknowledged in advance.
+        late += packet.flags & _ACK != 0 and (peer is None or _is_before(peer + 1, packet.acknowledgement))
     return late
+
+
+def _is_before(one: int, other: int) -> bool:
+    """Return whether a sequence number is before another."""
+    return (one - other) & 0xFFFFFFFF >= _HALF
