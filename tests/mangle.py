@@ -63,6 +63,12 @@ def segments(path: Path) -> Segments:
     return [segment(time, frame[14:]) for time, frame in records(path)]
 
 
+def first_conversation(path: Path) -> Segments:
+    """Return the segments between the endpoints of the first one."""
+    sent = segments(path)
+    return [one for one in sent if one.ports in (sent[0].ports, sent[0].ports[2:] + sent[0].ports[:2])]
+
+
 def segment(time: int, ip: bytes) -> Segment:
     """Read an IPv6 packet that holds TCP and no extension header."""
     if ip[0] >> 4 != 6 or ip[6] != 6:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mangle import Segment, Way, segments
+from mangle import Segment, Way, first_conversation
 from recorded import ROOT, facts, kept
 
 import tlsdissect
@@ -20,11 +20,6 @@ SAME = (
     "sni", "version", "cipher_suite", "outcome", "complete", "failed_by", "closure", "round_trips", "resumption",
     "early_data", "ja3", "ja4", "ja3s", "alpn", "hello_retry", "handshake_bytes", "certificates",
 )  # fmt: skip
-
-
-def first_conversation(name: str) -> list[Segment]:
-    sent = segments(ROOT / f"samples/{name}.pcap")
-    return [one for one in sent if one.ports in (sent[0].ports, sent[0].ports[2:] + sent[0].ports[:2])]
 
 
 def read(path: Path, sent: list[Segment]) -> dict[str, Any]:
@@ -48,7 +43,7 @@ def types(connection: dict[str, Any]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("name", TALKS)
 @pytest.mark.parametrize("server_first", [False, True])
 def test_one_direction_stands_before_the_other(name: str, server_first: bool, tmp_path: Path) -> None:
-    sent = first_conversation(name)
+    sent = first_conversation(ROOT / f"samples/{name}.pcap")
     plain = read(tmp_path / "plain.pcap", sent)
     connection = read(tmp_path / "apart.pcap", split(sent, server_first=server_first))
     assert told(connection) == told(plain)
@@ -61,7 +56,7 @@ def test_one_direction_stands_before_the_other(name: str, server_first: bool, tm
 @pytest.mark.parametrize("name", TALKS)
 def test_a_capture_in_reverse_order_has_no_dropped_segments(name: str, tmp_path: Path) -> None:
     """The SYN comes last: it is earlier than the connection's other packets, and did not come into it."""
-    sent = first_conversation(name)
+    sent = first_conversation(ROOT / f"samples/{name}.pcap")
     plain, connection = (read(tmp_path / "a.pcap", one) for one in (sent, sent[::-1]))
     assert types(connection) == types(plain)
     assert "dropped_segment" not in {problem["code"] for problem in connection["problems"]}
@@ -72,7 +67,7 @@ def test_a_capture_in_reverse_order_has_no_dropped_segments(name: str, tmp_path:
 def test_acknowledgements_tell_the_order_where_times_are_all_the_same(
     name: str, server_first: bool, tmp_path: Path
 ) -> None:
-    sent = [replace(one, time=1_700_000_000_000_000) for one in first_conversation(name)]
+    sent = [replace(one, time=1_700_000_000_000_000) for one in first_conversation(ROOT / f"samples/{name}.pcap")]
     plain = read(tmp_path / "plain.pcap", sent)
     connection = read(tmp_path / "apart.pcap", split(sent, server_first=server_first))
     assert told(connection) == told(plain)
@@ -80,7 +75,10 @@ def test_acknowledgements_tell_the_order_where_times_are_all_the_same(
 
 
 def test_frames_are_those_of_the_capture(tmp_path: Path) -> None:
-    path, sent = tmp_path / "apart.pcap", split(first_conversation("tls13-full"), server_first=False)
+    path, sent = (
+        tmp_path / "apart.pcap",
+        split(first_conversation(ROOT / "samples/tls13-full.pcap"), server_first=False),
+    )
     connection = read(path, sent)
     hello = 1 + next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x01")
     answer = 1 + next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x02")
@@ -93,7 +91,7 @@ def test_frames_are_those_of_the_capture(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_is_set_back_is_no_other_order(tmp_path: Path) -> None:
-    sent = first_conversation("tls13-full")
+    sent = first_conversation(ROOT / "samples/tls13-full.pcap")
     back = [replace(one, time=one.time - 3_000_000) if n > len(sent) // 2 else one for n, one in enumerate(sent)]
     connection = read(tmp_path / "back.pcap", back)
     assert connection["outcome"] == "established"
@@ -102,7 +100,7 @@ def test_a_clock_that_is_set_back_is_no_other_order(tmp_path: Path) -> None:
 
 def test_a_segment_seen_only_when_it_is_sent_again_is_in_its_place(tmp_path: Path) -> None:
     """The capture lacks the first copy, but its timestamps ascend: it is in order."""
-    sent = first_conversation("tls12-full")
+    sent = first_conversation(ROOT / "samples/tls12-full.pcap")
     at = next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x02")
     after = [replace(one, time=one.time + 200_000) for one in sent[at + 3 :]]
     late = [*sent[:at], *sent[at + 1 : at + 3], replace(sent[at], time=after[0].time), *after]
@@ -113,7 +111,7 @@ def test_a_segment_seen_only_when_it_is_sent_again_is_in_its_place(tmp_path: Pat
 @pytest.mark.parametrize("name", [*TALKS, "tls13-client-cert-rejected"])
 def test_packets_swapped_within_a_millisecond_are_put_in_order(name: str, tmp_path: Path) -> None:
     """Packets of two taps were merged: an answer may precede what it acknowledges, in its place and in its time."""
-    sent = first_conversation(name)
+    sent = first_conversation(ROOT / f"samples/{name}.pcap")
     plain = read(tmp_path / "plain.pcap", sent)
     swaps = [
         n

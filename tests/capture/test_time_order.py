@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mangle import Segment, Way, pcapng, segments
+from mangle import Way, first_conversation, pcapng
 from recorded import ROOT, facts
 
 from tlsdissect.capture import Packet, time_order
@@ -39,11 +39,6 @@ ORDERS: dict[str, Callable[[int], list[int]]] = {
 }
 
 
-def first_conversation(name: str) -> list[Segment]:
-    sent = segments(ROOT / f"samples/{name}.pcap")
-    return [one for one in sent if one.ports in (sent[0].ports, sent[0].ports[2:] + sent[0].ports[:2])]
-
-
 def in_frames(value: Any, numbers: list[int]) -> Any:
     """Return facts in which each frame has the number that it has in the other capture."""
     if isinstance(value, list):
@@ -65,7 +60,7 @@ def _names_frame(key: str) -> bool:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("store", ["pcap", "pcapng"])
 def test_facts_are_those_of_the_capture_in_the_order_of_time(name: str, order: str, store: str, tmp_path: Path) -> None:
-    sent = first_conversation(name)
+    sent = first_conversation(ROOT / f"samples/{name}.pcap")
     way = Way() if store == "pcap" else Way(store=pcapng)
     places = ORDERS[order](len(sent))
     paths = tmp_path / "plain", tmp_path / "other"
@@ -84,7 +79,7 @@ def test_facts_are_those_of_the_capture_in_the_order_of_time(name: str, order: s
 
 def test_frames_that_problems_name_are_those_of_the_file(tmp_path: Path) -> None:
     """One copy of the ClientHello differs: its problem says which frame has the other bytes."""
-    sent = first_conversation("tls12-full")
+    sent = first_conversation(ROOT / "samples/tls12-full.pcap")
     at = next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x01")
     hello = sent[at]
     forged = replace(hello, time=hello.time + 1, payload=hello.payload[:-1] + bytes([hello.payload[-1] ^ 1]))
@@ -106,7 +101,7 @@ def _read(path: Path) -> list[bytes]:
 
 
 def test_packets_have_their_numbers_in_the_file(tmp_path: Path) -> None:
-    sent = first_conversation("tls13-full")
+    sent = first_conversation(ROOT / "samples/tls13-full.pcap")
     plain, other = tmp_path / "plain.pcap", tmp_path / "other.pcap"
     plain.write_bytes(Way()(sent))
     other.write_bytes(Way()(sent[::-1]))
@@ -126,7 +121,7 @@ def test_packets_have_their_numbers_in_the_file(tmp_path: Path) -> None:
 )
 def test_a_file_that_cannot_be_examined_is_left_in_its_order(spoil: Callable[[bytes], bytes], tmp_path: Path) -> None:
     capture = tmp_path / "capture"
-    whole = Way()(first_conversation("tls13-full")[::-1])
+    whole = Way()(first_conversation(ROOT / "samples/tls13-full.pcap")[::-1])
     capture.write_bytes(whole)
     with open_in_order(str(capture)) as reader:
         assert reader.reordered
@@ -135,7 +130,7 @@ def test_a_file_that_cannot_be_examined_is_left_in_its_order(spoil: Callable[[by
 
 
 def test_a_file_that_ends_in_the_middle_of_a_packet_is_put_in_order(tmp_path: Path) -> None:
-    sent = first_conversation("tls13-full")
+    sent = first_conversation(ROOT / "samples/tls13-full.pcap")
     capture = tmp_path / "capture"
     capture.write_bytes(Way()([*sent[::-1], sent[-1]])[:-5])
     [connection] = facts(capture)
@@ -145,14 +140,14 @@ def test_a_file_that_ends_in_the_middle_of_a_packet_is_put_in_order(tmp_path: Pa
 
 def test_a_large_file_is_left_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     capture = tmp_path / "capture"
-    capture.write_bytes(Way()(first_conversation("tls13-full")[::-1]))
+    capture.write_bytes(Way()(first_conversation(ROOT / "samples/tls13-full.pcap")[::-1]))
     monkeypatch.setattr(time_order, "MAX_EXAMINED", capture.stat().st_size - 1)
     assert open_by_time(str(capture)) is None
 
 
 def test_no_file_is_put_in_an_order_that_tcp_does_not_prefer(tmp_path: Path) -> None:
     """A clock was set back, or two recordings follow one another: TCP's numbers grow in the order of the file."""
-    sent = first_conversation("tls13-full")
+    sent = first_conversation(ROOT / "samples/tls13-full.pcap")
     later = [replace(one, time=one.time - 3_000_000) for one in sent[len(sent) // 2 :]]
     for order in ([*sent[: len(sent) // 2], *later], [*later, *sent]):
         capture = tmp_path / "capture"

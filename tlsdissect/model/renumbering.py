@@ -10,20 +10,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import Connection, Problem, named_frames
+from tlsdissect.model.transcript import KeptConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tlsdissect.model.transcript import Packet, PacketRef
+
 T = TypeVar("T")
 
 _NAMED = re.compile(r"(?<=\bframe )[0-9]+")
-"""A frame in the text of a problem."""
+"""A frame in a text, such as the detail of a problem."""
+_TEXTS = ("detail", "text")
 _REORDERED = Problem("out_of_order", "the capture is not in the order of time: its packets were read in that order")
 
 
 def renumbered(value: T, frames: Mapping[int, int]) -> T:
     """Return the same facts with each `frame`, at any depth, replaced by the frame of the capture in `frames`."""
-    return cast("T", _renumbered(value, lambda number: frames.get(number, number), lambda name: name == "frame"))
+    return cast("T", _renumbered(value, lambda number: frames.get(number, number), only_frame=True))
 
 
 def in_file(value: T, number_of: Callable[[int], int]) -> T:
@@ -31,34 +35,66 @@ def in_file(value: T, number_of: Callable[[int], int]) -> T:
 
     A connection whose packets are in another order there has a problem `out_of_order`.
     """
-    known = _with_problems(value, number_of) if isinstance(value, Connection) else value
-    return cast("T", _renumbered(known, number_of, lambda name: name == "frame" or name.endswith("_frame")))
+    known = _with_problem(value, number_of) if isinstance(value, Connection) else value
+    return cast("T", _renumbered(known, number_of))
 
 
-def _with_problems(connection: Connection, number_of: Callable[[int], int]) -> Connection:
-    """Return a connection whose problems name the frames of the file, and say whether it is in another order there."""
+def in_reading_order(connection: Connection, view: Callable[[Connection], T]) -> T:
+    """Return a view of a connection that compares frames to find out what came first.
+
+    If the packets were read in another order than that of the capture, the view gets them numbered in that order, and
+    the frames in what it returns have the capture's numbers again.
+    """
+    if all(problem.code != _REORDERED.code for problem in connection.problems):
+        return view(connection)
+    frames = (0, *_frames_as_read(connection))
+    places = {frame: place for place, frame in enumerate(frames)}
+    ordered = cast("Connection", _renumbered(connection, places.__getitem__))
+    return cast("T", _renumbered(view(ordered), frames.__getitem__))
+
+
+def _frames_as_read(connection: Connection) -> list[int]:
+    """Return the frames that facts name: those of packets as they were read, then those of which no packet is kept."""
+    named = set(named_frames(connection))
+    if not isinstance(connection, KeptConnection):
+        read = list(dict.fromkeys(message.frame for message in connection.messages))
+        return [*read, *sorted(named.difference(read))]
+    transcript = connection.transcript
+    packets: list[Packet | PacketRef] = [*transcript.packets, *transcript.eap_packets]
+    for data in transcript.first_data:
+        if data is not None and data.time is not None:
+            later = (place for place, one in enumerate(packets) if one.time is not None and one.time > data.time)
+            packets.insert(next(later, len(packets)), data)
+    read = list(dict.fromkeys(packet.frame for packet in packets))
+    return [*read, *sorted(named.difference(read))]
+
+
+def _with_problem(connection: Connection, number_of: Callable[[int], int]) -> Connection:
+    """Return a connection that says in a problem whether it is in another order in the file."""
     frames = [number_of(frame) for frame in sorted(set(named_frames(connection)))]
-    problems = [
-        replace(one, detail=_NAMED.sub(lambda found: str(number_of(int(found[0]))), one.detail))
-        for one in connection.problems
-        if one.code != _REORDERED.code
-    ]
-    if any(earlier > later for earlier, later in pairwise(frames)):
-        problems.append(_REORDERED)
-    return replace(connection, problems=tuple(problems))
+    if all(earlier <= later for earlier, later in pairwise(frames)):
+        return connection
+    others = [one for one in connection.problems if one.code != _REORDERED.code]
+    return replace(connection, problems=(*others, _REORDERED))
 
 
-def _renumbered(value: object, number_of: Callable[[int], int], is_frame: Callable[[str], bool]) -> object:
+def _renumbered(value: object, number_of: Callable[[int], int], *, only_frame: bool = False) -> object:
+    """Return the value with other frame numbers; with `only_frame`, only those in fields of this name."""
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return tuple([_renumbered(one, number_of, is_frame) for one in value])
+        return tuple([_renumbered(one, number_of, only_frame=only_frame) for one in value])
     if not isinstance(value, Struct):
         return value
     changed = {}
     for name in value.__struct_fields__:
         old = getattr(value, name)
-        new = _renumbered(old, number_of, is_frame)
-        if old is not None and is_frame(name):
+        new = _renumbered(old, number_of, only_frame=only_frame)
+        if isinstance(old, int) and (name == "frame" or (name.endswith("_frame") and not only_frame)):
             new = number_of(old)
+        elif name == "frames" and isinstance(old, tuple):
+            # Frames of QUIC have no numbers.
+            new = tuple([number_of(one) if isinstance(one, int) else one for one in old])
+        elif name in _TEXTS and isinstance(old, str) and not only_frame:
+            new = _NAMED.sub(lambda found: str(number_of(int(found[0]))), old)
         if new is not old:
             changed[name] = new
     return replace(value, **changed) if changed else value

@@ -7,6 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import Connection, Origin
+from tlsdissect.model.renumbering import in_reading_order
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.explain import eap
 from tlsdissect.views.explain.both_ends import between
@@ -54,6 +55,10 @@ def explain(connection: Connection) -> Explanation:
     """
     if not isinstance(connection, Connection):
         raise TypeError(f"this is not a connection but a {type(connection).__name__}")
+    return in_reading_order(connection, _explained)
+
+
+def _explained(connection: Connection) -> Explanation:
     before: tuple[Sentence, ...] = ()
     if connection.upgrade:
         target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""

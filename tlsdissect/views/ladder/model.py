@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.connection import CRYPTO_ERROR, LOOPBACK_MS, Message, Timing
+from tlsdissect.model.renumbering import in_reading_order
 from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, GoogleCrypto, PacketType, frame_places
@@ -69,7 +70,7 @@ class Arrow(Struct, frozen=True):
     @property
     def frame_range(self) -> str:
         """One frame number, or the first and the last."""
-        first, last = self.frames[0], self.frames[-1]
+        first, last = sorted((self.frames[0], self.frames[-1]))
         return str(first) if first == last else f"{first}-{last}"
 
     def parts(self) -> Iterator[tuple[Kind, tuple[str, ...]]]:
@@ -141,12 +142,12 @@ def drawn(connection: Connection, lost: Iterable[Lost] = ()) -> Ladder:
 
     `lost` is what the capture at the other end lacks; what this one sent of it has arrows of its own.
     """
-    return _ladder(connection, _Drawing(kept(connection), lost).arrows())
+    return in_reading_order(connection, lambda one: _ladder(one, _Drawing(kept(one), lost).arrows()))
 
 
 def outlined(connection: Connection) -> Ladder:
     """Draw the ladder of a connection without a transcript: its messages, and the times that are known without one."""
-    return _ladder(connection, _timed_arrows(connection))
+    return in_reading_order(connection, lambda one: _ladder(one, _timed_arrows(one)))
 
 
 def _ladder(connection: Connection, arrows: Sequence[Arrow]) -> Ladder:

@@ -65,6 +65,8 @@ class LadderPatterns:
 def _frames(c: KeptConnection) -> list[int]:
     """Return the frames of a connection's packets, and of its first application data, in order."""
     seen = c.transcript
+    if any(problem.code == "out_of_order" for problem in c.problems):
+        return []
     if c.quic is not None or c.dtls is not None or c.hidden is not None:
         return []
     if len(seen.packets) > MAX_PARTS or len(seen.records) > MAX_PARTS:
