@@ -143,6 +143,9 @@ def test_a_large_file_is_left_in_its_order(tmp_path: Path, monkeypatch: pytest.M
     capture.write_bytes(Way()(first_conversation(ROOT / "samples/tls13-full.pcap")[::-1]))
     monkeypatch.setattr(time_order, "MAX_EXAMINED", capture.stat().st_size - 1)
     assert open_by_time(str(capture)) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(time_order, "MAX_FRAMES", 3)
+    assert open_by_time(str(capture)) is None
 
 
 def test_no_file_is_put_in_an_order_that_tcp_does_not_prefer(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from contextlib import closing
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_EXAMINED = 64 << 20
 """Bytes of the largest file that is searched for packets out of the order of time; larger ones are read as they are."""
+MAX_FRAMES = 200_000
+"""Frames that are put in order; a file with more is read as it is."""
 _ACK = 0x10
 _HALF = 1 << 31
 """Distance of sequence numbers from which on the second is before the first (RFC 9293 section 3.4)."""
@@ -35,7 +38,7 @@ class _Frames:
     """Where the frames of a file are: columns, since an object for each frame would take four times the memory."""
 
     def __init__(self, frames: FileReader) -> None:
-        """Read a file to its end."""
+        """Read a file to its end, or up to one frame more than MAX_FRAMES."""
         self.source: Source = frames.window.source
         self.times, self.places, self.captured, self.carried = [array("q") for _ in range(4)]
         self.kinds = array("q")
@@ -43,7 +46,7 @@ class _Frames:
         self.described: dict[tuple[int, int, int], int] = {}
         """The link type, the decimal places of the time, and the interface of frames of one kind."""
         latest = UNTIMED
-        while frames.next_frame():
+        while len(self.times) <= MAX_FRAMES and frames.next_frame():
             # A frame without a time stays behind the one before it.
             latest = latest if frames.time == UNTIMED else frames.time
             self.times.append(latest)
@@ -118,8 +121,8 @@ def open_by_time(path: str) -> PacketReader | None:
     """Open a file in the order of time if that is the right one; return None if it is not, or cannot be told.
 
     It is right if fewer segments come behind later ones of their sender, or behind their acknowledgement, than in the
-    order of the file. A file that is compressed, larger than MAX_EXAMINED or damaged before its end is not examined,
-    and neither is a pipe.
+    order of the file. A file that is compressed, damaged before its end, larger than MAX_EXAMINED or of more than
+    MAX_FRAMES is not examined, and neither is a pipe.
     """
     if not is_file(path) or Path(path).stat().st_size > MAX_EXAMINED:
         return None
@@ -128,7 +131,7 @@ def open_by_time(path: str) -> PacketReader | None:
             return None
         file = open_frames(path)
         try:
-            ordered = _ordered(file)
+            ordered = _ordered(path, file)
         except BaseException:
             file.close()
             raise
@@ -147,25 +150,30 @@ def _goes_back(path: str) -> bool:
         return isinstance(frames, FileReader) and bool(frames.window.source.read_at(0, 1)) and frames.goes_back()
 
 
-def _ordered(file: FrameReader) -> OrderedFrames | None:
+def _ordered(path: str, file: FrameReader) -> OrderedFrames | None:
     """Read a file to its end; return its frames in the order of time if that is the right one."""
     if not isinstance(file, FileReader):
         return None
     index = _Frames(file)
-    if any(hurt.frame <= len(index.times) for hurt in file.damage):
+    if not file.ended or any(hurt.frame <= len(index.times) for hurt in file.damage):
         return None
     by_time = index.in_time_order()
-    if _late_segments(file, index, by_time) < _late_segments(file, index, range(len(by_time))):
+    with PacketReader(open_frames(path)) as as_stored:
+        late = _late_segments(as_stored)
+    if _late_segments(PacketReader(OrderedFrames(file, index, by_time)), late) < late:
         return OrderedFrames(file, index, by_time)
     return None
 
 
-def _late_segments(file: FileReader, index: _Frames, order: Sequence[int]) -> int:
-    """Count the segments of TCP that come behind a later one of their sender, or behind one that acknowledges them."""
-    reader, packet = PacketReader(OrderedFrames(file, index, order)), Packet()
+def _late_segments(reader: PacketReader, enough: float = inf) -> int:
+    """Count the segments of TCP that come behind a later one of their sender, or behind one that acknowledges them.
+
+    Counting ends with `enough` of them.
+    """
+    packet = Packet()
     latest: dict[bytes, int] = {}
     late = 0
-    while reader.next(packet):
+    while late < enough and reader.next(packet):
         if packet.protocol != TCP or packet.quoted:
             continue
         end = packet.sequence + packet.length
