@@ -130,12 +130,13 @@ def test_a_file_that_cannot_be_examined_is_left_in_its_order(spoil: Callable[[by
 
 
 def test_a_file_that_ends_in_the_middle_of_a_packet_is_put_in_order(tmp_path: Path) -> None:
-    sent = first_conversation(ROOT / "samples/tls13-full.pcap")
+    sent = first_conversation(ROOT / "samples/tls13-full.pcap")[:-2]
     capture = tmp_path / "capture"
     capture.write_bytes(Way()([*sent[::-1], sent[-1]])[:-5])
     [connection] = facts(capture)
     assert connection["outcome"] == "established"
-    assert [one["code"] for one in connection["problems"]] == ["out_of_order"]
+    problems = {one["code"]: one["frame"] for one in connection["problems"]}
+    assert problems == {"out_of_order": None, "damaged_capture": len(sent) + 1}
 
 
 def test_a_large_file_is_left_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

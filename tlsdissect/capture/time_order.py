@@ -94,8 +94,8 @@ class OrderedFrames(FrameReader):
         return False
 
     def file_frame(self, number: int) -> int:
-        """Return the number of a frame in the file."""
-        return self._order[number - 1] + 1
+        """Return the number of a frame in the file; the damaged frame at its end comes last in either order."""
+        return self._order[number - 1] + 1 if number <= len(self._order) else number
 
     @property
     def position(self) -> int:
