@@ -61,6 +61,7 @@ cdef class TcpHandshake:
     cdef readonly bint missed
     cdef readonly long long early
     cdef readonly long long early_number
+    cdef readonly bint swapped
     cpdef object add_syn(self, long long sender, long long flags, long long time, long long first)
     cpdef object acknowledge(self, long long sender, long long time, bint of_syn, long long number)
 

@@ -215,12 +215,16 @@ class TcpHandshake:
     """The opener's first acknowledgement, if the capture has it before the SYN-ACK."""
     early_number: cython.longlong
     """Its acknowledgement number."""
+    swapped: cython.bint
+    """The SYN has a later time than the SYN-ACK, or the SYN-ACK than its acknowledgement: the clocks of the two
+    directions differ, or the capture lacks the first copies."""
 
     def __init__(self) -> None:
         self.syn = self.synack = self.ack = self.early = NO_TIME
         self.early_number = UNKNOWN
         self.opener = UNKNOWN
         self.missed = False
+        self.swapped = False
 
     @cython.ccall
     def add_syn(
@@ -236,14 +240,20 @@ class TcpHandshake:
                 if self.opener != sender or not _is_copy(self.syn, time):
                     self.syn = time
                 self.opener = sender
-            elif self.syn == _NO_TIME and sender == self.opener and time <= self.synack:
-                self.syn = time
+            elif self.syn == _NO_TIME and sender == self.opener:
+                if time <= self.synack:
+                    self.syn = time
+                else:
+                    self.swapped = True
         elif self.ack == _NO_TIME and sender != self.opener:
             if not _is_copy(self.synack, time):
                 self.synack = time
             self.opener = 1 - sender
-            if self.early != _NO_TIME and self.early_number == first and time <= self.early:
-                self.ack = self.early
+            if self.early != _NO_TIME and self.early_number == first:
+                if time <= self.early:
+                    self.ack = self.early
+                else:
+                    self.swapped = True
 
     @cython.ccall
     def acknowledge(

@@ -2,6 +2,7 @@ from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.transport cimport timestamp
 from tlsdissect.flows.budget cimport Budget
+from tlsdissect.flows.flow cimport Flow, TcpHandshake
 from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
 
@@ -63,7 +64,7 @@ cdef class Segments:
     cdef bint _swapped
     cdef long long _resumed
     cpdef bint has_data(self)
-    cpdef bint is_unordered(self)
+    cpdef bint is_unordered(self, Flow flow)
     cpdef bint add(self, Segment one) except? -1
     cpdef bint pass_over(self, Segment one)
     cpdef bint drop(self)

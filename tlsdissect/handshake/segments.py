@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from tlsdissect.flows.budget import Budget
-    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.flow import Flow, TcpHandshake
 
 REPLAY_BYTES = 1 << 18
 """Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
@@ -270,9 +270,15 @@ class Segments:
         return False
 
     @cython.ccall
-    def is_unordered(self) -> cython.bint:
-        """Return whether segments were captured after they were acknowledged, and times do not confirm this order."""
-        return self._surprises > 0 and (self._back or self._swapped or not self._times)
+    def is_unordered(self, flow: Flow) -> cython.bint:
+        """Return whether segments were captured after they were acknowledged, and times do not confirm this order.
+
+        Nor do they if packets of TCP's handshake are in a wrong order, too: the clocks of the directions differ.
+        """
+        if self._surprises == 0:
+            return False
+        times: TcpHandshake = flow.handshake
+        return self._back or self._swapped or times.swapped or not self._times
 
     @cython.ccall
     @cython.exceptval(-1)
@@ -431,7 +437,7 @@ class Segments:
         if not one.flags & (SYN | ACK):
             # RFC 9293 section 3.10.7.4.
             return "no ACK flag"
-        if one.flags & ACK and self._acknowledges_unsent(one, flow.side(1 - one.sender).first):
+        if one.flags & ACK and self._acknowledges_unsent(one, flow):
             return "an acknowledgement of bytes that were not sent"
         if not one.flags & SYN and is_older(one.header, flow.side(one.sender).stamp):
             return "a timestamp before that of its SYN"
@@ -444,12 +450,10 @@ class Segments:
             return "data of a SYN that the SYN-ACK does not acknowledge"
         return None
 
-    def _acknowledges_unsent(self, one: Segment, first: cython.longlong) -> bool:
-        """Return whether a segment acknowledges more than the other side had sent (RFC 9293 section 3.10.7.4).
-
-        The other side's stream begins at the sequence number `first`.
-        """
-        if first == UNKNOWN or self.is_unordered():
+    def _acknowledges_unsent(self, one: Segment, flow: Flow) -> bool:
+        """Return whether a segment acknowledges more than the other side had sent (RFC 9293 section 3.10.7.4)."""
+        first = flow.side(1 - one.sender).first
+        if first == UNKNOWN or self.is_unordered(flow):
             return False
         reached = first
         for other in self.kept:

@@ -283,7 +283,7 @@ class Tracker:
     def _review(self) -> cython.bint:
         """Read the finished handshake again if segments were out of order, or the receiver dropped one of them."""
         segments: Segments = self._segments
-        self.unordered = segments.is_unordered()
+        self.unordered = segments.is_unordered(self.flow)
         if segments.conflicts or self.unordered:
             self._correct(segments)
         segments.drop()
@@ -660,7 +660,7 @@ class Tracker:
         segments: Segments = self._segments
         if self.hello_frame == _UNKNOWN:
             self._mark_as_tls(frame)
-        if segments.complete and segments.is_unordered():
+        if segments.complete and segments.is_unordered(self.flow):
             # Later packets of the capture may have been sent first.
             return False
         if log.is_over():
