@@ -124,3 +124,21 @@ def test_packets_swapped_within_a_millisecond_are_put_in_order(name: str, tmp_pa
         connection = read(tmp_path / "swapped.pcap", [*sent[:n], other, one, *sent[n + 2 :]])
         assert told(connection) == told(plain), n
         assert types(connection) == types(plain), n
+
+
+@pytest.mark.parametrize("name", [*TALKS, "tls13-client-cert-rejected", "tls13-early-data"])
+@pytest.mark.parametrize("ahead", [-50_000, -5_000, 5_000, 50_000])
+def test_two_taps_whose_clocks_differ(name: str, ahead: int, tmp_path: Path) -> None:
+    """The server's packets have the times of a clock that is ahead by so many microseconds, or behind."""
+    sent = first_conversation(ROOT / f"samples/{name}.pcap")
+    plain = read(tmp_path / "plain.pcap", sent)
+    skewed = [one if one.ports == sent[0].ports else replace(one, time=one.time + ahead) for one in sent]
+    connection = read(tmp_path / "skewed.pcap", sorted(skewed, key=lambda one: one.time))
+    assert told(connection) == told(plain)
+    assert types(connection) == types(plain)
+    # What was measured between the two directions is not known.
+    known = {key: value for key, value in connection["timing"].items() if value is not None}
+    assert known.items() <= plain["timing"].items()
+    assert connection["timing"]["client_data_ms"] == plain["timing"]["client_data_ms"]
+    [reason] = [one["detail"] for one in connection["problems"] if one["code"] == "out_of_order"]
+    assert reason.endswith("; the clocks of the two directions differ")

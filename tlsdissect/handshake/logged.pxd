@@ -57,6 +57,7 @@ cdef class LoggedHandshake:
     cdef readonly object before
     cdef public bint given_up
     cdef readonly bint unordered
+    cdef readonly bint clocks_differ
     cdef readonly dict frames
     cdef public long long until
     cdef public tuple damage

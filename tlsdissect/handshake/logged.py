@@ -261,6 +261,8 @@ class LoggedHandshake:
     """Whether the flow was given up before its end."""
     unordered: cython.bint
     """Whether the capture is not in the order of time."""
+    clocks_differ: cython.bint
+    """Whether its times are wrong, too: the two directions were captured with clocks that differ."""
     frames: dict[int, int]
     """The frame of the capture for each frame number used, if the handshake was read again in another order."""
     until: cython.longlong
@@ -316,6 +318,7 @@ class LoggedHandshake:
         eap: Eap | None = None,
         sealed_records: tuple[SealedRecord, ...] = (),
         unkept: cython.bint = False,
+        clocks_differ: cython.bint = False,
     ) -> None:
         self.transport = transport
         self.client = client
@@ -339,6 +342,7 @@ class LoggedHandshake:
         self.before = before
         self.given_up = given_up
         self.unordered = unordered
+        self.clocks_differ = clocks_differ
         self.frames = frames
         self.until = until
         self.damage = damage

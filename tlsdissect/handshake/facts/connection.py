@@ -458,6 +458,8 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
         found += _other_protocol(handshake)
     if log.unordered:
         how = "put in order by times and acknowledgements" if log.frames else "too many to put in order"
+        if log.clocks_differ:
+            how = f"{how}; the clocks of the two directions differ"
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
     if log.dropped or reset_text:
         found += _dropped(handshake)

@@ -86,6 +86,14 @@ def timing(handshake: Handshake) -> Any:
     split = None
     if tcp_ms is not None and server_hello_ms is not None:
         split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
+    if handshake.log.clocks_differ:
+        # Only durations between packets of one direction are known. In TLS 1.3, the client's Finished is the last.
+        return Timing(
+            tcp_ms=tcp_ms,
+            ack_client_hello_ms=elapsed(ack, start),
+            handshake_ms=elapsed(start, _data_time(_end(handshake))) if handshake.tls13 else None,
+            client_data_ms=elapsed(start, _data_time(_data(handshake, _CLIENT))),
+        )
     return Timing(
         tcp_ms=tcp_ms,
         syn_synack_ms=elapsed(syn, synack),
