@@ -567,7 +567,7 @@ def test_a_hello_in_place_of_acknowledged_bytes_that_are_no_tls_is_read_and_both
     """The acknowledgement says that the receiver has the first bytes, but may be forged."""
     hello = SENT[HELLO]
     first = replace(hello, payload=b"GET / HTTP/1.1\r\n\r\n")
-    taken = replace(SENT[HELLO + 1], flags=ACK, payload=b"", acknowledged=hello.sequence + 18)
+    taken = replace(SENT[HELLO + 1], flags=ACK, payload=b"", acknowledged=hello.sequence + 18, time=hello.time)
     signs = [first, taken] if late else [taken, first]
     connection = read(tmp_path / "a.pcap", [*SENT[:HELLO], *signs, *SENT[HELLO:]])
     assert same(connection, "conflicting_data")
