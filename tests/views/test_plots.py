@@ -176,11 +176,23 @@ def test_all_keys_have_room(kind: str) -> None:
             made(
                 stream=n, version=versions[n % len(versions)], cipher_suite=f"{long}_{n % 3}", group=f"{long}_{n % 2}",
                 certificates=(replace(leaf, sha256=f"{n:064}", not_after=f"202{6 + n % 2}-11-20T00:00:00Z"),),
+                timing=Timing(tcp_ms=20.0, handshake_ms=40.0 + n),
             )
             for n in range(60)
         ]
     )  # fmt: skip
     assert badly_placed(figure(tables, kind)) == []
+
+
+def test_keys_of_dots_are_in_the_order_of_versions() -> None:
+    tables = Tables(
+        lambda: [
+            made(stream=n, version=version, timing=Timing(tcp_ms=20.0, handshake_ms=40.0))
+            for n, version in enumerate(("DTLS 1.2", "TLS 1.2", "TLS 1.3"))
+        ]
+    )
+    keys = [text.get_text() for text in drawn(tables, "server-bytes").get_legend().get_texts()]
+    assert keys == ["TLS 1.3, n = 1", "TLS 1.2, n = 1", "DTLS 1.2, n = 1"]
 
 
 def test_points_that_lie_close_together_are_seen() -> None:

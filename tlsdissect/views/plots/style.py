@@ -41,7 +41,9 @@ _FIRST_DATE = pd.Timestamp(FIRST_DATE, tz="UTC")
 LEFT = 0.012
 """Where titles, keys and captions begin, as a part of a figure's width."""
 _KEYS, _KEY_INCHES = 5, 0.22
-"""Keys in a row, and the height of a row."""
+"""Keys in a row at most, and the height of a row."""
+_ROW_LETTERS, _PATCH_LETTERS = 88, 6
+"""Letters for which a row of keys has room, and how many of them the patch of a key and the gap behind it take."""
 _LEAST_ROWS = 2
 """Rows for which there is room, so that a single bar is no slab."""
 
@@ -108,15 +110,24 @@ def _version_name(version: str) -> str:
 def mark_keys(ax: Axes, colours: Mapping[str, str]) -> None:
     """Draw the legend in rows above the Axes, from the left edge of the figure, and raise the figure to fit it."""
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
-    many = min(len(handles), _KEYS)
+    many = _keys_in_a_row(list(colours))
     figure = cast("Figure", ax.get_figure())
-    figure.set_figheight(figure.get_figheight() + _KEY_INCHES * ((len(handles) - 1) // _KEYS))
+    figure.set_figheight(figure.get_figheight() + _KEY_INCHES * ((len(handles) - 1) // many))
     ax.legend(
         # A legend is filled column by column, and is read row by row.
         handles=[one for first in range(many) for one in handles[first::many]],
         loc="lower left", bbox_to_anchor=(LEFT, 1), ncols=many, borderaxespad=0.7, borderpad=0.2, handlelength=1.2,
         columnspacing=1.4, bbox_transform=blended_transform_factory(figure.transFigure, ax.transAxes),
     )  # fmt: skip
+
+
+def _keys_in_a_row(names: Sequence[str]) -> int:
+    """Return how many columns of keys fit: a legend that is too wide is cut off, and narrows the Axes below it."""
+    for many in range(min(len(names), _KEYS), 1, -1):
+        columns = [max(map(len, names[first::many])) for first in range(many)]
+        if sum(columns) + many * _PATCH_LETTERS <= _ROW_LETTERS:
+            return many
+    return 1
 
 
 def name_categories(ax: Axes, names: Sequence[str]) -> None:

@@ -215,7 +215,8 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     """Draw each handshake's time over the server's bytes, with the initial window, which costs a round trip more."""
     most = max(data["bytes"].max(), INITIAL_WINDOW * 1.25) * 1.05
     many, unit = len(data) > _MANY, "bytes of the server's handshake records"
-    groups = {str(version): rows for version, rows in data.groupby("version")}
+    found = {str(version): rows for version, rows in data.groupby("version")}
+    groups = {version: found[version] for version in VERSIONS if version in found}
     if not many:
         for version, rows in groups.items():
             ax.scatter(rows["bytes"], rows["value"], s=14, linewidths=0, alpha=0.7, color=VERSIONS[version])
