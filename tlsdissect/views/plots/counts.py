@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tlsdissect.views.dataframes import Tables
 
 MAX_BARS = 20
-"""Categories that are drawn, most frequent first; the others share one bar."""
+"""Categories that are drawn, most frequent first; the others are counted below the axis.
+
+One bar of all others may be ten times as long as those that have a name, which nobody could tell apart then.
+"""
 _LONG = 1.08
 """How much longer an axis is whose bars have two numbers behind them."""
 _KEYS = ["source", "transport", "stream"]
@@ -83,12 +86,16 @@ def offers(tables: Tables) -> pd.DataFrame:
 
 def bars(data: pd.DataFrame) -> int:
     """Return the number of bars."""
-    return min(data["category"].nunique(), MAX_BARS + 1)
+    return min(data["category"].nunique(), MAX_BARS)
 
 
 def draw_connections(data: pd.DataFrame, ax: Axes) -> None:
     """Draw a bar for each category, the most frequent first."""
-    _bars(_most(_crossed(data)), ax, "connections")
+    counts = _crossed(data)
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    left_out = counts.iloc[MAX_BARS:]
+    rest = f"; {len(left_out):,} more kinds have {int(left_out.to_numpy().sum()):,}" if len(left_out) else ""
+    _bars(counts.iloc[:MAX_BARS], ax, f"connections{rest}")
 
 
 def draw_bytes(data: pd.DataFrame, ax: Axes) -> None:
@@ -104,15 +111,6 @@ def draw_in_order(data: pd.DataFrame, ax: Axes) -> None:
 
 def _crossed(data: pd.DataFrame) -> pd.DataFrame:
     return data.pivot_table("weight", "category", "version", aggfunc="sum", fill_value=0, observed=True)
-
-
-def _most(counts: pd.DataFrame) -> pd.DataFrame:
-    """Sort by frequency, and add up what is beyond the limit."""
-    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    rest = counts.iloc[MAX_BARS:]
-    if len(rest) < 2:
-        return counts
-    return pd.concat([counts.iloc[:MAX_BARS], rest.sum().to_frame(f"{len(rest):,} others").T])
 
 
 def _bars(counts: pd.DataFrame, ax: Axes, unit: str) -> None:
