@@ -10,7 +10,7 @@ import matplotlib.image
 import pytest
 from made import made
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -20,6 +20,7 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.cli.plot import _KINDS
 from tlsdissect.model.connection import Timing
+from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.comparison.client_times import since_client_hello
 from tlsdissect.views.dataframes import Tables
 from tlsdissect.views.plots import KINDS, PLOTS, figure, picture
@@ -403,6 +404,23 @@ def test_versions_have_names_of_their_own() -> None:
         "SSL", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "TLS 1.3 draft", "DTLS 1.2", "other", "no version",
     ]  # fmt: skip
     assert len(set(VERSIONS.values())) == len(VERSIONS)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_each_version_is_seen_on_its_sheet(dark: bool) -> None:
+    """WCAG asks for a contrast of 3 to 1 of what a figure consists of; names beside the bars help the palest."""
+    assert min(contrast(colour, SHEETS[dark][0]) for colour in VERSIONS.values()) > (3 if dark else 1.7)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours (WCAG 2.2)."""
+    lower, higher = sorted(luminance(to_rgb(colour)) for colour in (one, other))
+    return (higher + 0.05) / (lower + 0.05)
+
+
+def luminance(colour: tuple[float, float, float]) -> float:
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_failures_are_counted_by_reason() -> None:

@@ -28,8 +28,8 @@ GOOD, ODD, BAD, PALE = "#0072b2", "#d55e00", "#d02f3f", "#b7c9d6"
 """What is as it should be, what is otherwise, what is wrong, and what is only the background of these."""
 VERSIONS = {
     "TLS 1.3": GOOD, "TLS 1.3 in QUIC": "#009e73", "DTLS 1.3": "#56b4e9", "TLS 1.3 draft": "#88ccee",
-    "TLS 1.2": ODD, "DTLS 1.2": "#e69f00", "TLS 1.1": "#cc79a7", "TLS 1.0": "#aa4499", "DTLS 1.0": "#882255",
-    "SSL": "#661100", "other": "#44aa99", "no version": GREY,
+    "TLS 1.2": ODD, "DTLS 1.2": "#e69f00", "TLS 1.1": "#cc79a7", "TLS 1.0": "#aa4499", "DTLS 1.0": "#999933",
+    "SSL": "#9c6152", "other": "#44aa99", "no version": GREY,
 }  # fmt: skip
 """Colours that colour-blind people can distinguish (Okabe and Ito; Tol), from the newest version to none."""
 LABEL = 44
