@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from tlsdissect.trust.inventory import CertificateSummary
+from tlsdissect.trust.times import parse_time
 from tlsdissect.views.columns import columns
 from tlsdissect.views.csv import cell, line
+from tlsdissect.views.durations import FIRST_DATE
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import USUAL, printable, shortened, styled
 from tlsdissect.views.printable import columns as width_of
@@ -30,15 +32,16 @@ _SHARE = 0.6
 _RED, _GREEN, _YELLOW = "31", "32", "33"
 _STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": FAINT}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_FIXED = (("key", 9), ("until", 10), ("days", 7))
+_DAYS_LEFT = "days left"
+_FIXED = (("key", 9), ("until", 10), (_DAYS_LEFT, 9))
 
 TITLES = (
-    ("certificate", False), ("issuer", False), ("key", False), ("until", False), ("days", True), ("shown by", False),
-    ("connections", True), ("verdict", False), ("findings", False), ("role", False), ("from", False),
-    ("SHA-256", False),
+    ("certificate", False), ("issuer", False), ("key", False), ("until", False), (_DAYS_LEFT, True),
+    ("shown by", False), ("connections", True), ("verdict", False), ("findings", False), ("role", False),
+    ("from", False), ("SHA-256", False),
 )  # fmt: skip
 """Columns of a page's table of certificates, and whether each is right-aligned."""
-SHOWN_FIRST = ("certificate", "issuer", "key", "until", "days", "shown by", "connections", "verdict", "findings")
+SHOWN_FIRST = ("certificate", "issuer", "key", "until", _DAYS_LEFT, "shown by", "connections", "verdict", "findings")
 """Columns that a report shows until others are chosen, and on paper; a notebook shows these."""
 MAX_SHOWN = 100
 """Certificates in the table of a notebook; the rest are counted."""
@@ -110,7 +113,8 @@ class CertificateTable:
                 yield self._line(head, HEADING)
             subject = shown_name(one.subject, one.dns_names)
             issuer = "itself" if one.self_signed else shown_name(one.issuer)
-            days = "-" if one.days_left is None else f"{one.days_left:,}"
+            left = _days_left(one)
+            days = "-" if left is None else f"{left:,}"
             yield self._line(self._cells(subject, issuer, key_of(one), (one.not_after or "-")[:10], days), SECTION)
             for text, style in self._below(one):
                 for part in wrap(text, self._width - 2, subsequent_indent="  "):
@@ -138,7 +142,7 @@ class CertificateTable:
         cells = [_padded(subject, self._subject), _padded(issuer, self._issuer)]
         for text, (title, size) in zip(fixed, _FIXED, strict=True):
             short = shortened(text, size)
-            cells.append(short.rjust(size) if title == "days" else short.ljust(size))
+            cells.append(short.rjust(size) if title == _DAYS_LEFT else short.ljust(size))
         return " ".join(cells)
 
     def _line(self, text: str, style: str) -> bytes:
@@ -209,7 +213,7 @@ def table_row(one: CertificateSummary) -> list[str]:
         "itself" if one.self_signed else shown_name(one.issuer),
         key_of(one),
         (one.not_after or "")[:10],
-        "" if one.days_left is None else str(one.days_left),
+        "" if (left := _days_left(one)) is None else str(left),
         f"{shown[0] if shown else ''}{f' and {len(shown) - 1} more' if len(shown) > 1 else ''}",
         str(one.connections),
         ", ".join(text for text, _ in verdicts(one)),
@@ -221,6 +225,14 @@ def table_row(one: CertificateSummary) -> list[str]:
         one.sha256,
     )
     return [printable(cell) for cell in cells]
+
+
+def _days_left(one: CertificateSummary) -> int | None:
+    """Return the days left; None if they were counted from a clock without a date."""
+    seen, end = parse_time(one.last_seen), parse_time(one.not_after)
+    if one.last_seen is None or one.last_seen >= FIRST_DATE or seen is None or end is None:
+        return one.days_left
+    return None if one.days_left == (end - seen).days else one.days_left
 
 
 def _role(one: CertificateSummary) -> str:
