@@ -15,6 +15,7 @@ from msgspec import Struct, json, msgpack
 
 from tlsdissect.model.connection import OLD_VERSIONS
 from tlsdissect.model.transcript import final_alert, has_failed, keyed_end
+from tlsdissect.views.durations import FIRST_DATE
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
@@ -92,10 +93,15 @@ def stream(c: Connection) -> Texts:
 
 
 def start(c: Connection) -> Texts:
-    """The time of day, with its date and fraction where there is room; the third text is for rows of several days."""
+    """The time of day, with its date and fraction where there is room; the third text is for rows of several days.
+
+    A clock that was never set has no date, so none is shown.
+    """
     if c.start is None:
         return ()
     day, _, time = c.start.rstrip("Z").partition("T")
+    if day < FIRST_DATE:
+        return time[:15], time[:8], time[:8]
     return f"{day} {time[:15]}", f"{day} {time[:8]}", f"{day} {time[:5]}", time[:8]
 
 
@@ -391,7 +397,8 @@ class Table:
         self._sections = self._sections and several and not single
         cells = [_DECODER.decode(texts) for _, texts in rows]
         if self._start is not None:
-            days = {texts[0][: len("2026-01-31")] for _, texts in (row[self._start] for row in cells) if texts}
+            first = [texts[0].partition(" ") for _, texts in (row[self._start] for row in cells) if texts]
+            days = {day for day, blank, _ in first if blank}
             self._dated = len(days) > 1
         needs = self._widths(cells, 0)
         if not self._asked and (self._sections or not several):

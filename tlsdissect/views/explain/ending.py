@@ -12,6 +12,7 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
+from tlsdissect.views.durations import FIRST_DATE
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, listed, message_frame, named
 
@@ -281,7 +282,7 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if leaf is not None:
         begin, end = (_moment(one) for one in (leaf.not_before, leaf.not_after))
         text = f"The certificate is that of {leaf.subject}, valid from {begin} to {end}"
-        when = "" if c.start is None else f"; the capture is from {_moment(c.start)}"
+        when = "" if c.start is None or c.start < FIRST_DATE else f"; the capture is from {_moment(c.start)}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from tlsdissect.views.certificates import shown_name
-from tlsdissect.views.plots.style import BAD, GOOD, PALE, mark_keys, name_categories, write_behind
+from tlsdissect.views.plots.style import BAD, GOOD, PALE, dated, mark_keys, name_categories, write_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,9 @@ _BEFORE, _AFTER = 4.0, 6.0
 def lifetimes(tables: Tables) -> pd.DataFrame:
     """Return each certificate with its validity period and the first and last time at which it was shown."""
     known = tables.certificates.dropna(subset=["not_before", "not_after"])
-    used = known.merge(tables.connections[[*_KEYS, "start"]], on=_KEYS).groupby("sha256")["start"].agg(["min", "max"])
+    # A clock without a date does not say whether a certificate was valid.
+    connections = tables.connections.assign(start=dated(tables.connections["start"]))
+    used = known.merge(connections[[*_KEYS, "start"]], on=_KEYS).groupby("sha256")["start"].agg(["min", "max"])
     distinct = known.drop_duplicates("sha256").sort_values("not_after", kind="stable")
     return distinct.merge(used, left_on="sha256", right_index=True, how="left")
 
@@ -70,8 +72,8 @@ def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
     ax.xaxis.set_major_formatter(lambda year, _: _month(year) if months else f"{year:.0f}")
     subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
     name_categories(ax, [shown_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
-    keys = {"valid": PALE, "seen in use": GOOD, "not valid when seen": BAD}
-    mark_keys(ax, keys if any(wrong) else {name: keys[name] for name in ("valid", "seen in use")})
+    keys = {"valid": PALE, **({"seen in use": GOOD} if len(seen) else {})}
+    mark_keys(ax, {**keys, "not valid when seen": BAD} if any(wrong) else keys)
     if len(data) > len(shown):
         ax.set_xlabel(f"the {len(shown)} of {len(data):,} certificates that end first")
 
