@@ -29,6 +29,8 @@ WIDEST = 120
 """Columns beyond which the table does not grow."""
 _SHARE = 0.6
 """How much of the room for names is the subject's; the issuer has the rest."""
+_LEAST_SUBJECT = 5
+"""Columns that a subject has on a narrow terminal."""
 _RED, _GREEN, _YELLOW = "31", "32", "33"
 _STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": FAINT}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
@@ -102,7 +104,7 @@ class CertificateTable:
         self._coloured = coloured
         self._encoding = encoding
         names = max(2, self._width - sum(size + 1 for _, size in _FIXED) - 1)
-        self._subject = int(names * _SHARE)
+        self._subject = max(int(names * _SHARE), min(_LEAST_SUBJECT, names - 1))
         self._issuer = names - self._subject
 
     def table(self, summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
