@@ -115,7 +115,7 @@ def test_interrupted_after_what_was_read() -> None:
     process = waiting("--format", "json")
     out, err = stop(process, signal.SIGINT)
     assert json.loads(out)["source"] == TLS12
-    assert err == b"1 connection: 1 TLS 1.2\n"
+    assert err == b"1 connection: TLS 1.2\n"
     assert process.returncode == 130
 
 

@@ -81,7 +81,7 @@ def test_selections(options: list[str], expected: list[tuple[str, int]]) -> None
 
 
 def test_a_selection_is_told_from_all() -> None:
-    assert run("read", "--stream", "1", RESUMED).stderr == b"1 of 2 connections: 1 TLS 1.3\n"
+    assert run("read", "--stream", "1", RESUMED).stderr == b"1 of 2 connections: TLS 1.3\n"
 
 
 def test_standard_input() -> None:
@@ -106,7 +106,7 @@ def test_refused_inputs_are_named_and_the_others_read(tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == 1
     *complaints, summary = done.stderr.decode().splitlines()
     assert [line.split(": ")[1] for line in complaints] == [f"{tmp_path}/{n}" for n in ("empty", "text", "missing")]
-    assert summary == "1 connection: 1 TLS 1.2; 3 inputs refused"
+    assert summary == "1 connection: TLS 1.2; 3 inputs refused"
 
 
 def test_damage_is_a_warning(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.model.connection import Alert, Connection, Endpoint, Timing
+from tlsdissect.model.connection import Alert, Connection, Endpoint, Problem, Timing
+from tlsdissect.trust.rules import RULES
 from tlsdissect.views import summary
 from tlsdissect.views.summary import Peer, SummaryBuilder, lines
 
@@ -89,6 +90,26 @@ def test_old_and_weak() -> None:
     counts = {group.what: group.connections for group in summarized(old, weak, made()).weak}
     assert counts == {"TLS 1.0 negotiated": 1, "TLS 1.0 offered at most": 1, "rc4_cipher": 1, "static_rsa": 1}
     assert summarized(made()).weak == ()
+    text = str(summarized(old, weak, made()))
+    assert "1 with RC4: from" in text
+    assert "1 with RSA key transport: from" in text
+
+
+def test_codes_are_put_in_words() -> None:
+    cut = made(outcome="incomplete", version=None, problems=(Problem("capture_end", ""), Problem("gap", "")))
+    text = " ".join(str(summarized(cut, made(outcome="one_sided"))).split())
+    assert "Not all seen 1 without the end of the handshake, 1 with packets of one direction only" in text
+    assert "Versions 1 TLS 1.2, 1 of no visible version" in text
+    assert "Problems 1 cut off by the end of the capture, 1 with missing bytes" in text
+
+
+def test_every_weakness_of_a_connection_has_words() -> None:
+    """All codes of such findings stand in the module that finds them."""
+    graves = {rule.code for rule in RULES if rule.severity in ("medium", "high")}
+    source = (ROOT / "tlsdissect" / "trust" / "protocol.py").read_text()
+    named = {code for code in re.findall(r'"(\w+)"', source) if code in graves}
+    assert named - {"old_tls_version", "ssl_version"} <= set(summary._WEAK)
+    assert set(summary._WEAK) <= graves
 
 
 @pytest.mark.parametrize(

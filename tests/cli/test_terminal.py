@@ -76,7 +76,7 @@ def test_the_summary_stands_below_the_table() -> None:
     head, row, blank, summary = shown.splitlines()
     assert head == "stream start    client server          TLS suite      group  RT   ms outcome"
     assert row == "     0 17:11:54 ::1    localhost:8443  1.2 AES256-GCM x25519  2 3.35 established"
-    assert (blank, summary) == ("", "1 connection: 1 TLS 1.2")
+    assert (blank, summary) == ("", "1 connection: TLS 1.2")
 
 
 def test_colours_are_for_terminals() -> None:
@@ -174,14 +174,14 @@ def test_what_is_left_at_the_end_of_a_capture_is_counted(sample: str, jobs: int)
 @pytest.mark.parametrize("command", ["explain", "ladder", "show"])
 def test_the_closing_line_stands_apart(command: str) -> None:
     _, shown = on_terminal(80, command, TLS12)
-    assert shown.replace("\r", "").endswith("\n\n1 connection: 1 TLS 1.2\n")
+    assert shown.replace("\r", "").endswith("\n\n1 connection: TLS 1.2\n")
 
 
 def test_no_bar_where_nobody_looks() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SLOW, "read", TLS12], cwd=ROOT, capture_output=True, timeout=60, check=True
     )
-    assert done.stderr == b"1 connection: 1 TLS 1.2\n"
+    assert done.stderr == b"1 connection: TLS 1.2\n"
 
 
 def test_a_small_run_loads_no_more_than_it_needs() -> None:

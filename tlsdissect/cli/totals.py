@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.left_out import count, left_out, listed_counts, refusals
 from tlsdissect.views.printable import printable
+from tlsdissect.views.problems import counted_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ _WARNINGS = 20
 _USUAL = 80
 """Columns to assume if the terminal does not report its width."""
 _TOGETHER = "\xa0"
+_NO_VERSION = "of no visible version"
 
 
 class Tally:
@@ -88,9 +90,8 @@ def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
     """Return the summary of a run: what was selected, and what was seen but not decoded."""
     looked = tally.findings is not None and (tally.connections or tally.findings)
     found = _found(tally.findings or Counter()) if looked else ()
-    troubled = [f"{tally.troubled:,} with problems: {listed_counts(tally.problems)}"] if tally.troubled else []
     seen = _selected(tally, summary, selected=selected)
-    return [*tally.lines, seen, *found, *troubled, *left_out(summary)]
+    return [*tally.lines, seen, *found, *_troubled(tally), *left_out(summary)]
 
 
 def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
@@ -108,9 +109,29 @@ def _selected(tally: Tally, summary: Summary, *, selected: bool) -> str:
     found = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
     if not tally.connections:
         return f"none of {total} selected" if selected else "no TLS connections"
-    versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
     cut = f", first {tally.printed:,} printed" if tally.printed < tally.connections else ""
-    return f"{found}{cut}: {', '.join(versions)}"
+    return f"{found}{cut}{_versions(tally)}"
+
+
+def _versions(tally: Tally) -> str:
+    """Count the versions; the only one needs no number."""
+    if len(tally.versions) > 1:
+        return ": " + ", ".join(
+            [f"{many:,} {version or _NO_VERSION}" for version, many in tally.versions.most_common()]
+        )
+    (version,) = tally.versions
+    every = "" if tally.connections == 1 else "all "
+    return f": {every}{version}" if version else f", {every}{_NO_VERSION}"
+
+
+def _troubled(tally: Tally) -> Iterator[str]:
+    """Count the connections with problems; of one kind, without a heading."""
+    kinds = counted_problems(dict(tally.problems.most_common()))
+    if len(kinds) == 1:
+        _, words = kinds[0].split(" ", 1)
+        yield f"{count(tally.troubled, 'connection')} {words}"
+    elif kinds:
+        yield f"{tally.troubled:,} with problems: {', '.join(kinds)}"
 
 
 def _found(findings: Counter[str]) -> Iterator[str]:

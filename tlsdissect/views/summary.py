@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,9 +19,10 @@ from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.labelled import Section, as_html, labelled
 from tlsdissect.views.printable import encoded
+from tlsdissect.views.problems import counted_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from tlsdissect.model.connection import Certificate, Connection
@@ -371,6 +373,24 @@ class _Detail(Struct, frozen=True):
 
 RESUMED = {"ticket": "by session ticket", "session_id": "by session ID", "psk": "by PSK"}
 """How sessions were resumed."""
+_UNCLEAR = {"incomplete": "without the end of the handshake", "one_sided": "with packets of one direction only"}
+"""Outcomes that the capture does not show."""
+_NO_VERSION = "of no visible version"
+_WEAK = {
+    "null_cipher": "with a NULL cipher",
+    "anonymous_cipher": "with an anonymous cipher suite",
+    "export_cipher": "with an export cipher suite",
+    "rc4_cipher": "with RC4",
+    "des_cipher": "with DES or RC2",
+    "triple_des_cipher": "with 3DES",
+    "static_rsa": "with RSA key transport",
+    "small_dh": "with a Diffie-Hellman prime under 2048 bits",
+    "no_secure_renegotiation": "without secure renegotiation",
+    "compression": "with TLS compression",
+    "heartbleed": "with Heartbleed",
+    "conflicting_data": "with conflicting data",
+}
+"""Findings of medium or high severity about a connection."""
 _SCREEN = 40
 """Lines of the text, if less detail makes it shorter."""
 _DETAILS = (
@@ -412,12 +432,13 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
             yield Section("Failed", "", [(0, "none")])
         if found.eap_refused:
             yield Section("EAP-Failure", _RED, [(0, "after the handshake"), *_groups(found.eap_refused, detail)])
-        unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
+        unclear = [f"{found.outcomes[name]:,} {words}" for name, words in _UNCLEAR.items() if name in found.outcomes]
         if unclear:
             yield Section("Not all seen", "", [(0, ", ".join(unclear))])
-        yield Section("Versions", "", [(0, _counted(found.versions, detail))])
+        versions = {_NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
+        yield Section("Versions", "", [(0, _counted(versions, detail))])
         if found.weak:
-            yield Section("Old or weak", _RED, _groups(found.weak, detail))
+            yield Section("Old or weak", _RED, _groups(found.weak, detail, _WEAK))
         if found.ending:
             yield Section("Certificates", _RED, _ending(found.ending, detail))
         yield Section("Resumption", "", [(0, _resumption(found, detail))])
@@ -434,7 +455,9 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         notes = [one.removeprefix("not read: ") for one in found.notes]
         yield Section("Not all read", "", _cut(notes, detail.notes, "and {} more"))
     if found.problems:
-        yield Section("Problems", "", [(0, _counted(found.problems, detail))])
+        kinds = counted_problems(found.problems)
+        cut = [f"and {len(kinds) - detail.kinds} more kinds"] if len(kinds) > detail.kinds else []
+        yield Section("Problems", "", [(0, ", ".join([*kinds[: detail.kinds], *cut]))])
     if detail != _DETAILS[0]:
         yield Section("", "", [(0, "All of it: tlsdissect summary --format json")])
 
@@ -456,8 +479,8 @@ def _failures(groups: Sequence[FailureGroup], detail: _Detail) -> _Texts:
     return found + texts[detail.groups :]
 
 
-def _groups(groups: Sequence[Group], detail: _Detail) -> _Texts:
-    texts = [f"{group.connections:,} {group.what}: {_peers(group, detail)}" for group in groups]
+def _groups(groups: Sequence[Group], detail: _Detail, words: Mapping[str, str] = MappingProxyType({})) -> _Texts:
+    texts = [f"{group.connections:,} {words.get(group.what, group.what)}: {_peers(group, detail)}" for group in groups]
     return _cut(texts, detail.groups, "and {} more")
 
 

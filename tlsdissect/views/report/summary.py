@@ -15,6 +15,7 @@ from tlsdissect.views.comparison.formats import WITH_RETRY
 from tlsdissect.views.durations import in_ms, period
 from tlsdissect.views.explain.model import counted, listed
 from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.problems import counted_problems
 from tlsdissect.views.summary import RESUMED
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Overview:
         yield from _post_quantum(whole.sides)
         yield from _exposed(whole.sides)
         if self._troubled:
-            kinds = listed([f"{many:,} {code}" for code, many in self._problems.most_common()], 10)
-            yield f"In {_connections(self._troubled)} something is missing or inferred: {kinds}."
+            kinds = [printable(one) for one in counted_problems(dict(self._problems.most_common()))]
+            yield f"In {_connections(self._troubled)} something is missing or inferred: {listed(kinds, 10)}."
 
     def _seen(self) -> str:
         clients, servers = (
