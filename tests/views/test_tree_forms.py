@@ -39,6 +39,28 @@ def test_lines_fit_the_terminal(sample: Path, width: int, dumped: bool) -> None:
     assert max(columns(line) for line in text(sample, width=width, dumped=dumped).splitlines()) <= width
 
 
+def test_what_is_longer_than_the_terminal_continues_below_the_value() -> None:
+    lines = text(TLS12, width=80, message="client_hello").splitlines()
+    at = next(number for number, line in enumerate(lines) if line.lstrip().startswith("random"))
+    begin = lines[at].index("fe2856e9")
+    whole = next(line for line in text(TLS12, message="client_hello").splitlines() if " random " in line).split()
+    assert lines[at].split()[1] + lines[at + 1].strip() == whole[1]
+    assert lines[at + 1].index(lines[at + 1].strip()) == begin
+    assert lines[at].endswith(f"  {whole[2]}")
+    shown = " ".join(" ".join(lines).split())
+    assert "TLS_EMPTY_RENEGOTIATION_INFO_SCSV (0x00ff) no suite 134-135 but a signal: RFC 5746 section 3.3" in shown
+
+
+def test_a_long_value_has_two_lines_and_a_hex_dump_its_characters() -> None:
+    lines = text(TLS12, width=80, message="server_key_exchange", dumped=True).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.lstrip().startswith("signature "))
+    assert lines[at + 1].endswith("…")
+    assert lines[at + 2].lstrip().startswith("08f0  ")
+    dumps = [line for line in lines if re.match(r" *0[0-9a-f]{3} [ \[]", line)]
+    assert dumps
+    assert not any(line.endswith("…") for line in dumps)
+
+
 @each_sample
 def test_colours_change_no_text(sample: Path) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", text(sample, width=80, coloured=True)) == text(sample, width=80)

@@ -10,7 +10,7 @@ from unicodedata import category, east_asian_width
 from msgspec import json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tlsdissect.model.connection import CapturePart, Connection
 
@@ -88,6 +88,35 @@ def shortened(text: str, width: int, *, tail: int = 0) -> str:
         return _ELLIPSIS[:width]
     end = _first(text[::-1], min(tail, width - 1))[::-1]
     return f"{_first(text, width - 1 - columns(end))}{_ELLIPSIS}{end}"
+
+
+def wrapped(parts: Sequence[tuple[str, str]], width: int, begin: int) -> list[list[tuple[str, str]]]:
+    """Wrap the texts of a line, each with its style, to `width` columns; later lines begin at the column `begin`.
+
+    A word that fits no line is broken where a line is full.
+
+    >>> wrapped([("random", ""), ("  0011223344", "36"), ("  or more", "")], 14, 8)
+    [[('random', ''), ('  001122', '36')], [('        ', ''), ('3344', '36')], [('        ', ''), ('or', '')], \
+[('        ', ''), ('more', '')]]
+    """
+    lines: list[list[tuple[str, str]]] = [[]]
+    used = 0
+    for text, style in parts:
+        for word in re.findall(r" *[^ ]+| +$", text):
+            rest = word
+            while columns(rest) > width - used:
+                bare = rest.lstrip(" ")
+                if used <= begin or columns(bare) > width - begin:
+                    piece = _first(rest, max(width - used, 1))
+                    lines[-1].append((piece, style))
+                    rest = rest[len(piece) :]
+                else:
+                    rest = bare
+                lines.append([(" " * begin, "")])
+                used = begin
+            lines[-1].append((rest, style))
+            used += columns(rest)
+    return lines
 
 
 def titled(name: str, place: str, width: int) -> str:

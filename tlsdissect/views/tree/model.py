@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tlsdissect.model.connection import stream_name
 from tlsdissect.model.transcript import Span
-from tlsdissect.views.printable import columns, first_frames, printable, shortened, styled, titled
+from tlsdissect.views.printable import columns, first_frames, printable, shortened, styled, titled, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,8 +35,14 @@ _NAME = 30
 """Maximum width to which the names of sibling fields are padded."""
 _LEAST = 12
 """Minimum width of a value; names and byte ranges are left out before it gets narrower."""
+_VALUE_LINES, _LINES = 2, 4
+"""Lines of a value and of a field on a terminal; what exceeds them is cut."""
+_WRAPPED = 24
+"""Columns without which text is cut instead of wrapped."""
 _ROW = 16
 """Bytes per line of a hex dump."""
+_DUMP = 5 + 3 * _ROW + 1 + 2 + _ROW
+"""Columns of a line of a hex dump."""
 _OPEN = 2
 """Levels of a tree that are open in a notebook: the records and their messages."""
 
@@ -310,6 +316,9 @@ class _TextLines:
         text = node.text
         if text or node.remark or node.problem:
             parts.append((" " * max(named - columns(name), 0), ""))
+        begin = sum(columns(part) for part, _ in parts) + len(_INDENT)
+        if self._width is not None:
+            text = shortened(text, _VALUE_LINES * max(self._room(node.place(frame)) - begin, _LEAST))
         parts += [(f"  {text}", _CYAN)] if text else []
         parts += [(f"  {printable(node.remark)}", _YELLOW)] if node.remark else []
         parts += [(f"  {node.problem}", _RED)] if node.problem else []
@@ -319,19 +328,40 @@ class _TextLines:
         if folded:
             inside = _size(node) - 1
             parts.append((f"  +{inside:,} field{'s' * (inside != 1)}", _FAINT))
-        yield self._cut(parts, node.place(frame))
+        yield from self._wrapped(parts, node.place(frame), begin)
         if self._packets and not node.children:
+            indent = len(_INDENT) * (depth + 1)
+            indent = indent if self._width is None else max(min(indent, self._width - _DUMP), 0)
             for line in hex_dump(node, self._packets):
-                yield self._cut([(_INDENT * (depth + 1) + line, _FAINT)])
+                yield self._cut([(" " * indent + line, _FAINT)])
         if folded:
             return
         width = max((columns(child.name) for child in node.children if not child.children), default=0)
         for child in node.children:
             yield from self._node(child, depth + 1, frame, node.reference or cited, min(width, _NAME))
 
+    def _wrapped(self, parts: list[tuple[str, str]], where: str, begin: int) -> Iterator[str]:
+        """Yield the line of a field, and on a terminal those in which its value and words continue below the value."""
+        room = 0 if self._width is None else self._room(where)
+        if room - begin < _WRAPPED or sum(columns(text) for text, _ in parts) <= room:
+            yield self._cut(parts, where)
+            return
+        first, *others = wrapped(parts, room, begin)
+        yield self._cut(first, where)
+        for line in others[: _LINES - 2]:
+            yield self._cut(line)
+        if len(others) >= _LINES - 1:
+            indent, *last = others[_LINES - 2]
+            left_out = [part for _, *line in others[_LINES - 1 :] for part in line]
+            yield self._cut([indent, *last, *[(" ", "")] * bool(left_out), *left_out])
+
+    def _room(self, where: str) -> int:
+        """Return the columns beside a byte range."""
+        return (self._width or 0) - (columns(where) + 2 if where else 0)
+
     def _cut(self, parts: list[tuple[str, str]], where: str = "") -> str:
         """Join the parts of a line, append the byte range, and cut what exceeds the width."""
-        room = None if self._width is None else self._width - (columns(where) + 2 if where else 0)
+        room = None if self._width is None else self._room(where)
         if room is not None and room < _LEAST:
             room, where = self._width, ""
         out, used = [], 0
