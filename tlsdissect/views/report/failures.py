@@ -116,6 +116,7 @@ class Failures:
         """Return the figures on top of the page."""
         failed = sum(group.connections for group in summary.failures)
         weak = self._weak
+        connections = "connection" if summary.connections == 1 else "connections"
         captures = f"{summary.captures:,} captures" if summary.captures != 1 else "1 capture"
         expired, many = sum(one.days_left < 0 for one in summary.ending), len(summary.ending)
         certificates = "certificate" if many == 1 else "certificates"
@@ -125,7 +126,7 @@ class Failures:
             certificates = f"{certificates} {'expires' if many == 1 else 'expire'} soon"
             expiring = f"{expired:,} had expired when last seen" if expired else "within 30 days of the capture"
         return [
-            Tile(f"{summary.connections:,}", "connections", f"in {captures}", "connections"),
+            Tile(f"{summary.connections:,}", connections, f"in {captures}", "connections"),
             Tile(f"{failed:,}", "failed", _share(failed, summary.connections), "failures", bool(failed)),
             Tile(f"{weak:,}", "old or weak", _share(weak, summary.connections), "findings", bool(weak)),
             Tile(f"{many:,}", certificates, expiring, "certificates", bool(many)),
