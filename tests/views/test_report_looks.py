@@ -12,12 +12,12 @@ from made import made, recorded
 from msgspec.structs import replace
 from PIL import Image
 from recorded import ROOT, script
-from visiting import Visit
+from visiting import Visit, report
 
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.model.connection import Alert, Timing
 from tlsdissect.trust.judge import Judge
-from tlsdissect.trust.rules import finding
+from tlsdissect.trust.rules import RULES, finding
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.report.page import Report
 
@@ -45,6 +45,51 @@ def test_no_barrier_that_axe_knows(browser: Browser, written: Path, scheme: str,
         detail = visit.open_first("tls12-client-cert.pcap")
         detail.locator(".tree > details > summary").first.click()
         assert visit.violations() == []
+
+
+def test_findings_have_the_colour_of_their_severity(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        classes = dict(
+            visit.page.eval_on_selector_all(
+                "#certificates-body .value:is(.bad, .odd, .quiet), #connections-body .value:is(.bad, .odd, .quiet)",
+                "found => found.map((one) => [one.dataset.value, one.classList[1]])",
+            )
+        )
+    tones = {"high": "bad", "medium": "bad", "low": "odd", "info": "quiet"}
+    severities = {rule.code: tones[rule.severity] for rule in RULES}
+    assert classes == {code: severities[code] for code in classes}
+    assert len(set(classes.values())) > 1
+
+
+def test_figures_on_top_leave_no_hole(browser: Browser, written: Path) -> None:
+    """Five of them, on a phone in rows of one and two, on paper in a row."""
+    for size, media in ((PHONE, "screen"), ({"width": 700, "height": 900}, "print")):
+        with Visit(browser, written, viewport=size) as visit:
+            visit.page.emulate_media(media=media)
+            boxes = visit.page.eval_on_selector_all(
+                ".tiles li", "all => all.map((one) => [one.getBoundingClientRect().y, one.offsetWidth])"
+            )
+        rows = {y: sum(width for at, width in boxes if at == y) for y, _ in boxes}
+        assert len(rows) == (3 if media == "screen" else 1)
+        assert max(rows.values()) - min(rows.values()) < 20
+
+
+def test_one_connection_is_no_plural_and_a_path_breaks_after_its_folders(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "one.html"
+    page.write_bytes(report(ROOT / "samples/tls13-full.pcap"))
+    with Visit(browser, page, viewport=PHONE) as visit:
+        assert visit.count() == "1 of 1 connection"
+        assert visit.page.locator(".tiles li").first.inner_text().split() == ["1", "connection", "in", "1", "capture"]
+        assert visit.page.locator("h1 wbr").count() > 0
+
+
+def test_on_paper_no_remark_is_larger_than_its_sentence(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        visit.page.emulate_media(media="print")
+        sizes = "one => ['p', '.who', 'small'].map((part) => getComputedStyle(one.querySelector(part)).fontSize)"
+        advised = visit.page.locator(".failure", has=visit.page.locator("small")).first
+        sentence, *others = (float(size.removesuffix("px")) for size in advised.evaluate(sizes))
+        assert max(others) <= sentence
 
 
 def test_light_and_dark(browser: Browser, written: Path) -> None:

@@ -155,7 +155,7 @@ class Grid {
     if (this.sorting.at >= 0) this.order();
     this.places = new Map(this.shown.map((number, at) => [number, at]));
     const [some, all] = [this.shown.length, this.rows.length].map((many) => many.toLocaleString("en"));
-    this.count.textContent = `${some} of ${all} ${this.noun}s`;
+    this.count.textContent = `${some} of ${all} ${this.noun}${this.rows.length === 1 ? "" : "s"}`;
     const more = this.shown.length > PRINTED ? `; the first ${PRINTED.toLocaleString("en")} are printed` : "";
     this.paper.textContent = `${this.count.textContent}${more}.`;
     this.table.setAttribute("aria-rowcount", this.shown.length + 1);
@@ -225,7 +225,7 @@ class Grid {
       const text = this.rows[number][at];
       const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text), fold(column.title, text)];
       const parts = this.values(at, text).flatMap((value, place) => [place ? ", " : null,
-        element("span", { class: "value", role: "button", tabindex: -1, "data-at": at, "data-value": value }, value)]);
+        element("span", { class: `value ${column.title === "findings" ? weight(value) : ""}`.trim(), role: "button", tabindex: -1, "data-at": at, "data-value": value }, value)]);
       const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, ...(parts.length ? parts : [text || "-"]));
       if (text) cell.title = text;
       row.append(cell);
@@ -355,5 +355,10 @@ function tone(title, text) {
   if (title === "stream" || title === "certificate") return "opens";
   if (title === "outcome") return text.startsWith("established") ? "good" : "bad";
   if (title === "verdict") return /^not|revoked|on a CRL$/.test(text) && text !== "not on a CRL" ? "bad" : "good";
-  return title === "problems" || title === "findings" ? "odd" : "";
+  return title === "problems" ? "odd" : "";
+}
+
+// The tone of a finding, as that of its severity's badge.
+function weight(code) {
+  return { low: "odd", info: "quiet" }[settings.severities[unmarked(code)]] ?? "bad";
 }

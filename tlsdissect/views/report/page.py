@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from tlsdissect.trust.inventory import CertificateInventory
+from tlsdissect.trust.rules import RULES
 from tlsdissect.views.certificates import SHOWN_FIRST, TITLES, table_row, verdicts
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
@@ -195,8 +196,8 @@ def _hash(text: str) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Make a name printable, and allow a line break after each underscore."""
-    return Markup("_<wbr>").join(printable(text).split("_"))
+    """Make a name printable, and allow a line break after each underscore and each folder of a path."""
+    return Markup("").join([Markup("{}<wbr>").format(one) if one in "_/" else one for one in printable(text)])
 
 
 def _harmless(value: object) -> Markup:
@@ -332,7 +333,11 @@ class Report:
             connections=Grid("connections", _widths(titles, self._rows, _SHOWN[seen.captures < 2 :]), len(self._rows)),
             certificates=Grid("certificates", _widths(TITLES, shown, paper), len(shown)),
             judged=judged,
-            settings={"together": TOGETHER, "topics": list(TOPICS.values())},
+            settings={
+                "together": TOGETHER,
+                "topics": list(TOPICS.values()),
+                "severities": {rule.code: rule.severity for rule in RULES},
+            },
         )
 
     def _certificates(self, connection: Connection, number: int) -> list[int]:
