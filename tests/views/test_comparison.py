@@ -120,11 +120,19 @@ def test_no_difference_where_the_interval_holds_zero() -> None:
 
 def test_slower_is_told_as_such() -> None:
     (whole,) = compared([at_cost("TLS 1.2", 1, 10)] * LEAST + [at_cost("TLS 1.3", 2, 25)] * LEAST)
-    assert "full, ms: TLS 1.3 takes 15.00 more (median 25.00, not 10.00; 95 %: 15.00 to 15.00;" in " ".join(
+    assert "full, time: TLS 1.3 takes 15.0 ms more (median 25.0 ms, not 10.0 ms; 95 %: 15.0 to 15.0 ms;" in " ".join(
         "\n".join(Text(whole=True).lines(whole)).split()
     )
     told = " ".join("\n".join(Text().lines(whole)).split())
     assert "full handshakes take 15.0 ms more with TLS 1.3 (median 25.0 ms, not 10.0 ms; 95 %: 15.0 to 15.0 ms)" in told
+
+
+def test_a_difference_too_small_to_be_written_is_not_zero() -> None:
+    (whole,) = compared([at_cost("TLS 1.2", 1, 10)] * LEAST + [at_cost("TLS 1.3", 1, 10.004)] * LEAST)
+    for text in (Text(), Text(whole=True)):
+        told = " ".join("\n".join(text.lines(whole)).split())
+        assert "less than 0.01 ms more" in told
+        assert "0.00 ms" not in told.replace("0.00 to 0.00 ms", "")
 
 
 def test_the_interval_is_that_of_the_difference_that_is_told() -> None:

@@ -44,6 +44,8 @@ _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": 
 _LESS = {"round_trips": "fewer"}
 _STATISTIC = {"round_trips": "mean", "milliseconds": "median", "in_round_trips": "median"}
 """What is compared of each measure."""
+_LEAST_WRITTEN = 0.01
+"""The smallest number that is written."""
 HEAD = ("key", "version", "measure", "value")
 
 
@@ -491,10 +493,10 @@ def verdict(group: Group) -> Iterator[str]:
     if old is None or new is None:
         names = " and ".join(f"{side.connections:,} {_with(side.version)}" for side in group.sides)
         yield f"nothing to compare: there are not both TLS 1.2 and TLS 1.3 ({names})"
-    for measure, unit in (("round_trips", "round trips"), ("milliseconds", "ms")):
+    for measure, subject in _SUBJECTS.items():
         told = [one for one in group.differences or () if one.measure == measure]
         if told:
-            yield f"{_SUBJECTS[measure]}: {'; '.join(_told(one, unit) for one in told)}"
+            yield f"{subject}: {'; '.join(map(_told, told))}"
     if old is not None and new is not None and not group.differences:
         yield next(iter(conclusions(None)))
     failed = [f"{side.failed:,} of {side.connections:,} {_with(side.version)}" for side in group.sides if side.failed]
@@ -519,19 +521,17 @@ def _with(version: str) -> str:
 _SUBJECTS = {"round_trips": "round trips", "milliseconds": "time"}
 
 
-def _told(one: Difference, unit: str) -> str:
+def _told(one: Difference) -> str:
     """Say in words how TLS 1.3 differs from TLS 1.2."""
     if not one.differs:
         return f"{one.kind} handshakes: no significant difference"
     less = one.difference > 0
     low, high = sorted((abs(one.low), abs(one.high)))
     word = ("fewer" if one.measure == "round_trips" else "less") if less else "more"
-    numbered = " ms" if one.measure == "milliseconds" else ""
-    numbers = f"{_STATISTIC[one.measure]} {_short(one.new)}{numbered}, not {_short(one.old)}{numbered}"
-    interval = f"95 %: {_short(low)} to {_short(high)}{numbered}"
-    return (
-        f"{one.kind} handshakes take {_short(abs(one.difference))} {unit} {word} with TLS 1.3 ({numbers}; {interval})"
-    )
+    numbers = f"{_STATISTIC[one.measure]} {_amount(one, one.new)}, not {_amount(one, one.old)}"
+    interval = f"95 %: {_short(low)} to {_amount(one, high)}"
+    unit = " round trips" if one.measure == "round_trips" else ""
+    return f"{one.kind} handshakes take {_by_how_much(one)}{unit} {word} with TLS 1.3 ({numbers}; {interval})"
 
 
 def conclusions(
@@ -544,19 +544,29 @@ def conclusions(
     if differences is None:
         yield f"too few connections to compare: {LEAST} {each} are needed"
     for one in differences or ():
-        measure = f"{one.kind}, {_UNITS[one.measure]}:"
+        measure = f"{one.kind}, {'time' if one.measure == 'milliseconds' else _UNITS[one.measure]}:"
         pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
         # The interval is that of the difference in the direction in which it is stated.
         low, high = (one.low, one.high) if one.difference > 0 or not one.differs else (-one.high, -one.low)
-        interval = f"95 %: {low:.2f} to {high:.2f}; {one.connections:,} connections, {pairs}"
-        old, new = f"{one.old:.2f}", f"{one.new:.2f}"
+        interval = f"95 %: {_short(low)} to {_amount(one, high)}; {one.connections:,} connections, {pairs}"
+        old, new = _amount(one, one.old), _amount(one, one.new)
         if one.differs:
             more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
             numbers = f"{_STATISTIC[one.measure]} {new}, not {old}"
-            yield f"{measure} {what} takes {abs(one.difference):.2f} {more} ({numbers}; {interval})"
+            yield f"{measure} {what} takes {_by_how_much(one)} {more} ({numbers}; {interval})"
         else:
             numbers = f"{_STATISTIC[one.measure]}s {old} and {new}"
             yield f"{measure} no significant difference ({numbers}; {interval})"
+
+
+def _amount(one: Difference, value: float) -> str:
+    return f"{_short(value)}{' ms' if one.measure == 'milliseconds' else ''}"
+
+
+def _by_how_much(one: Difference) -> str:
+    """Format the size of a difference, of which nobody would know what "0.00 more" is."""
+    size = abs(one.difference)
+    return _amount(one, size) if size >= _LEAST_WRITTEN / 2 else f"less than {_amount(one, _LEAST_WRITTEN)}"
 
 
 def caveats(group: Group) -> Iterator[str]:
