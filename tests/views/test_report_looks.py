@@ -92,6 +92,18 @@ def test_on_paper_no_remark_is_larger_than_its_sentence(browser: Browser, writte
         assert max(others) <= sentence
 
 
+def test_all_numbers_of_a_comparison_are_seen_on_a_laptop(browser: Browser, tmp_path: Path) -> None:
+    """Older versions, TLS 1.2, TLS 1.3, QUIC and none beside each other, with times of many digits."""
+    names = ("network/network-old-clients.pcap", "quic/quic-full.pcap", "paths-client.pcap.gz")
+    page = tmp_path / "versions.html"
+    page.write_bytes(report(*(ROOT / "samples" / name for name in names)))
+    with Visit(browser, page, viewport={"width": 1280, "height": 900}) as visit:
+        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText.slice(0, 40))"
+        assert visit.page.locator(".cards.many .card").count() > 5
+        assert visit.page.eval_on_selector_all(".card", cut) == []
+
+
 def test_light_and_dark(browser: Browser, written: Path) -> None:
     with Visit(browser, written, color_scheme="dark") as visit:
         assert background(visit) == NIGHT
