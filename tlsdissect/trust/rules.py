@@ -100,7 +100,7 @@ RULES = (
     ),
     Rule(
         "sni_in_clear", "info", "the host name was sent in the clear in TLS 1.3", "RFC 9849",
-        "Nothing, unless the name is a secret; then use Encrypted Client Hello",
+        "Nothing needs to be done, unless the name is a secret; then use Encrypted Client Hello",
     ),
     Rule(
         "client_certificate_in_clear", "low", "a client certificate was sent in the clear", "RFC 5246 section 7.4.6",
@@ -132,7 +132,7 @@ RULES = (
     ),
     Rule(
         "not_web_pki", "info", "the chain is not valid by the rules of the Web PKI", "BR section 7.1",
-        "Nothing inside an organization; on the Web, use a certificate from a public authority",
+        "Nothing needs to be done inside an organization; on the Web, use a certificate from a public authority",
     ),
     Rule(
         "name_mismatch", "high", "the certificate does not cover the requested name", "RFC 9525 section 6",
@@ -220,7 +220,7 @@ RULES = (
     ),
     Rule(
         "private_name", "info", "a name or an address of a private network", "BR section 4.2.2",
-        "Nothing, unless inner names are a secret",
+        "Nothing needs to be done, unless inner names are a secret",
     ),
     Rule(
         "email_address", "info", "an e-mail address in the clear", "RFC 5280 section 4.1.2.6",
@@ -228,7 +228,7 @@ RULES = (
     ),
     Rule(
         "acme_challenge", "info", "a certificate of an ACME challenge", "RFC 8737 section 3",
-        "Nothing: this is a validation by ACME",
+        "Nothing needs to be done: this is a validation by ACME",
     ),
     Rule(
         "acme_outside_challenge", "medium", "acmeIdentifier outside acme-tls/1", "RFC 8737 section 3",
@@ -264,7 +264,7 @@ RULES = (
     ),
     Rule(
         "crl_download", "info", "a CRL was fetched in the clear", "RFC 5280 section 4.2.1.13",
-        "Nothing, unless observers on the path must not learn of it",
+        "Nothing needs to be done, unless observers on the path must not learn of it",
     ),
 )  # fmt: skip
 """In the order of the table in docs/findings.md."""
