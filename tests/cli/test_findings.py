@@ -106,3 +106,9 @@ def test_without_findings_nothing_of_it_is_loaded() -> None:
     status, shown = on_terminal(200, "-c", script, "", "read", "-q", TLS13)
     assert status == 0
     assert shown.splitlines()[-1] == "[]"
+
+
+def test_a_narrow_table_keeps_how_many_more_findings_there_are() -> None:
+    _, shown = on_terminal(80, "read", "--findings", "--color", "never", "samples/network/network-failures.pcap")
+    (row,) = [line for line in shown.splitlines() if line.startswith("    10 ")]
+    assert row.endswith("…+4")

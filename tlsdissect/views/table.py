@@ -83,6 +83,8 @@ GROWTH = (
 
 None becomes wider than its longest cells, and by its first step not wider than the shortest texts of its cells.
 """
+_CUT_CODES = (22, 18, 15, 12, 9, 6)
+"""Columns to which a finding's code is cut where the number of further ones would be cut otherwise."""
 _KEPT = frozenset({"outcome", "server", "stream", "TLS"})
 """Columns that are there even if they are empty."""
 
@@ -209,7 +211,11 @@ def findings(c: Connection) -> Texts:
     seen = {one.code for one in found if not one.with_keys}
     codes = [code if code in seen else f"{code}{KEYED}" for code in dict.fromkeys(one.code for one in found)]
     some = [f"{', '.join(codes[:n])} +{len(codes) - n}" for n in range(len(codes) - 1, 0, -1)]
-    return (", ".join(codes), *some) if codes else ()
+    if not some:
+        return (", ".join(codes),) if codes else ()
+    more = f"+{len(codes) - 1}"
+    cut = [f"{shortened(codes[0], width)}{more}" for width in _CUT_CODES]
+    return (", ".join(codes), *some, f"{codes[0]}{more}", *cut, f"{codes[0]}{more}")
 
 
 def ja4(c: Connection) -> Texts:
