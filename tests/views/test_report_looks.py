@@ -104,6 +104,16 @@ def test_all_numbers_of_a_comparison_are_seen_on_a_laptop(browser: Browser, tmp_
         assert visit.page.eval_on_selector_all(".card", cut) == []
 
 
+def test_what_a_finding_says_has_the_width_of_a_phone(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, viewport=PHONE) as visit:
+        row = visit.page.locator(".findings tbody tr").first
+        assert (
+            row.locator("td").nth(1).bounding_box()["width"]
+            > 0.9 * visit.page.locator("#findings").bounding_box()["width"]
+        )
+        assert row.locator(".badge").bounding_box()["y"] < row.locator("td").nth(1).bounding_box()["y"]
+
+
 def test_light_and_dark(browser: Browser, written: Path) -> None:
     with Visit(browser, written, color_scheme="dark") as visit:
         assert background(visit) == NIGHT
