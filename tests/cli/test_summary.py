@@ -95,6 +95,20 @@ def test_old_and_weak() -> None:
     assert "1 with RSA key transport: from" in text
 
 
+def test_the_time_of_one_handshake_has_no_percentiles() -> None:
+    text = " ".join(str(summarized(made(timing=Timing(handshake_ms=2.5)))).split())
+    assert "Handshakes 2.50 ms (stream 0, localhost:8443)" in text
+    assert "percentile" not in text
+    two = [made(timing=Timing(handshake_ms=2.5)), made(timing=Timing(handshake_ms=3.5))]
+    assert "90th percentile 3.50 ms" in str(summarized(*two))
+
+
+@pytest.mark.parametrize("width", range(40, 90))
+def test_a_number_is_not_separated_from_its_unit(width: int) -> None:
+    found = summarized(*[made(timing=Timing(handshake_ms=took)) for took in (92.0, 458.0, 3.0, 4.0)])
+    assert not [line for line in lines(found, width=width) if line.split()[0] == "ms"]
+
+
 def test_codes_are_put_in_words() -> None:
     cut = made(outcome="incomplete", version=None, problems=(Problem("capture_end", ""), Problem("gap", "")))
     text = " ".join(str(summarized(cut, made(outcome="one_sided"))).split())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.left_out import count, left_out, listed_counts, refusals
-from tlsdissect.views.printable import printable
+from tlsdissect.views.printable import printable, wrapped_sentence
 from tlsdissect.views.problems import counted_problems
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ _WARNINGS = 20
 """Places of damage that are reported one by one; the rest are counted."""
 _USUAL = 80
 """Columns to assume if the terminal does not report its width."""
-_TOGETHER = "\xa0"
 _NO_VERSION = "of no visible version"
 
 
@@ -98,9 +95,7 @@ def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
     """Wrap sentences to a terminal, in printable form; a number is not separated from the word after it."""
     width = os.get_terminal_size(terminal.fileno()).columns or _USUAL
     for sentence in lines:
-        together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, printable(sentence))
-        for line in wrap(together, width, subsequent_indent="  ", break_on_hyphens=False):
-            yield line.replace(_TOGETHER, " ")
+        yield from wrapped_sentence(printable(sentence), width, "  ")
 
 
 def _selected(tally: Tally, summary: Summary, *, selected: bool) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
 
-from tlsdissect.views.printable import printable, shortened, styled
+from tlsdissect.views.printable import printable, shortened, styled, wrapped_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +32,7 @@ def labelled(sections: Iterable[Section], width: int | None, *, coloured: bool) 
     room = max(_NARROWEST, (width or 80) - _LABEL)
     for label, style, paragraphs in sections:
         for number, (indent, text) in enumerate(paragraphs):
-            rows = wrap(printable(text), room, subsequent_indent=" " * indent, break_on_hyphens=False)
+            rows = wrapped_sentence(printable(text), room, " " * indent)
             for place, row in enumerate(rows or [""]):
                 start = label.ljust(_LABEL) if number == place == 0 else " " * _LABEL
                 shown = shortened(row, room)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from unicodedata import category, east_asian_width
 
@@ -19,6 +20,7 @@ USUAL = 88
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
 _ELLIPSIS = "…"
+_TOGETHER = "\xa0"
 _PLAIN = str.maketrans({_ELLIPSIS: "~", "✓": "+", "✗": "x"})
 """Replacements for a terminal that cannot show these characters."""
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
@@ -88,6 +90,17 @@ def shortened(text: str, width: int, *, tail: int = 0) -> str:
         return _ELLIPSIS[:width]
     end = _first(text[::-1], min(tail, width - 1))[::-1]
     return f"{_first(text, width - 1 - columns(end))}{_ELLIPSIS}{end}"
+
+
+def wrapped_sentence(text: str, width: int, indent: str = "") -> list[str]:
+    """Wrap printable text, its further lines with an indent; a number is not separated from the word after it.
+
+    >>> wrapped_sentence("the slowest took 92.0 ms", 22, "  ")
+    ['the slowest took', '  92.0 ms']
+    """
+    together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, text)
+    lines = wrap(together, width, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(_TOGETHER, " ") for line in lines]
 
 
 def wrapped(parts: Sequence[tuple[str, str]], width: int, begin: int) -> list[list[tuple[str, str]]]:

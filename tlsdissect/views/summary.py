@@ -521,8 +521,11 @@ def _times(times: Times, found: CaptureSummary, detail: _Detail) -> Iterator[tup
     verified = found.hello_verifications
     asked = ((verified, "HelloVerifyRequest"), (found.hello_retries - verified, "HelloRetryRequest"))
     retried = "".join(f"; {_many(many, name)}" for many, name in asked if many)
-    yield 0, f"median {in_ms(times.median)}, 90th percentile {in_ms(times.p90)}{retried}"
     slow = [f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest]
+    if len(slow) == 1:
+        yield 2, f"{slow[0]}{retried}"
+        return
+    yield 0, f"median {in_ms(times.median)}, 90th percentile {in_ms(times.p90)}{retried}"
     yield 2, f"slowest: {', '.join(slow[: detail.slowest])}"
 
 
