@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import on_terminal, run
@@ -62,3 +62,18 @@ def test_json_has_the_time_that_the_capture_states(capture: Path) -> None:
 def test_figures(kind: str, capture: Path) -> None:
     drawn = picture(tlsdissect.tables(capture), kind, "svg")
     assert not any(word in drawn for word in (b"1970", b"not yet valid", b"seen in use"))
+
+
+def test_no_certificate_is_judged_by_that_clock(capture: Path) -> None:
+    """It was not yet valid in 1970, and neither was TLS."""
+    codes = {found["code"] for one in read_findings(capture) for found in one["findings"]}
+    assert not codes & {"not_yet_valid", "expired", "expires_soon"}
+    at = {found["code"] for one in read_findings(capture, "--at", "2050-01-01") for found in one["findings"]}
+    assert "expired" in at
+    seen = json.loads(run("certs", "-q", "--format", "json", capture).stdout.splitlines()[0])
+    assert (seen["first_seen"], seen["last_seen"], seen["days_left"]) == (None, None, None)
+
+
+def read_findings(capture: Path, *options: str) -> list[dict[str, Any]]:
+    lines = run("read", "-q", "--format", "json", "--min-severity", "info", *options, capture).stdout.splitlines()
+    return [json.loads(line) for line in lines]

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from tlsdissect.trust.inventory import CertificateSummary
-from tlsdissect.trust.times import parse_time
 from tlsdissect.views.columns import columns
 from tlsdissect.views.csv import cell, line
-from tlsdissect.views.durations import FIRST_DATE
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import USUAL, printable, shortened, styled
 from tlsdissect.views.printable import columns as width_of
@@ -115,8 +113,7 @@ class CertificateTable:
                 yield self._line(head, HEADING)
             subject = shown_name(one.subject, one.dns_names)
             issuer = "itself" if one.self_signed else shown_name(one.issuer)
-            left = _days_left(one)
-            days = "-" if left is None else f"{left:,}"
+            days = "-" if one.days_left is None else f"{one.days_left:,}"
             yield self._line(self._cells(subject, issuer, key_of(one), (one.not_after or "-")[:10], days), SECTION)
             for text, style in self._below(one):
                 for part in wrap(text, self._width - 2, subsequent_indent="  "):
@@ -215,7 +212,7 @@ def table_row(one: CertificateSummary) -> list[str]:
         "itself" if one.self_signed else shown_name(one.issuer),
         key_of(one),
         (one.not_after or "")[:10],
-        "" if (left := _days_left(one)) is None else str(left),
+        "" if one.days_left is None else str(one.days_left),
         f"{shown[0] if shown else ''}{f' and {len(shown) - 1} more' if len(shown) > 1 else ''}",
         str(one.connections),
         ", ".join(text for text, _ in verdicts(one)),
@@ -227,14 +224,6 @@ def table_row(one: CertificateSummary) -> list[str]:
         one.sha256,
     )
     return [printable(cell) for cell in cells]
-
-
-def _days_left(one: CertificateSummary) -> int | None:
-    """Return the days left; None if they were counted from a clock without a date."""
-    seen, end = parse_time(one.last_seen), parse_time(one.not_after)
-    if one.last_seen is None or one.last_seen >= FIRST_DATE or seen is None or end is None:
-        return one.days_left
-    return None if one.days_left == (end - seen).days else one.days_left
 
 
 def _role(one: CertificateSummary) -> str:

@@ -1,10 +1,10 @@
 """How durations are written, with the digits that a reader can use, and when something began and ended."""
 
+from tlsdissect.trust.times import FIRST_DATE
+
 _THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT = 99.95, 9.995, 0.9995
 """Milliseconds from which so many digits come before the decimal point, once rounded."""
 _NOTHING_MS, _LONG_MS = 0.0005, 10_000
-FIRST_DATE = "1995-01-01"
-"""Before SSL 2.0, the oldest version: an earlier date is that of a clock which was never set, or counts from zero."""
 
 
 def short_ms(ms: float) -> str:

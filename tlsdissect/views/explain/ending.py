@@ -12,7 +12,7 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
-from tlsdissect.views.durations import FIRST_DATE
+from tlsdissect.trust.times import FIRST_DATE
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, listed, message_frame, named
 

@@ -10,8 +10,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
+from tlsdissect.trust.times import FIRST_DATE
 from tlsdissect.views.colours import SHEETS
-from tlsdissect.views.durations import FIRST_DATE
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:

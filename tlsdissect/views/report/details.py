@@ -11,6 +11,7 @@ from msgspec.json import encode
 
 from tlsdissect.model.connection import SEVERITIES, stream_name
 from tlsdissect.model.transcript import KeptConnection
+from tlsdissect.trust.times import dated
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of
 from tlsdissect.views.durations import in_ms
@@ -223,7 +224,8 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
 def _connection_facts(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "client", table.client(c)[0]
     yield "server", table.server(c)[0]
-    yield "begun", f"{'' if c.start is None else f'{c.start}, '}frame {c.first_frame}"
+    start = dated(c.start)
+    yield "begun", f"{'' if start is None else f'{start}, '}frame {c.first_frame}"
     yield "version", c.version
     yield "cipher suite", c.cipher_suite
     yield "key exchange", table.group(c)[0]
