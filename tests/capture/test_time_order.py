@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import random
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mangle import Way, first_conversation, pcapng
 from recorded import ROOT, facts
 
-from tlsdissect.capture import Packet, time_order
+from tlsdissect.capture import Packet, PacketReader, open_capture, time_order
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.time_order import open_by_time, open_in_order
 
 if TYPE_CHECKING:
@@ -91,8 +94,10 @@ def test_frames_that_problems_name_are_those_of_the_file(tmp_path: Path) -> None
     assert {conflict["frame"], *(one["frame"] for one in conflict["copies"])} == {total - at, total - at - 1}
 
 
-def _read(path: Path) -> list[bytes]:
-    with open_in_order(str(path)) as reader:
+def _read(
+    path: Path, opener: Callable[[str], PacketReader] = open_in_order
+) -> list[tuple[int, tuple[int, ...], bytes]]:
+    with opener(str(path)) as reader:
         packet, read = Packet(), []
         while reader.next(packet):
             read.append((packet.time, reader.packet_frames, packet.captured_payload()))
@@ -157,3 +162,19 @@ def test_no_file_is_put_in_an_order_that_tcp_does_not_prefer(tmp_path: Path) -> 
         capture = tmp_path / "capture"
         capture.write_bytes(Way()(order))
         assert open_by_time(str(capture)) is None
+
+
+def test_packets_without_a_time_have_none_and_stay_behind_the_one_before_them(tmp_path: Path) -> None:
+    sent = first_conversation(ROOT / "samples/tls13-full.pcap")
+    half = len(sent) // 2
+    capture = tmp_path / "capture.pcapng"
+    capture.write_bytes(Way(store=partial(pcapng, untimed=1, of=3))([*sent[half:], *sent[:half]]))
+    stored = _read(capture, open_capture)
+    assert [time for time, _, _ in stored[::3]] == [UNTIMED] * len(stored[::3])
+    in_order = _read(capture, open_in_order)
+    assert in_order != stored
+    assert sorted(in_order) == sorted(stored)
+    place = {frames: number for number, (_, frames, _) in enumerate(in_order)}
+    for (_, before, _), (time, frames, _) in pairwise(stored):
+        if time == UNTIMED:
+            assert place[frames] == place[before] + 1

@@ -45,11 +45,8 @@ class _Frames:
         """The number of its kind in `described`."""
         self.described: dict[tuple[int, int, int], int] = {}
         """The link type, the decimal places of the time, and the interface of frames of one kind."""
-        latest = UNTIMED
         while len(self.times) <= MAX_FRAMES and frames.next_frame():
-            # A frame without a time stays behind the one before it.
-            latest = latest if frames.time == UNTIMED else frames.time
-            self.times.append(latest)
+            self.times.append(frames.time)
             self.places.append(frames.window.offset + frames.start)
             self.captured.append(frames.captured)
             self.carried.append(frames.carried)
@@ -57,8 +54,15 @@ class _Frames:
             self.kinds.append(self.described.setdefault(kind, len(self.described)))
 
     def in_time_order(self) -> array[int]:
-        """Return the places of the frames in these columns in the order of their times."""
-        return array("q", sorted(range(len(self.times)), key=self.times.__getitem__))
+        """Return the places of the frames in these columns in the order of their times.
+
+        A frame without a time stays behind the one before it.
+        """
+        keys, latest = array("q"), UNTIMED
+        for time in self.times:
+            latest = latest if time == UNTIMED else time
+            keys.append(latest)
+        return array("q", sorted(range(len(keys)), key=keys.__getitem__))
 
 
 class OrderedFrames(FrameReader):
@@ -79,19 +83,18 @@ class OrderedFrames(FrameReader):
 
     def next_frame(self) -> bool:
         """Read the next frame."""
-        index = self._index
-        while self.frames < len(self._order):
-            at = self._order[self.frames]
-            self.frames += 1
-            self.data = index.source.read_at(index.places[at], index.captured[at])
-            self.captured = len(self.data)
-            self.carried = index.carried[at]
-            self.time = index.times[at]
-            self.link, self.digits, self.interface = self._kinds[index.kinds[at]]
-            return True
-        self.until = self._file.until
-        self.ended = True
-        return False
+        if self.frames == len(self._order):
+            self.until = self._file.until
+            self.ended = True
+            return False
+        index, at = self._index, self._order[self.frames]
+        self.frames += 1
+        self.data = index.source.read_at(index.places[at], index.captured[at])
+        self.captured = len(self.data)
+        self.carried = index.carried[at]
+        self.time = index.times[at]
+        self.link, self.digits, self.interface = self._kinds[index.kinds[at]]
+        return True
 
     def file_frame(self, number: int) -> int:
         """Return the number of a frame in the file; the damaged frame at its end comes last in either order."""
@@ -124,18 +127,17 @@ def open_by_time(path: str) -> PacketReader | None:
     order of the file. A file that is compressed, damaged before its end, larger than MAX_EXAMINED or of more than
     MAX_FRAMES is not examined, and neither is a pipe.
     """
-    if not is_file(path) or Path(path).stat().st_size > MAX_EXAMINED:
-        return None
     try:
-        if not _goes_back(path):
+        if not is_file(path) or Path(path).stat().st_size > MAX_EXAMINED or not _goes_back(path):
             return None
         file = open_frames(path)
         try:
+            file.find_last_secrets()
             ordered = _ordered(path, file)
         except BaseException:
             file.close()
             raise
-    except CaptureError:
+    except (CaptureError, OSError):
         # Whoever reads the file says why it cannot be read.
         return None
     if ordered is None:
