@@ -382,6 +382,9 @@ class Reading:
         self.names = names
         judge, evidence, joined = self._judge, self._evidence, self._options.joined
         for due, frame, read in self._read(names, capture):
+            if number_of is not None and isinstance(read, Session):
+                # Connections are linked to those with earlier frames, and frames of the file say nothing of that.
+                continue
             event = read if number_of is None else in_file(read, number_of)
             if not isinstance(event, Connection):
                 if isinstance(event, CapturedLookup) and evidence is not None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from mangle import Segment, Way, first_conversation
+from mangle import ETHERNET, Segment, Way, first_conversation, pcap, records, segments
 from recorded import ROOT, kept
 
 import tlsdissect
 from tlsdissect.views.ladder.model import drawn, outlined
 from tlsdissect.views.ladder.patterns import LadderPatterns
+
+RST = 0x04
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +85,44 @@ def test_explanations(name: str, order: str, tmp_path: Path) -> None:
     ]
     assert one.verdict.text == two.verdict.text
     assert [numbers[frame - 1] for frame in one.verdict.frames] == list(two.verdict.frames)
+
+
+def test_text_of_a_peer_stays_as_it_is(tmp_path: Path) -> None:
+    """It is not ours to renumber, whatever it calls a frame."""
+    sent = first_conversation(ROOT / "samples/tls12-full.pcap")
+    said = b"see frame 3 and frame 99999999999999999999999 now"
+    server = sent[1]
+    end = replace(server, sequence=server.sequence + 1, flags=RST, payload=said, time=sent[3].time + 1)
+    capture = tmp_path / "capture.pcap"
+    capture.write_bytes(Way()([*sent[:4], end][::-1]))
+    [connection] = kept(capture)
+    [problem] = [one for one in connection.problems if one.code == "reset_text"]
+    assert said.decode() in problem.detail
+    assert tlsdissect.explain(connection).sentences
+
+
+def test_conflicts_and_copies_name_the_frames_of_the_file(tmp_path: Path) -> None:
+    """Samples of segments that conflict, of packets that were captured twice, and of much else."""
+    data = gzip.decompress((ROOT / "samples/evasion.pcap.gz").read_bytes())
+    plain, other = tmp_path / "plain.pcap", tmp_path / "other.pcap"
+    plain.write_bytes(data)
+    packets = list(records(plain))
+    other.write_bytes(pcap(packets[::-1], ETHERNET))
+    last = len(packets) + 1
+    for connection in kept(other):
+        frames = {packet.frame for packet in connection.transcript.packets}  # type: ignore[attr-defined]
+        explained = tlsdissect.explain(connection)
+        drawn(connection)
+        assert all(0 < frame < last for sentence in explained.sentences for frame in sentence.frames)
+        copied = [sentence for sentence in explained.sentences if sentence.code == "captured_twice"]
+        assert all(frames.issuperset(sentence.frames) for sentence in copied)
+
+
+def test_connections_of_a_reordered_capture_are_not_linked(tmp_path: Path) -> None:
+    """Which of them was earlier, frames of the file do not say."""
+    sent = segments(ROOT / "samples/tls12-resumed-id.pcap")
+    plain, other = tmp_path / "plain.pcap", tmp_path / "other.pcap"
+    plain.write_bytes(Way()(sent))
+    other.write_bytes(Way()(sent[::-1]))
+    assert any(one.resumes for one in kept(plain))
+    assert not any(one.resumes or one.same_ticket_as for one in kept(other))

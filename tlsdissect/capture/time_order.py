@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlsdissect.capture.errors import CaptureError
+from tlsdissect.capture.errors import CaptureError, Damage
 from tlsdissect.capture.frames import FileReader, FrameReader
 from tlsdissect.capture.inputs import is_file
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet, opposite
@@ -91,6 +91,9 @@ class OrderedFrames(FrameReader):
         self.frames += 1
         self.data = index.source.read_at(index.places[at], index.captured[at])
         self.captured = len(self.data)
+        if self.captured < index.captured[at]:
+            detail = "the file was truncated, or could not be read, after its packets were put in order"
+            self.damage.append(Damage(detail, at + 1, index.places[at]))
         self.carried = index.carried[at]
         self.time = index.times[at]
         self.link, self.digits, self.interface = self._kinds[index.kinds[at]]
@@ -98,7 +101,7 @@ class OrderedFrames(FrameReader):
 
     def file_frame(self, number: int) -> int:
         """Return the number of a frame in the file; the damaged frame at its end comes last in either order."""
-        return self._order[number - 1] + 1 if number <= len(self._order) else number
+        return self._order[number - 1] + 1 if 0 < number <= len(self._order) else number
 
     @property
     def position(self) -> int:

@@ -18,15 +18,16 @@ from __future__ import annotations
 import errno
 import os
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
 from tlsdissect.capture.copying import Copy
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.time_order import open_by_time
 from tlsdissect.corpus.dataset import is_dataset
-from tlsdissect.flows.observing import Kind
+from tlsdissect.flows.observing import KINDS, Kind
 from tlsdissect.handshake.key_logs import key_of
 from tlsdissect.model.connection import Connection
 from tlsdissect.pipeline import Reading
@@ -69,11 +70,20 @@ class Numbers:
                 yield from (at * 8 + bit for bit in range(8) if byte >> bit & 1)
 
 
+def _is_reordered(path: str) -> bool:
+    """Return whether a capture is read in another order than its own."""
+    reader = open_by_time(path)
+    if reader is None:
+        return False
+    reader.close()
+    return True
+
+
 class Selected:
     """What is selected of one capture, or of several that are read as one: an observer of the packets of its flows."""
 
     def __init__(self) -> None:
-        self.streams: dict[Kind, Numbers] = {kind: Numbers() for kind in get_args(Kind)}
+        self.streams: dict[Kind, Numbers] = {kind: Numbers() for kind in KINDS}
         self.frames = Numbers()
         self.keys: set[bytes] = set()
         """By which the secrets are found that fit."""
@@ -159,13 +169,19 @@ class Extraction:
         """Yield each capture and Wireshark's display filter for what is selected of it.
 
         No filter selects the packets of an EAP conversation: they are listed by number, and the capture is read again.
+        So are those of a capture that is read in the order of time, whose flows Wireshark numbers otherwise.
         """
         for (path, *_), selected in self._selected.items():
-            terms = [f"{kind}.stream in {{{_ranges(selected.streams[kind])}}}"
-                     for kind in ("tcp", "udp") if selected.streams[kind]]  # fmt: skip
-            if selected.streams["eap"]:
+            listed = KINDS if _is_reordered(path) else ("eap",)
+            terms = [
+                f"{kind}.stream in {{{_ranges(selected.streams[kind])}}}"
+                for kind in KINDS
+                if selected.streams[kind] and kind not in listed
+            ]
+            if any(selected.streams[kind] for kind in listed):
                 conversations = Selected()
-                conversations.streams["eap"] = selected.streams["eap"]
+                for kind in listed:
+                    conversations.streams[kind] = selected.streams[kind]
                 conversations.mark([path], self._options, lambda: False)
                 terms.append(f"frame.number in {{{_ranges(conversations.frames)}}}")
             yield path, " or ".join(terms)

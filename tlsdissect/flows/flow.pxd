@@ -19,8 +19,10 @@ cdef long long _DROPPED
 cdef long long _CHALLENGED
 cdef long long _RESETS
 cdef long long _COPY_NS
+cdef long long _INITIAL_TIMEOUT_NS
 
 cdef bint _is_copy(long long first, long long again)
+cdef bint _is_soon(long long first, long long later)
 
 
 cdef class TcpSide:
@@ -61,7 +63,7 @@ cdef class TcpHandshake:
     cdef readonly bint missed
     cdef readonly long long early
     cdef readonly long long early_number
-    cdef readonly bint swapped
+    cdef readonly long long late_side
     cpdef object add_syn(self, long long sender, long long flags, long long time, long long first)
     cpdef object acknowledge(self, long long sender, long long time, bint of_syn, long long number)
 

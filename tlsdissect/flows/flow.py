@@ -41,6 +41,8 @@ _NEVER = NEVER
 _NO_TIME = NO_TIME
 _NO_TIMESTAMP = NO_TIMESTAMP
 _COPY_NS = COPY_NS
+_INITIAL_TIMEOUT_NS = 1_000_000_000
+"""Nanoseconds after which a SYN or SYN-ACK is sent again (RFC 6298 section 2)."""
 _MAX_WINDOW = 1 << 30
 """Octets of the largest window (RFC 7323 section 2.3)."""
 _IN_FLIGHT = 1 << 24
@@ -192,6 +194,12 @@ class TcpSide:
 
 
 @cython.cfunc
+def _is_soon(first: cython.longlong, later: cython.longlong) -> cython.bint:
+    """Return whether a SYN with the later time cannot have been sent again, since the first copy was not captured."""
+    return first >= 0 and later - first < _INITIAL_TIMEOUT_NS
+
+
+@cython.cfunc
 def _is_copy(first: cython.longlong, again: cython.longlong) -> cython.bint:
     """Return whether a packet follows one with the same flags so soon that it is a copy."""
     return first != _NO_TIME and first <= again < first + _COPY_NS
@@ -215,16 +223,16 @@ class TcpHandshake:
     """The opener's first acknowledgement, if the capture has it before the SYN-ACK."""
     early_number: cython.longlong
     """Its acknowledgement number."""
-    swapped: cython.bint
-    """The SYN has a later time than the SYN-ACK, or the SYN-ACK than its acknowledgement: the clocks of the two
-    directions differ, or the capture lacks the first copies."""
+    late_side: cython.longlong
+    """The side whose packets have too late a time: its SYN has a later one than the SYN-ACK, or its SYN-ACK than the
+    acknowledgement, by less than the time after which it would be sent again. UNKNOWN if times show none."""
 
     def __init__(self) -> None:
         self.syn = self.synack = self.ack = self.early = NO_TIME
         self.early_number = UNKNOWN
         self.opener = UNKNOWN
         self.missed = False
-        self.swapped = False
+        self.late_side = UNKNOWN
 
     @cython.ccall
     def add_syn(
@@ -243,8 +251,8 @@ class TcpHandshake:
             elif self.syn == _NO_TIME and sender == self.opener:
                 if time <= self.synack:
                     self.syn = time
-                else:
-                    self.swapped = True
+                elif _is_soon(self.synack, time):
+                    self.late_side = sender
         elif self.ack == _NO_TIME and sender != self.opener:
             if not _is_copy(self.synack, time):
                 self.synack = time
@@ -252,8 +260,8 @@ class TcpHandshake:
             if self.early != _NO_TIME and self.early_number == first:
                 if time <= self.early:
                     self.ack = self.early
-                else:
-                    self.swapped = True
+                elif _is_soon(self.early, time):
+                    self.late_side = sender
 
     @cython.ccall
     def acknowledge(

@@ -2,7 +2,7 @@ from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.transport cimport timestamp
 from tlsdissect.flows.budget cimport Budget
-from tlsdissect.flows.flow cimport Flow, TcpHandshake
+from tlsdissect.flows.flow cimport Flow
 from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
 
@@ -41,6 +41,7 @@ cdef class SentSegments:
     cdef readonly long long reached
     cdef readonly long long acknowledged
     cdef readonly long long acknowledged_at
+    cdef readonly bint surprised
 
 
 cdef class Segments:

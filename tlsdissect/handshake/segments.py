@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from tlsdissect.flows.budget import Budget
-    from tlsdissect.flows.flow import Flow, TcpHandshake
+    from tlsdissect.flows.flow import Flow
 
 REPLAY_BYTES = 1 << 18
 """Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
@@ -189,12 +189,15 @@ class SentSegments:
     """The other side's latest acknowledgement number; UNKNOWN before the first."""
     acknowledged_at: cython.longlong
     """The time of the first segment with that number."""
+    surprised: cython.bint
+    """A new one of them was captured after an acknowledgement of it."""
 
     def __init__(self) -> None:
         self.compared = []
         self.reached = UNKNOWN
         self.acknowledged = UNKNOWN
         self.acknowledged_at = UNTIMED
+        self.surprised = False
 
 
 @cython.no_gc
@@ -273,12 +276,17 @@ class Segments:
     def is_unordered(self, flow: Flow) -> cython.bint:
         """Return whether segments were captured after they were acknowledged, and times do not confirm this order.
 
-        Nor do they if packets of TCP's handshake are in a wrong order, too: the clocks of the directions differ.
+        Nor do they if TCP's handshake, too, shows that packets of the same side have too late a time.
         """
         if self._surprises == 0:
             return False
-        times: TcpHandshake = flow.handshake
-        return self._back or self._swapped or times.swapped or not self._times
+        if self._back or self._swapped or not self._times:
+            return True
+        late: cython.longlong = flow.handshake.late_side
+        if late == _UNKNOWN:
+            return False
+        sent: SentSegments = self._other if late else self._one
+        return sent.surprised
 
     @cython.ccall
     @cython.exceptval(-1)
@@ -513,6 +521,7 @@ class Segments:
                     self.conflicts = (*self.conflicts, found)
         elif sent.acknowledged != _UNKNOWN and difference(sent.acknowledged, end) >= 0:
             self._surprises += 1
+            sent.surprised = True
             if _UNTIMED not in (one.time, sent.acknowledged_at) and one.time - sent.acknowledged_at <= _SWAPPED_NS:
                 self._swapped = True
         if sent.reached == _UNKNOWN or difference(end, sent.reached) > 0:

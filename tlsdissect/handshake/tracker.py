@@ -549,7 +549,7 @@ class Tracker:
             None if self.recorder is None else self.recorder.recorded(self),
             sealed_records=tuple(log.sealed_records),
             unkept=log.unkept,
-            clocks_differ=self.unordered and times.swapped,
+            clocks_differ=self.unordered and times.late_side != UNKNOWN,
         )
 
     def protocol(self) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from msgspec import Struct
@@ -19,9 +18,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NAMED = re.compile(r"(?<=\bframe )[0-9]+")
-"""A frame in a text, such as the detail of a problem."""
-_TEXTS = ("detail", "text")
+_NAMED = re.compile(r"(?<=\bframe )[0-9]{1,9}\b")
+_SEVERAL = ("frames", "copied")
+"""Fields with several frames."""
+_ELSEWHERE = "other_view"
+"""A field whose frames are those of another capture."""
+_QUOTES_NOTHING = "conflicting_data"
+"""The code of problems whose details name frames; no peer has a say in them."""
 _REORDERED = Problem("out_of_order", "the capture is not in the order of time: its packets were read in that order")
 
 
@@ -33,24 +36,31 @@ def renumbered(value: T, frames: Mapping[int, int]) -> T:
 def in_file(value: T, number_of: Callable[[int], int]) -> T:
     """Return facts of a reordered capture with the frames' numbers in the file, `first_frame` and others too.
 
-    A connection whose packets are in another order there has a problem `out_of_order`.
+    A connection of it has a problem `out_of_order`.
     """
     known = _with_problem(value, number_of) if isinstance(value, Connection) else value
     return cast("T", _renumbered(known, number_of))
 
 
-def in_reading_order(connection: Connection, view: Callable[[Connection], T]) -> T:
+def in_reading_order(connection: Connection, view: Callable[..., T], *values: object) -> T:
     """Return a view of a connection that compares frames to find out what came first.
 
-    If the packets were read in another order than that of the capture, the view gets them numbered in that order, and
-    the frames in what it returns have the capture's numbers again.
+    If the packets were read in another order than that of the capture, the view gets the connection, and further
+    values, with frames numbered in that order; the frames in what it returns have the capture's numbers again. Texts
+    stay as they are.
     """
-    if all(problem.code != _REORDERED.code for problem in connection.problems):
-        return view(connection)
+    if not is_reordered(connection):
+        return view(connection, *values)
     frames = (0, *_frames_as_read(connection))
     places = {frame: place for place, frame in enumerate(frames)}
-    ordered = cast("Connection", _renumbered(connection, places.__getitem__))
-    return cast("T", _renumbered(view(ordered), frames.__getitem__))
+    ordered = _renumbered((connection, *values), lambda frame: places.get(frame, frame))
+    result = view(*cast("tuple[Connection, ...]", ordered))
+    return cast("T", _renumbered(result, lambda place: frames[place] if place < len(frames) else place))
+
+
+def is_reordered(connection: Connection) -> bool:
+    """Return whether packets of a connection were read in another order than that of the capture."""
+    return any(problem.code == _REORDERED.code for problem in connection.problems)
 
 
 def _frames_as_read(connection: Connection) -> list[int]:
@@ -70,12 +80,15 @@ def _frames_as_read(connection: Connection) -> list[int]:
 
 
 def _with_problem(connection: Connection, number_of: Callable[[int], int]) -> Connection:
-    """Return a connection that says in a problem whether it is in another order in the file."""
-    frames = [number_of(frame) for frame in sorted(set(named_frames(connection)))]
-    if all(earlier <= later for earlier, later in pairwise(frames)):
-        return connection
-    others = [one for one in connection.problems if one.code != _REORDERED.code]
-    return replace(connection, problems=(*others, _REORDERED))
+    """Return a connection with that problem, in which details of conflicts name the frames of the file."""
+    problems = [
+        replace(one, detail=_NAMED.sub(lambda found: str(number_of(int(found[0]))), one.detail))
+        if one.code == _QUOTES_NOTHING
+        else one
+        for one in connection.problems
+        if one.code != _REORDERED.code
+    ]
+    return replace(connection, problems=(*problems, _REORDERED))
 
 
 def _renumbered(value: object, number_of: Callable[[int], int], *, only_frame: bool = False) -> object:
@@ -87,14 +100,14 @@ def _renumbered(value: object, number_of: Callable[[int], int], *, only_frame: b
     changed = {}
     for name in value.__struct_fields__:
         old = getattr(value, name)
+        if name == _ELSEWHERE:
+            continue
         new = _renumbered(old, number_of, only_frame=only_frame)
         if isinstance(old, int) and (name == "frame" or (name.endswith("_frame") and not only_frame)):
             new = number_of(old)
-        elif name == "frames" and isinstance(old, tuple):
+        elif name in _SEVERAL and isinstance(old, tuple):
             # Frames of QUIC have no numbers.
             new = tuple([number_of(one) if isinstance(one, int) else one for one in old])
-        elif name in _TEXTS and isinstance(old, str) and not only_frame:
-            new = _NAMED.sub(lambda found: str(number_of(int(found[0]))), old)
         if new is not old:
             changed[name] = new
     return replace(value, **changed) if changed else value

@@ -14,7 +14,7 @@ from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.rules import CertificateFinding, finding
-from tlsdissect.trust.times import lifetime, parse_time
+from tlsdissect.trust.times import dated, lifetime, parse_time
 from tlsdissect.trust.weak_keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, ComparisonStoppedError, shared_primes
 from tlsdissect.x509.certificates import certificate
 
@@ -65,7 +65,7 @@ class CertificateSummary(Certificate, frozen=True, kw_only=True):
     names_asked: tuple[str, ...]
     """Host names in SNI for which servers used it as their own certificate."""
     first_seen: str | None
-    """None if the captures have no times, like `last_seen`."""
+    """None if the captures have no dates, like `last_seen`."""
     last_seen: str | None
     first_source: str
     first_transport: Transport
@@ -111,7 +111,7 @@ class _Entry:
         self.servers: dict[str, None] = {}
         self.clients: dict[str, None] = {}
         self.names: dict[str, None] = {}
-        self.first, self.last = presented.start, presented.start
+        self.first = self.last = dated(presented.start)
         self.source, self.transport, self.stream = presented.source, presented.transport, presented.stream
         self.frame = chain.frame
         self.with_keys = chain.with_keys
@@ -134,9 +134,10 @@ class _Entry:
         self.with_keys = self.with_keys and chain.with_keys
         self.roles[chain.side] = None
         self.places[place] = None
-        if presented.start is not None:
-            self.first = min(self.first or presented.start, presented.start)
-            self.last = max(self.last or presented.start, presented.start)
+        start = dated(presented.start)
+        if start is not None:
+            self.first = min(self.first or start, start)
+            self.last = max(self.last or start, start)
         if chain.side == "server":
             _list(self.servers, str(presented.server))
         else:

@@ -16,7 +16,7 @@ from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.protocol import exposure_findings, protocol_findings
 from tlsdissect.trust.rules import CertificateFinding, finding
 from tlsdissect.trust.staples import must_staple_findings, staple_findings
-from tlsdissect.trust.times import to_second
+from tlsdissect.trust.times import dated, to_second
 from tlsdissect.trust.verdicts import SMALL_VERDICT_CACHE_BYTES, Settings, Verdicts
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Judge:
         return found.severity in self._reported
 
     def time(self, presented: PresentedChains) -> str | None:
-        """Return the time at which to validate, in the form of `to_second`; None if the capture has no times."""
-        at = self.settings.at or presented.start
+        """Return the time at which to validate, in the form of `to_second`; None if the capture has no dates."""
+        at = self.settings.at or dated(presented.start)
         return None if at is None else to_second(at)
 
     def name_matches(self, presented: PresentedChains, leaf: Certificate) -> bool | None:

@@ -11,7 +11,6 @@ from tlsdissect.handshake.facts.timing import CertificateTimes  # noqa: TC001 (m
 from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Transport  # noqa: TC001 (the same)
 from tlsdissect.model.transcript import BYTES_MISSING
 from tlsdissect.trust.chain import Chain, Link
-from tlsdissect.trust.times import dated
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.facts.evidence import Evidence
@@ -58,8 +57,8 @@ class PresentedChains(Struct, frozen=True):
             source=connection.source,
             transport=connection.transport,
             stream=connection.stream,
-            start=dated(connection.start),
-            end=dated(connection.end),
+            start=connection.start,
+            end=connection.end,
             client=connection.client,
             server=connection.server,
             sni=connection.sni,

@@ -120,7 +120,7 @@ def wrapped(parts: Sequence[tuple[str, str]], width: int, begin: int) -> list[li
             while columns(rest) > width - used:
                 bare = rest.lstrip(" ")
                 if used <= begin or columns(bare) > width - begin:
-                    piece = _first(rest, max(width - used, 1))
+                    piece = _first(rest, max(width - used, 1)) or rest[:1]
                     lines[-1].append((piece, style))
                     rest = rest[len(piece) :]
                 else:

@@ -457,10 +457,12 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
     if handshake.direction(_SERVER).mode == PLAIN:
         found += _other_protocol(handshake)
     if log.unordered:
-        how = "put in order by times and acknowledgements" if log.frames else "too many to put in order"
+        why, by = "the capture is not in the order of time", "times and acknowledgements"
         if log.clocks_differ:
-            how = f"{how}; the clocks of the two directions differ"
-        found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
+            why = "packets are not in the order in which they were sent, since the clocks of the two directions differ"
+            by = "acknowledgements"
+        how = f"put in order by {by}" if log.frames else "too many to put in order"
+        found.append(Problem("out_of_order", f"{why}: the packets were {how}"))
     if log.dropped or reset_text:
         found += _dropped(handshake)
     # A QUIC connection begins with a client's packet; a `gap` says if that has no whole ClientHello.

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from tlsdissect.model.renumbering import is_reordered
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -78,8 +80,11 @@ class Lost(NamedTuple):
 
 
 def losses(found: Ends) -> list[Lost] | None:
-    """Return what was sent at one end and not seen at the other, by sender; None if that is not known."""
-    if not found.known or found.client.transport == "eap":
+    """Return what was sent at one end and not seen at the other, by sender; None if that is not known.
+
+    Of captures that are not in the order of time it is not: frames say which packet was sent again.
+    """
+    if not found.known or found.client.transport == "eap" or is_reordered(found.client) or is_reordered(found.server):
         return None
     lost: list[Lost] = []
     for sender in _SIDES:

@@ -55,10 +55,17 @@ def explain(connection: Connection) -> Explanation:
     """
     if not isinstance(connection, Connection):
         raise TypeError(f"this is not a connection but a {type(connection).__name__}")
-    return in_reading_order(connection, _explained)
+    # These name frames in their texts.
+    conflicts = tuple(conflicting(_seen(connection)))
+    return in_reading_order(connection, _explained, conflicts)
 
 
-def _explained(connection: Connection) -> Explanation:
+def _seen(connection: Connection) -> Connection:
+    """Return what whoever has no keys sees, who reads the same sentences."""
+    return connection if connection.hidden is None else replace(connection, hidden=None)
+
+
+def _explained(connection: Connection, conflicts: tuple[Sentence, ...]) -> Explanation:
     before: tuple[Sentence, ...] = ()
     if connection.upgrade:
         target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""
@@ -67,8 +74,7 @@ def _explained(connection: Connection) -> Explanation:
         agreed = any(message.sender == "server" for message in connection.messages)
         text = f"Before TLS, the two spoke {spoken}." if agreed else f"Before the ClientHello, {spoken} was spoken."
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
-    # Whoever has no keys reads the same sentences.
-    seen = connection if connection.hidden is None else replace(connection, hidden=None)
+    seen = _seen(connection)
     other = connection.other_view if isinstance(connection, KeptConnection) else None
     parts = (
         eap.access,
@@ -79,7 +85,7 @@ def _explained(connection: Connection) -> Explanation:
         eap.fragments,
         eap.identity,
         observer,
-        conflicting,
+        lambda _: conflicts,
         partial(ending, opened=connection),
         partial(eap.result, opened=connection),
     )

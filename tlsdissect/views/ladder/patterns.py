@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tlsdissect.handshake.facts.timing import since
+from tlsdissect.model.renumbering import is_reordered
 from tlsdissect.model.transcript import kept
 from tlsdissect.views.ladder.model import Arrow, drawn, paused, with_arrows
 
@@ -65,7 +66,7 @@ class LadderPatterns:
 def _frames(c: KeptConnection) -> list[int]:
     """Return the frames of a connection's packets, and of its first application data, in order."""
     seen = c.transcript
-    if any(problem.code == "out_of_order" for problem in c.problems):
+    if is_reordered(c):
         return []
     if c.quic is not None or c.dtls is not None or c.hidden is not None:
         return []
