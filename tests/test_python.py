@@ -60,7 +60,7 @@ def test_certificates_are_a_table_in_a_notebook(monkeypatch: pytest.MonkeyPatch)
     found = tlsdissect.certs(ROOT / CLIENT_CERT)
     page = found._repr_html_()
     assert page.count("<tr>") == 1 + len(found) > 2
-    assert '<th style="text-align: right; white-space: nowrap">days</th>' in page
+    assert '<th style="text-align: right; white-space: nowrap">days left</th>' in page
     assert "root_in_chain" in page
     # None of them was judged, and without authorities none is trusted or not.
     assert "verdict" not in page

@@ -10,11 +10,12 @@ from msgspec.structs import asdict
 
 from tlsdissect.caches import footprint
 from tlsdissect.model.connection import SEVERITIES, Certificate, Finding, Transport
+from tlsdissect.model.dates import dated
 from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.rules import CertificateFinding, finding
-from tlsdissect.trust.times import dated, lifetime, parse_time
+from tlsdissect.trust.times import lifetime, parse_time
 from tlsdissect.trust.weak_keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, ComparisonStoppedError, shared_primes
 from tlsdissect.x509.certificates import certificate
 

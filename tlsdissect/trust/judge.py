@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.caches import ByteCache
 from tlsdissect.model.connection import at_least
+from tlsdissect.model.dates import dated
 from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.conflicts import conflict_findings
 from tlsdissect.trust.lookups import download_findings, lookup_findings, match_lookups
@@ -16,7 +17,7 @@ from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.protocol import exposure_findings, protocol_findings
 from tlsdissect.trust.rules import CertificateFinding, finding
 from tlsdissect.trust.staples import must_staple_findings, staple_findings
-from tlsdissect.trust.times import dated, to_second
+from tlsdissect.trust.times import to_second
 from tlsdissect.trust.verdicts import SMALL_VERDICT_CACHE_BYTES, Settings, Verdicts
 
 if TYPE_CHECKING:

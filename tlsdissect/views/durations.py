@@ -1,6 +1,6 @@
 """How durations are written, with the digits that a reader can use, and when something began and ended."""
 
-from tlsdissect.trust.times import FIRST_DATE
+from tlsdissect.model.dates import FIRST_DATE
 
 _THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT = 99.95, 9.995, 0.9995
 """Milliseconds from which so many digits come before the decimal point, once rounded."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, json, msgpack
 
 from tlsdissect.model.connection import OLD_VERSIONS
+from tlsdissect.model.dates import FIRST_DATE
 from tlsdissect.model.transcript import final_alert, has_failed, keyed_end
-from tlsdissect.trust.times import FIRST_DATE
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
+from tlsdissect.model.dates import FIRST_DATE
 from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
-from tlsdissect.trust.times import FIRST_DATE
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, listed, message_frame, named
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from tlsdissect.trust.times import FIRST_DATE
+from tlsdissect.model.dates import FIRST_DATE
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.printable import printable, shortened
 

@@ -10,8 +10,8 @@ from msgspec import Raw
 from msgspec.json import encode
 
 from tlsdissect.model.connection import SEVERITIES, stream_name
+from tlsdissect.model.dates import dated
 from tlsdissect.model.transcript import KeptConnection
-from tlsdissect.trust.times import dated
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of
 from tlsdissect.views.durations import in_ms
