@@ -461,7 +461,8 @@ def test_a_timestamp_that_the_receiver_may_not_know_drops_nothing(tmp_path: Path
     opened = [syn, answer, *rest[: HELLO - 2]]
     if kind.startswith("forged"):
         decoy = stamped(decoy, 2**30, syn)
-        opened.append(stamped(syn if kind == "forged SYN" else answer, 2**30, syn))
+        forged = stamped(syn if kind == "forged SYN" else answer, 2**30, syn)
+        opened.append(replace(forged, time=hello.time))
     connection = read(tmp_path / "a.pcap", [*opened, decoy, hello, *SENT[HELLO + 1 :]])
     assert connection["sni"] == "a.decoy.x"
     [problem] = connection["problems"]
