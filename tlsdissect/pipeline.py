@@ -383,7 +383,7 @@ class Reading:
         judge, evidence, joined = self._judge, self._evidence, self._options.joined
         for due, frame, read in self._read(names, capture):
             if number_of is not None and isinstance(read, Session):
-                # Connections are linked to those with earlier frames, and frames of the file say nothing of that.
+                # A link leads to an earlier connection, and frame numbers of this file do not say which was earlier.
                 continue
             event = read if number_of is None else in_file(read, number_of)
             if not isinstance(event, Connection):

@@ -74,8 +74,7 @@ def test_facts_are_those_of_the_capture_in_the_order_of_time(name: str, order: s
     for connection in other:
         problems = connection["problems"]
         reasons = [one["detail"] for one in problems if one["code"] == "out_of_order"]
-        # The second half of some has nothing but application data, and no fact names a frame of it.
-        assert reasons == [REASON] or (not reasons and order == "the second half first")
+        assert reasons == [REASON]
         connection["problems"] = [one for one in problems if one["code"] != "out_of_order"]
     assert in_frames(plain, numbers) == in_frames(other, list(range(1, len(sent) + 1)))
 

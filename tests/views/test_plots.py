@@ -408,7 +408,7 @@ def test_versions_have_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_each_version_is_seen_on_its_sheet(dark: bool) -> None:
-    """WCAG asks for a contrast of 3 to 1 of what a figure consists of; names beside the bars help the palest."""
+    """WCAG 1.4.11 asks for a contrast of 3 to 1 in graphics; on white, names beside the bars identify the palest."""
     assert min(contrast(colour, SHEETS[dark][0]) for colour in VERSIONS.values()) > (3 if dark else 1.7)
 
 

@@ -139,7 +139,7 @@ def atm(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def ipnet(h: Headers) -> cython.longlong:
-    """Solaris ipnet (tcpdump.org/linktypes): 24 bytes, the second of which is an address family, then IP."""
+    """Solaris ipnet (tcpdump.org/linktypes): 24 bytes, then IP; the second byte is the address family."""
     if h.at + 24 > h.end:
         return h.skip("cut ipnet header")
     family: cython.longlong = h.data[h.at + 1]

@@ -34,7 +34,7 @@ _HALF = 1 << 31
 """Distance of sequence numbers from which on the second is before the first (RFC 9293 section 3.4)."""
 
 
-class _Frames:
+class _FrameIndex:
     """Where the frames of a file are: columns, since an object for each frame would take four times the memory."""
 
     def __init__(self, frames: FileReader) -> None:
@@ -66,9 +66,9 @@ class _Frames:
 
 
 class OrderedFrames(FrameReader):
-    """The frames of a file in another order than that of the file, numbered in this order."""
+    """Reads the frames of a file in a given order, and numbers them in that order."""
 
-    def __init__(self, file: FileReader, index: _Frames, order: Sequence[int]) -> None:
+    def __init__(self, file: FileReader, index: _FrameIndex, order: Sequence[int]) -> None:
         """`file` was read to its end; it is closed with this reader."""
         super().__init__()
         self._file = file
@@ -105,7 +105,7 @@ class OrderedFrames(FrameReader):
 
     @property
     def position(self) -> int:
-        """Bytes of the source read so far."""
+        """An estimate of the bytes read so far: each frame counts the same."""
         return self._file.position * self.frames // max(1, len(self._order))
 
     @property
@@ -124,11 +124,11 @@ def open_in_order(source: str) -> PacketReader:
 
 
 def open_by_time(path: str) -> PacketReader | None:
-    """Open a file in the order of time if that is the right one; return None if it is not, or cannot be told.
+    """Open a file so that its packets come in the order of time if TCP shows that this is right, or return None.
 
-    It is right if fewer segments come behind later ones of their sender, or behind their acknowledgement, than in the
-    order of the file. A file that is compressed, damaged before its end, larger than MAX_EXAMINED or of more than
-    MAX_FRAMES is not examined, and neither is a pipe.
+    The order is right if fewer segments come behind later ones of their sender, or behind their acknowledgement, than
+    in the order of the file. A file that is compressed, damaged before its end, larger than MAX_EXAMINED or of more
+    than MAX_FRAMES is not examined, and neither is a pipe.
     """
     try:
         if not is_file(path) or Path(path).stat().st_size > MAX_EXAMINED or not _goes_back(path):
@@ -150,7 +150,7 @@ def open_by_time(path: str) -> PacketReader | None:
 
 
 def _goes_back(path: str) -> bool:
-    """Return whether a frame is earlier than one before it, in a file any byte of which can be read at any time."""
+    """Return whether a file that can be read at any offset has a frame that is earlier than one before it."""
     with closing(open_frames(path)) as frames:
         return isinstance(frames, FileReader) and bool(frames.window.source.read_at(0, 1)) and frames.goes_back()
 
@@ -159,7 +159,7 @@ def _ordered(path: str, file: FrameReader) -> OrderedFrames | None:
     """Read a file to its end; return its frames in the order of time if that is the right one."""
     if not isinstance(file, FileReader):
         return None
-    index = _Frames(file)
+    index = _FrameIndex(file)
     if not file.ended or any(hurt.frame <= len(index.times) for hurt in file.damage):
         return None
     by_time = index.in_time_order()

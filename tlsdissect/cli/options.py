@@ -139,7 +139,7 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--tls",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="With this negotiated TLS or DTLS version; older: any version before TLS 1.2.",
+        help="That negotiated this version of TLS or DTLS; 'older' is any before TLS 1.2.",
     ),
     click.option(
         "--offers",

@@ -10,6 +10,7 @@ from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.left_out import count, left_out, listed_counts, refusals
 from tlsdissect.views.printable import printable, wrapped_sentence
 from tlsdissect.views.problems import counted_problems
+from tlsdissect.views.table import NO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,6 @@ _WARNINGS = 20
 """Places of damage that are reported one by one; the rest are counted."""
 _USUAL = 80
 """Columns to assume if the terminal does not report its width."""
-_NO_VERSION = "of no visible version"
 
 
 class Tally:
@@ -111,12 +111,10 @@ def _selected(tally: Tally, summary: Summary, *, selected: bool) -> str:
 def _versions(tally: Tally) -> str:
     """Count the versions; the only one needs no number."""
     if len(tally.versions) > 1:
-        return ": " + ", ".join(
-            [f"{many:,} {version or _NO_VERSION}" for version, many in tally.versions.most_common()]
-        )
+        return ": " + ", ".join([f"{many:,} {version or NO_VERSION}" for version, many in tally.versions.most_common()])
     (version,) = tally.versions
     every = "" if tally.connections == 1 else "all "
-    return f": {every}{version}" if version else f", {every}{_NO_VERSION}"
+    return f": {every}{version}" if version else f", {every}{NO_VERSION}"
 
 
 def _troubled(tally: Tally) -> Iterator[str]:

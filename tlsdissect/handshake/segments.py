@@ -190,7 +190,7 @@ class SentSegments:
     acknowledged_at: cython.longlong
     """The time of the first segment with that number."""
     surprised: cython.bint
-    """A new one of them was captured after an acknowledgement of it."""
+    """A segment of this side was first captured after its acknowledgement."""
 
     def __init__(self) -> None:
         self.compared = []
@@ -274,9 +274,9 @@ class Segments:
 
     @cython.ccall
     def is_unordered(self, flow: Flow) -> cython.bint:
-        """Return whether segments were captured after they were acknowledged, and times do not confirm this order.
+        """Return whether segments were captured after their acknowledgement, in an order that times do not confirm.
 
-        Nor do they if TCP's handshake, too, shows that packets of the same side have too late a time.
+        Times confirm nothing if TCP's handshake shows, too, that those of the same side are too late.
         """
         if self._surprises == 0:
             return False

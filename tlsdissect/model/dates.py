@@ -1,4 +1,4 @@
-"""Dates of captures, some of which have none."""
+"""Tells the dates of captures from times of a clock that was never set."""
 
 from __future__ import annotations
 

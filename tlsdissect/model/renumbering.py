@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _NAMED = re.compile(r"(?<=\bframe )[0-9]{1,9}\b")
 _SEVERAL = ("frames", "copied")
-"""Fields with several frames."""
+"""Fields that hold more than one frame number."""
 _ELSEWHERE = "other_view"
 """A field whose frames are those of another capture."""
 _QUOTES_NOTHING = "conflicting_data"
@@ -64,7 +64,7 @@ def is_reordered(connection: Connection) -> bool:
 
 
 def _frames_as_read(connection: Connection) -> list[int]:
-    """Return the frames that facts name: those of packets as they were read, then those of which no packet is kept."""
+    """List the frames that facts name: first those of kept packets, in the order of reading, then the others."""
     named = set(named_frames(connection))
     if not isinstance(connection, KeptConnection):
         read = list(dict.fromkeys(message.frame for message in connection.messages))

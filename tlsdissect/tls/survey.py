@@ -1,4 +1,4 @@
-"""Finds the fields of a message, their byte ranges, which cover every byte, and all errors; `show` prints them.
+"""Finds all fields and errors of a message for `show`; the byte ranges of the fields cover every byte.
 
 Where a decoder stops at the first error, the walk over the declaration of a struct goes on: it skips the rest of the
 block that the error makes unreadable, and continues after it.

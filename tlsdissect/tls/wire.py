@@ -48,7 +48,7 @@ def _u16s(count: cython.longlong) -> struct.Struct:
 
 @cache
 def _every_u16() -> tuple[int, ...]:
-    """Return every uint16 at its own place: 3 MB, once per process."""
+    """Return all values of a uint16, each at its own index: 3 MB, once per process."""
     return tuple(range(1 << 16))
 
 

@@ -36,5 +36,5 @@ def counted_problems(counts: Mapping[str, int]) -> list[str]:
 
 def _in_words(code: str) -> str:
     bare = code.removesuffix(KEYED)
-    # A dataset of another version may have problems that this one does not know.
+    # A dataset may have been written by a later version, with problems that this one does not know.
     return f"{IN_WORDS.get(bare, f'with the problem {bare}')}{code[len(bare) :]}"

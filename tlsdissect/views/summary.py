@@ -20,6 +20,7 @@ from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.labelled import Section, as_html, labelled
 from tlsdissect.views.printable import encoded
 from tlsdissect.views.problems import counted_problems
+from tlsdissect.views.table import NO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -375,7 +376,6 @@ RESUMED = {"ticket": "by session ticket", "session_id": "by session ID", "psk": 
 """How sessions were resumed."""
 _UNCLEAR = {"incomplete": "without the end of the handshake", "one_sided": "with packets of one direction only"}
 """Outcomes that the capture does not show."""
-_NO_VERSION = "of no visible version"
 _WEAK = {
     "null_cipher": "with a NULL cipher",
     "anonymous_cipher": "with an anonymous cipher suite",
@@ -435,7 +435,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         unclear = [f"{found.outcomes[name]:,} {words}" for name, words in _UNCLEAR.items() if name in found.outcomes]
         if unclear:
             yield Section("Not all seen", "", [(0, ", ".join(unclear))])
-        versions = {_NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
+        versions = {NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
         yield Section("Versions", "", [(0, _counted(versions, detail))])
         if found.weak:
             yield Section("Old or weak", _RED, _groups(found.weak, detail, _WEAK))

@@ -36,6 +36,8 @@ _HTTPS = 443
 _ABSENT = "-"
 KEYED = "*"
 """Behind a fact that only keys show."""
+NO_VERSION = "of no visible version"
+"""What sentences say of connections whose version was not negotiated, or not captured."""
 _ROOMY = 100
 """Width from which on cells are separated by two spaces instead of one."""
 _USUAL = {"outcome": 33}
@@ -95,7 +97,7 @@ def stream(c: Connection) -> Texts:
 
 
 def start(c: Connection) -> Texts:
-    """The time of day, with its date and fraction where there is room; the third text is for rows of several days.
+    """When it began: date and time, as precise as there is room for; the third text is for rows of several days.
 
     A clock that was never set has no date, so none is shown.
     """

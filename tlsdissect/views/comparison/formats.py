@@ -564,7 +564,7 @@ def _amount(one: Difference, value: float) -> str:
 
 
 def _by_how_much(one: Difference) -> str:
-    """Format the size of a difference, of which nobody would know what "0.00 more" is."""
+    """Format the size of a difference; one that would be written as 0.00 is "less than 0.01"."""
     size = abs(one.difference)
     return _amount(one, size) if size >= _LEAST_WRITTEN / 2 else f"less than {_amount(one, _LEAST_WRITTEN)}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
-from tlsdissect.model.dates import FIRST_DATE
+from tlsdissect.model.dates import dated
 from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
@@ -282,7 +282,8 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if leaf is not None:
         begin, end = (_moment(one) for one in (leaf.not_before, leaf.not_after))
         text = f"The certificate is that of {leaf.subject}, valid from {begin} to {end}"
-        when = "" if c.start is None or c.start < FIRST_DATE else f"; the capture is from {_moment(c.start)}"
+        start = dated(c.start)
+        when = "" if start is None else f"; the capture is from {_moment(start)}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
 
 

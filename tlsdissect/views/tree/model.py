@@ -42,7 +42,7 @@ _WRAPPED = 24
 _ROW = 16
 """Bytes per line of a hex dump."""
 _DUMP = 5 + 3 * _ROW + 1 + 2 + _ROW
-"""Columns of a line of a hex dump."""
+"""Width of a line of a hex dump, in columns."""
 _OPEN = 2
 """Levels of a tree that are open in a notebook: the records and their messages."""
 
