@@ -84,6 +84,7 @@ STORIES["dtls12-suites"] = [
 ]
 INFERRED = {"code": "inferred", "detail": "the end of the handshake is inferred from the epochs of records"}
 INFERRED |= {"frame": None, "offset": None, "from": None, "copies": None}
+INFERRED["facts"] = ["complete", "outcome", "failed_by", "timing.handshake_ms"]
 STORIES["dtls13-full"] = [
     FULL
     | {"version": "DTLS 1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768"}

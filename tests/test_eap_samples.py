@@ -98,6 +98,7 @@ INFERRED = [
         "frame": None,
         "offset": None,
         "copies": None,
+        "facts": ["complete", "outcome", "failed_by", "timing.handshake_ms"],
         "from": None,
     }
 ]

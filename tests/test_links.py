@@ -10,6 +10,7 @@ import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import ROOT, facts
 
+import tlsdissect
 from tlsdissect import Limits
 from tlsdissect.corpus.parallel import ParallelOutputRows
 from tlsdissect.corpus.query import OutputRows, Query
@@ -17,6 +18,7 @@ from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.table import DEFAULTS
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
+from tlsdissect.views.explain import explain
 from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:
@@ -134,7 +136,15 @@ def test_a_retry_after_a_failure_names_it_and_says_that_this_is_a_guess(tmp_path
     failed, retry = by_all_ways([path])
     assert (failed["outcome"], failed["retry_of"]) == ("alert", None)
     assert retry["retry_of"] == {"source": str(path), "stream": 0}
-    assert [problem["code"] for problem in retry["problems"]] == ["inferred"]
+    assert [(problem["code"], problem["facts"]) for problem in retry["problems"]] == [("inferred", ["retry_of"])]
+
+
+def test_a_guessed_retry_makes_nothing_else_a_guess(tmp_path: Path) -> None:
+    path = write(tmp_path / "retry.pcap", Talk(FAILED, 0, 1, 50_000), Talk(LOWER, 2, 3, 50_001))
+    *_, retry = tlsdissect.read(path)
+    assert retry.inferred == {"retry_of"}
+    guesses = {sentence.code for sentence in explain(retry).sentences if sentence.guess}
+    assert guesses == {"retry"}
 
 
 def test_a_retry_that_says_so_is_no_guess(tmp_path: Path) -> None:

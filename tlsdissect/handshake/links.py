@@ -50,7 +50,7 @@ class Links(NamedTuple):
 
 
 NONE = Links()
-_GUESSED = Problem("inferred", "the retry is inferred from its time and its smaller offer")
+_GUESSED = Problem("inferred", "the retry is inferred from its time and its smaller offer", facts=("retry_of",))
 
 
 class _FirstSeen(Struct, frozen=True, gc=False):

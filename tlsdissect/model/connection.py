@@ -365,6 +365,8 @@ class Problem(Struct, frozen=True, gc=False):
     """The side whose bytes it concerns; None if it is not one side's."""
     copies: tuple[DataCopy, ...] | None = None
     """The copies that differ, if the problem is conflicting_data."""
+    facts: tuple[str, ...] | None = None
+    """The keys of the facts that are inferred, if the problem is inferred: outcome, timing.handshake_ms."""
 
 
 class HiddenTicket(Struct, frozen=True, gc=False):
@@ -727,6 +729,11 @@ class Connection(Struct, frozen=True, gc=False):
     def needs_keys(self, name: str) -> bool:
         """Whether only keys show the fact of this name."""
         return getattr(self, name) is None and getattr(self.hidden, name, None) is not None
+
+    @property
+    def inferred(self) -> frozenset[str]:
+        """The keys of all facts that are inferred and not read: `"early_data"`, `"timing.split_path"`."""
+        return frozenset([key for one in self.problems for key in one.facts or ()])
 
     @property
     def is_tls13(self) -> bool:

@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Eap, Side
     from tlsdissect.model.transcript import OpenedMessage, QuicPacket, Recording
 
+_END = ("complete", "outcome", "failed_by", "timing.handshake_ms")
+"""What is inferred if the end of the handshake is."""
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _EXTENDED_MASTER_SECRET = Type.EXTENDED_MASTER_SECRET
 _RENEGOTIATION_INFO = Type.RENEGOTIATION_INFO
@@ -119,7 +121,7 @@ def connection(
     asked = handshake.hello_retry
     retry, in_retry = (None, ()) if asked is None else hello_retry_request(asked)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
-    guesses = _guesses(handshake, end.inferred, early, times.split_path)
+    inferred = _inferred(handshake, end.inferred, early, times.split_path)
     suite = handshake.cipher_suite
     # All fields in their order: msgspec takes twenty times as long to assign them by name.
     result = Connection(
@@ -188,7 +190,7 @@ def connection(
         psk_identity(handshake),
         agreed.psk_identity_hint,
         None,  # findings
-        _problems(handshake, malformed, guesses),
+        _problems(handshake, malformed, inferred),
     )
     opened: tuple[OpenedMessage, ...] = ()
     packets: dict[tuple[Side, int], OpenedPacket] = {}
@@ -398,20 +400,27 @@ def _message_type(event: HandshakeEvent) -> str:
 
 
 @cython.cfunc
-def _guesses(handshake: Handshake, of_end: Any, early: Any, split_path: Any) -> list[str]:
-    """Return a sentence for each fact that is inferred and not decoded."""
-    guesses: list[str] = [] if of_end is None else [of_end]
+def _inferred(handshake: Handshake, of_end: Any, early: Any, split_path: Any) -> list[Problem]:
+    """Report what is inferred and not decoded."""
+    found: list[Problem] = []
+    if of_end is not None:
+        found.append(_guess(of_end, _END))
     if early is not None and infers_early_data(handshake):
-        guesses.append("whether early data was accepted is inferred from the lengths of records")
+        early_data_told = "whether early data was accepted is inferred from the lengths of records"
+        found.append(_guess(early_data_told, ("early_data", "round_trips")))
     if external_psk(handshake):
-        guesses.append("the pre-shared key may be external: obfuscated_ticket_age is 0")
+        found.append(_guess("the pre-shared key may be external: obfuscated_ticket_age is 0", ("resumption",)))
     if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
-        guesses.append(
-            "the cipher suite is not known: record lengths are interpreted for SHA-256 and a tag of 16 bytes"
-        )
+        lengths_told = "the cipher suite is not known: record lengths are interpreted for SHA-256 and a tag of 16 bytes"
+        found.append(_guess(lengths_told, (*_END, "early_data", "closure")))
     if split_path:
-        guesses.append("TCP seems to end nearer than TLS, or the server was slow")
-    return guesses
+        found.append(_guess("TCP seems to end nearer than TLS, or the server was slow", ("timing.split_path",)))
+    return found
+
+
+@cython.cfunc
+def _guess(detail: str, facts: tuple) -> Problem:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
+    return Problem("inferred", detail, None, None, None, None, facts)
 
 
 @cython.cfunc
@@ -439,7 +448,7 @@ def _in_message(handshake: Handshake, event: HandshakeEvent | None, problems: tu
 
 
 @cython.cfunc
-def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tuple:  # type: ignore[type-arg]
+def _problems(handshake: Handshake, malformed: tuple, inferred: list[Problem]) -> tuple:  # type: ignore[type-arg]
     log = handshake.log
     found: list[Problem] = []
     sender: cython.Py_ssize_t
@@ -476,7 +485,7 @@ def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tup
         found.append(Problem("limit", "too many connections at the same time: this one was given up"))
     if log.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
-    found += [Problem("inferred", guess) for guess in guesses]
+    found += inferred
     return tuple(found)
 
 

@@ -79,6 +79,6 @@ def _supplicant_refused(c: Connection, frames: tuple[int, ...]) -> Iterator[Sent
     leaf = c.leaf("client")
     shown = "" if leaf is None else f" The certificate that the supplicant sent is {described(leaf)}."
     frames = (*(() if leaf is None else message_frame(c, "certificate", "client")), *frames)
-    guess = c.outcome == "incomplete" or any(problem.code == "inferred" for problem in c.problems)
+    guess = c.outcome == "incomplete" or "outcome" in c.inferred
     text = f"The server refused the supplicant {when} (EAP-Failure).{shown}"
     yield Sentence("end", "eap_supplicant_refused", text, frames, guess=guess)

@@ -22,8 +22,6 @@ _OPEN_ENDS = {
     "one_sided": "not known: the capture has packets of one direction only",
     "incomplete": "not known: the capture does not show the end of the handshake",
 }
-_INFERRED_END = "the end of the handshake is inferred"
-"""What a problem says if `established` is inferred."""
 _SIDES = ("client_", "server_")
 _VERBS = {"reset": "reset", "closed": "closed"}
 
@@ -45,7 +43,7 @@ def _established(c: Connection) -> Verdict:
     took = [] if c.round_trips is None else [counted(c.round_trips, "round trip")]
     took += [] if c.timing.handshake_ms is None else [in_ms(c.timing.handshake_ms)]
     text = f"established: {', '.join([*what, *(['in ' + ' and '.join(took)] if took else [])])}"
-    guess = any(_INFERRED_END in problem.detail for problem in c.problems if problem.code == "inferred")
+    guess = "outcome" in c.inferred
     if c.eap is not None and c.eap.result == "failure" and c.eap.result_frame is not None:
         text = "the server refused the supplicant after the handshake: EAP-Failure"
         return Verdict("failed", text, (c.eap.result_frame,), guess=guess)
@@ -73,7 +71,7 @@ def _ended(c: Connection) -> Verdict:
         text = f"the {close.sender} closed the connection during the handshake: {close.code}"
         return Verdict("failed", text, (close.frame,))
     if c.eap is not None and c.eap.result == "failure" and c.eap.result_frame is not None:
-        guess = any(problem.code == "inferred" for problem in c.problems)
+        guess = "outcome" in c.inferred
         text = "the server refused the supplicant before the handshake was over: EAP-Failure"
         return Verdict("failed", text, (c.eap.result_frame,), guess)
     last = next((one for one in reversed(c.messages) if one.type != "alert" or one.sender == c.failed_by), None)

@@ -234,7 +234,7 @@ def _connection_facts(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield ("ALPN, with keys" if c.needs_keys("alpn") else "ALPN"), c.known("alpn")
     yield "resumption", _resumption(c)
     yield "handshake", _took(c)
-    yield "outcome", table.outcome(c)[0]
+    yield "outcome", f"{table.outcome(c)[0]}{_inferred(c, 'outcome')}"
     yield "packets", f"{c.packets:,}, with {c.bytes:,} bytes"
     yield "before TLS", c.upgrade
     if c.keys is not None:
@@ -250,10 +250,15 @@ def _resumption(c: Connection) -> str | None:
         return None
     of = "" if c.resumes is None else f", of stream {stream_name(c.transport, c.resumes.stream)} of {c.resumes.source}"
     opened = None if c.hidden is None else c.hidden.early_data
-    early = f", early data {c.early_data}" if c.early_data not in (None, "none") else ""
+    early = "" if c.early_data in (None, "none") else f", early data {c.early_data}{_inferred(c, 'early_data')}"
     if opened not in (None, c.early_data):
         early = f", early data {opened} (with keys)"
-    return f"{c.resumption}{of}{early}"
+    return f"{c.resumption}{_inferred(c, 'resumption')}{of}{early}"
+
+
+def _inferred(c: Connection, key: str) -> str:
+    # Keys confirm it, or something else is shown in its place.
+    return " (inferred)" if key in c.inferred and c.hidden is None else ""
 
 
 def _took(c: Connection) -> str | None:
