@@ -210,8 +210,13 @@ def counted(number: int, what: str, more: str | None = None) -> str:
 def named(message: Message, transport: str = "tcp") -> str:
     """A message by its name in the RFCs, and its sender; what is encrypted by what carries it."""
     sealed = "a Handshake packet" if transport == "quic" else "an encrypted record"
-    kind = sealed if message.type == "encrypted" else f"the {message.type.title().replace('_', '')}"
-    return f"{kind} of the {message.sender}"
+    what = sealed if message.type == "encrypted" else f"the {rfc_name(message)}"
+    return f"{what} of the {message.sender}"
+
+
+def rfc_name(message: Message) -> str:
+    """The name of a message in the RFCs, such as ServerHello."""
+    return message.type.title().replace("_", "")
 
 
 def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, listed, named, ordinal
+from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal, rfc_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -223,7 +223,8 @@ def _lookups(c: Connection) -> Iterator[Sentence]:
     for one in c.findings or ():
         if one.code in _LOOKUPS and one.frame is not None:
             text = f"{_LOOKUPS[one.code]}: {one.detail}."
-            yield Sentence("time", one.code, text, (one.frame,), guess="by time and address" in one.detail)
+            # Where the certificate is encrypted, only time and addresses match.
+            yield Sentence("time", one.code, text, (one.frame,), guess=one.certificate is None)
 
 
 def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
@@ -308,7 +309,7 @@ def _repeated(c: Connection, known: list[Repeat]) -> Iterator[Sentence]:
 def _completed(c: Connection, repeat: Repeat) -> str:
     """Name the messages in the clear that end in the repeated segment."""
     names = [
-        named(one, c.transport).partition(" of ")[0].removeprefix("the ")
+        rfc_name(one)
         for one in c.messages
         if one.sender == repeat.sender and one.frame == repeat.frames[0] and one.type != "encrypted"
     ]

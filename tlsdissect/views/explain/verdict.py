@@ -11,7 +11,7 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in
-from tlsdissect.views.explain.model import Verdict, counted, message_frame, named
+from tlsdissect.views.explain.model import Verdict, counted, message_frame, named, rfc_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,8 +100,7 @@ def _after(message: Message | None, transport: str) -> str:
     """Say after which message something happened; only one side sends those whose names begin with a side."""
     if message is None:
         return ""
-    name = named(message, transport)
-    return f" after {name.partition(' of ')[0] if message.type.startswith(_SIDES) else name}"
+    return f" after {f'the {rfc_name(message)}' if message.type.startswith(_SIDES) else named(message, transport)}"
 
 
 _VERDICTS: dict[str, Callable[[Connection], Verdict]] = {
