@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
 from tlsdissect.model.dates import dated
-from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, refusal
+from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, probes, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
@@ -445,8 +445,12 @@ def losses(c: Connection) -> Iterator[Sentence]:
     if not isinstance(c, KeptConnection):
         return
     sides: tuple[Side, ...] = ("client", "server")
+    probed = {one.frame for one in probes(c.transcript.packets)}
     for sender in sides:
         lost = unreceived(c.transcript.packets, sender)
+        # A closed window takes nothing: its probes are not lost.
+        if lost is not None and any(packet.frame in probed for packet in lost.sent):
+            continue
         if lost is not None and lost.is_repeated:
             yield _never_acknowledged(lost)
             if lost.only_shorter_passed:
