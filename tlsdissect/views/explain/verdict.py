@@ -12,6 +12,7 @@ from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in
 from tlsdissect.views.explain.model import Verdict, counted, message_frame, named
+from tlsdissect.views.explain.negotiation import accepts_external_psk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,8 @@ def verdict(c: Connection) -> Verdict:
 def _established(c: Connection) -> Verdict:
     what = [c.version or "a version that is not known"]
     what += [c.group] if c.group else []
-    what += ["resumed"] if c.resumption not in (None, "none") else []
+    if c.resumption not in (None, "none"):
+        what.append("by a pre-shared key" if accepts_external_psk(c) else "resumed")
     took = [] if c.round_trips is None else [counted(c.round_trips, "round trip")]
     took += [] if c.timing.handshake_ms is None else [in_ms(c.timing.handshake_ms)]
     text = f"established: {', '.join([*what, *(['in ' + ' and '.join(took)] if took else [])])}"
