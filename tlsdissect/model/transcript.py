@@ -257,14 +257,20 @@ def final_alert(connection: Connection) -> Alert | None:
     """Return the alert by which one side ended a handshake; None if it is encrypted and known by its length alone.
 
     A warning counts only if it is its sender's last message: a handshake may continue after one (RFC 6066 section 3).
+    The first error ends it (RFC 8446 section 6.2), unless its sender went on.
     """
     side = connection.failed_by
     alerts = [alert for alert in connection.alerts if alert.sender == side]
     if connection.outcome != "alert" or not alerts:
         return None
-    errors = [alert for alert in alerts if alert.level != "warning"]
-    last = next((message.type for message in reversed(connection.messages) if message.sender == side), "alert")
-    return errors[-1] if errors else alerts[-1] if last == "alert" else None
+    sent = [message.type for message in connection.messages if message.sender == side]
+    last = len(list(takewhile("alert".__eq__, reversed(sent))))
+    final = alerts[-last:] if last or not sent else []
+    for among in (final, alerts[::-1]):
+        error = next((alert for alert in among if alert.level != "warning"), None)
+        if error is not None:
+            return error
+    return final[-1] if final else None
 
 
 class KeyedEnd(Struct, frozen=True, gc=False):

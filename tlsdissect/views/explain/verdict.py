@@ -10,7 +10,7 @@ from tlsdissect.model.transcript import final_alert, keyed_end
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in
+from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in, without_alert
 from tlsdissect.views.explain.model import Verdict, counted, message_frame, named
 from tlsdissect.views.explain.negotiation import accepts_external_psk
 
@@ -78,9 +78,9 @@ def _ended(c: Connection) -> Verdict:
         guess = any(problem.code == "inferred" for problem in c.problems)
         text = "the server refused the supplicant before the handshake was over: EAP-Failure"
         return Verdict("failed", text, (c.eap.result_frame,), guess)
-    last = next((one for one in reversed(c.messages) if one.type != "alert" or one.sender == c.failed_by), None)
+    last = next((one for one in reversed(c.messages) if one.type != "alert"), None)
     text = f"the {c.failed_by} {_VERBS[c.outcome]} the connection" if c.failed_by else "the connection ended"
-    text += f"{_after(last, c.transport) or ' during the handshake'}, without an alert"
+    text += f"{_after(last, c.transport) or ' during the handshake'}, {without_alert(c)}"
     return Verdict("failed", text, () if last is None else (last.frame,))
 
 
