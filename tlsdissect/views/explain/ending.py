@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
 from tlsdissect.model.dates import dated
-from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, probes, refusal
+from tlsdissect.model.transcript import BYTES_MISSING, KeptConnection, final_alert, keyed_end, probes, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
@@ -76,7 +76,7 @@ def _closing(c: Connection) -> Iterator[Sentence]:
     ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
     for problem in c.problems:
         side = problem.sender
-        if problem.code == "gap" and side is not None and ways.get(side) == _CLOSED["fin"]:
+        if problem.code in BYTES_MISSING and side is not None and ways.get(side) == _CLOSED["fin"]:
             ways[side] = "with a FIN, and with close_notify if that is among the bytes that the capture lacks"
     if not ways:
         yield Sentence("end", "open", "The capture does not show the end.")
