@@ -9,7 +9,6 @@ cdef long long _CLIENT
 cdef long long _SERVER
 
 
-cdef bint _follows_hole(Handshake handshake, long long side, HandshakeEvent record)
 cdef bint _lacks_data(EncryptedFlight flight, HandshakeEvent reply)
 cdef bint _may_answer_close(Handshake handshake, EncryptedFlight flight, HandshakeEvent reply)
 cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)

@@ -153,7 +153,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
     if flight.refused:
         # The content of the alert is not known, but its sender knew that the server had ended the connection.
         # Where bytes before it are missing, they may be a Finished, and the alert a close_notify.
-        if _sent_after_end(handshake, flight.flight[0]) or _follows_hole(handshake, _CLIENT, flight.flight[0]):
+        if _sent_after_end(handshake, flight.flight[0]) or handshake.follows_hole(_CLIENT, flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = handshake.direction(_CLIENT), handshake.direction(_SERVER)
@@ -169,7 +169,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
     ):
         if handshake.log.transport != "udp" and _may_answer_close(handshake, flight, reply):
             return Ending(False, "incomplete", None, None)
-        if _follows_hole(handshake, _SERVER, reply):
+        if handshake.follows_hole(_SERVER, reply):
             return None if _lacks_data(flight, reply) else Ending(False, "incomplete", None, None)
         guess = "all that the server sent after the client's flight is a record of an alert's length"
         if server.position > reply.end:
@@ -183,25 +183,12 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
 
 
 @cython.cfunc
-def _follows_hole(handshake: Handshake, side: cython.longlong, record: HandshakeEvent) -> cython.bint:
-    """Return whether the bytes directly before a record are missing: what its sender had sent last is not known."""
-    event: HandshakeEvent
-    if handshake.log.transport == "udp" or handshake.direction(side).is_whole(record.start):
-        return False
-    for event in handshake.events[side]:  # noqa: SIM110  # a generator would be a closure
-        if event.end == record.start:
-            return False
-    return True
-
-
-@cython.cfunc
 def _lacks_data(flight: EncryptedFlight, reply: HandshakeEvent) -> cython.bint:
     """Return whether more than an alert is missing between the server's Finished and a later record of it."""
     before: HandshakeEvent | None = flight.before
-    alert: cython.longlong = flight.alerts[reply.sender]
-    if before is None or before.size - flight.sizes.finished != alert - flight.sizes.alert:
+    if before is None or not flight.has_server_finished():
         return False
-    return reply.start - before.end > HEADER_SIZE + alert
+    return reply.start - before.end > HEADER_SIZE + flight.alerts[reply.sender]
 
 
 @cython.cfunc
