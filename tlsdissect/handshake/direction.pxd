@@ -93,6 +93,7 @@ cdef class Direction:
     cdef list[Piece] _read_arrival(self, Arrival arrival)
     cdef bint _keep_bodies(self, long long frame, long long time)
     cdef list[Piece] _read(self, bytes data, long long offset, long long frame, long long time)
+    cdef list[Record] _cut(self, bytes data)
     cdef list[Record] _begin(self, bytes data, long long offset)
     cpdef bint mark_missing(self, long long start)
     cpdef bint is_whole(self, long long end)

@@ -730,15 +730,22 @@ class Direction:
                 self.arrivals = []
             if len(self.arrivals) < MAX_ARRIVALS:
                 self.arrivals.append((offset, len(data)))
-        lost = reader.astray
-        records: list[Record] = reader.feed(data)
+        records: list[Record] = self._cut(data)
         if reader.bodies:
             self._keep_bodies(frame, time)
+        return [_piece(records, frame, time, False)] if records else []
+
+    @cython.cfunc
+    def _cut(self, data: bytes) -> list[Record]:
+        """Cut bytes of the latest frame into records; report the first that are no record."""
+        reader: RecordReader = self.reader
+        lost = reader.astray
+        records: list[Record] = reader.feed(data)
         # After missing bytes, the beginning of the next record is not known: bytes there are not malformed.
         if reader.astray is not None and reader.astray != lost:
             self.strayed = True
-            self.problems.report("malformed_record", "no record header here", frame, reader.astray)
-        return [_piece(records, frame, time, False)] if records else []
+            self.problems.report("malformed_record", "no record header here", self.latest, reader.astray)
+        return records
 
     @cython.cfunc
     def _keep_bodies(self, frame: cython.longlong, time: cython.longlong) -> cython.bint:
@@ -766,7 +773,7 @@ class Direction:
         if start is None:
             return []
         self.reader.start(start.offset)
-        records: list[Record] = self.reader.feed(start.data)
+        records: list[Record] = self._cut(start.data)
         return records if start.hello is None else [start.hello, *records]
 
     def report_urgent(self, segment: Segment) -> None:

@@ -12,6 +12,7 @@ cdef class EncryptedFlight:
     cdef readonly HandshakeEvent reply
     cdef readonly list after
     cdef readonly list alerts
+    cpdef bint has_server_finished(self)
     cpdef HandshakeEvent last(self)
 
 

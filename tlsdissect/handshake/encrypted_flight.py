@@ -126,6 +126,15 @@ class EncryptedFlight:
                 self.reply = event
 
     @cython.ccall
+    def has_server_finished(self) -> cython.bint:
+        """Return whether the server's last record before the flight has the length of its Finished."""
+        before: HandshakeEvent | None = self.before
+        if before is None:
+            return False
+        padding: cython.longlong = self.alerts[before.sender] - self.sizes.alert
+        return before.size - padding == self.sizes.finished
+
+    @cython.ccall
     def last(self) -> HandshakeEvent | None:
         """Return the last record of the flight; None if there is none."""
         return self.flight[len(self.flight) - 1] if self.flight else None

@@ -754,14 +754,14 @@ class HandshakeLog:
         """Return whether a handshake record after a ChangeCipherSpec is in the clear.
 
         In TLS 1.3 it is, since ChangeCipherSpec has no effect (RFC 8446 appendix D.4): a second ClientHello, or the
-        ServerHello after a HelloRetryRequest. If the server's hello is missing, only a second ClientHello of a client
-        that offers TLS 1.3 counts as in the clear.
+        ServerHello after a HelloRetryRequest. If the server's first hello is missing, only these count as in the clear,
+        and only if the client offers TLS 1.3.
         """
         if self.tls13 or direction.joiner.waiting > 0:
             return True
         if self.version != UNKNOWN or self.client_hello is None or not self.client_hello.offers_tls13:
             return False
-        return fragment[:2] == b"\x01\x00" and fragment[4:6] == b"\x03\x03"
+        return fragment[:2] in (b"\x01\x00", b"\x02\x00") and fragment[4:6] == b"\x03\x03"
 
     @cython.cfunc
     def _hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> cython.bint:

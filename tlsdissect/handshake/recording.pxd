@@ -13,6 +13,7 @@ cdef long long _HELLOS
 cdef long long _APPLICATION_DATA
 cdef long long _WITH_SYN
 cdef long long _WITH_ACK
+cdef long long _WITH_RST
 
 
 cdef class Recorder:

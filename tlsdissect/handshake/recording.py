@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import Packet, time_or_none
 from tlsdissect.capture.protocols import EAPOL
-from tlsdissect.flows.flow import ACK, SYN, Interest
+from tlsdissect.flows.flow import ACK, RST, SYN, Interest
 from tlsdissect.handshake.copies import Copies
 from tlsdissect.handshake.log import PART_BYTES, HandshakeLog
 from tlsdissect.model.transcript import Packet as KeptPacket
@@ -39,7 +39,7 @@ MAX_RECORDS = 8192
 """Maximum records kept of one connection."""
 # C integers, by the .pxd.
 _PACKETS, _HELLOS, _APPLICATION_DATA = Interest.PACKETS, Interest.HELLOS, APPLICATION_DATA
-_WITH_SYN, _WITH_ACK = SYN, ACK
+_WITH_SYN, _WITH_ACK, _WITH_RST = SYN, ACK, RST
 _frame = itemgetter(1)
 
 
@@ -264,6 +264,8 @@ class TcpRecorder(Recorder):
             packet.captured_payload(),
             None if packet.place < 0 else packet.place,
             _sacked(cut(packet.data, packet.transport + _TCP_HEADER, packet.payload), other) if other.started else (),
+            # The window of a RST means nothing (RFC 9293 section 3.5.2 sends 0).
+            closed=packet.window == 0 and packet.flags & _WITH_RST == 0,
         )
         return kept if self.keep(tracker.log, sender, kept) else None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -13,6 +13,8 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.record import HEADER_SIZE, SSL2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlsdissect.model.connection import Alert
 
 
@@ -21,6 +23,7 @@ BYTES_MISSING = frozenset(("gap", "truncated_packet"))
 _ECH_REQUIRED = "ech_required"
 _NO_ERRORS = (None, "close_notify", "user_canceled")
 """The descriptions of alerts that are no errors (RFC 8446 section 6.1), and that of an encrypted one."""
+_FIN, _SYN, _RST = 1, 2, 4
 _SSL2_HEADER = 2
 """Bytes of a record header of SSL 2.0."""
 
@@ -57,6 +60,43 @@ class Packet(Struct, frozen=True, gc=False):
     """Its SACK blocks (RFC 2018), as stream offsets of the other side."""
     name: str | None = None
     """What it is if it belongs to the protocol that carries TLS: "EAP-Success"."""
+    closed: bool = False
+    """Whether its sender's receive window is closed: TCP's window is 0."""
+
+
+class Probe(NamedTuple):
+    """A segment of at most one byte that asks for nothing but an acknowledgement."""
+
+    sender: Side
+    frame: int
+    of_window: bool
+    """Whether it asks if a closed window is open again (RFC 9293 section 3.8.6.1); otherwise it is a keep-alive."""
+
+
+def probes(packets: Sequence[Packet]) -> list[Probe]:
+    """Return the keep-alives (RFC 9293 section 3.8.4) and the probes of closed windows.
+
+    Both may repeat the byte before the next one. In a keep-alive it may be any byte, which the receiver does not read.
+    """
+    found: list[Probe] = []
+    reached: dict[Side, int] = {"client": 0, "server": 0}
+    acknowledged: dict[Side, int] = {"client": 0, "server": 0}
+    closed: dict[Side, bool] = {"client": False, "server": False}
+    for packet in packets:
+        side, start = packet.sender, packet.offset
+        peer: Side = "server" if side == "client" else "client"
+        if packet.flags & _RST or start is None:
+            continue
+        if packet.length <= 1 and not packet.flags & (_SYN | _FIN) and start >= 0:
+            repeats_last = start == reached[side] - 1
+            if closed[peer] and (repeats_last or packet.length):
+                found.append(Probe(side, packet.frame, of_window=True))
+            elif repeats_last and acknowledged[side] == reached[side]:
+                found.append(Probe(side, packet.frame, of_window=False))
+        reached[side] = max(reached[side], start + packet.length)
+        acknowledged[peer] = max(acknowledged[peer], packet.acknowledged or 0)
+        closed[side] = packet.closed
+    return found
 
 
 class WireRecord(Struct, frozen=True, gc=False):
@@ -217,14 +257,20 @@ def final_alert(connection: Connection) -> Alert | None:
     """Return the alert by which one side ended a handshake; None if it is encrypted and known by its length alone.
 
     A warning counts only if it is its sender's last message: a handshake may continue after one (RFC 6066 section 3).
+    The first error ends it (RFC 8446 section 6.2), unless its sender went on.
     """
     side = connection.failed_by
     alerts = [alert for alert in connection.alerts if alert.sender == side]
     if connection.outcome != "alert" or not alerts:
         return None
-    errors = [alert for alert in alerts if alert.level != "warning"]
-    last = next((message.type for message in reversed(connection.messages) if message.sender == side), "alert")
-    return errors[-1] if errors else alerts[-1] if last == "alert" else None
+    sent = [message.type for message in connection.messages if message.sender == side]
+    last = len(list(takewhile("alert".__eq__, reversed(sent))))
+    final = alerts[-last:] if last or not sent else []
+    for among in (final, alerts[::-1]):
+        error = next((alert for alert in among if alert.level != "warning"), None)
+        if error is not None:
+            return error
+    return final[-1] if final else None
 
 
 class KeyedEnd(Struct, frozen=True, gc=False):

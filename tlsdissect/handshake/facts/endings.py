@@ -152,7 +152,8 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
         return None
     if flight.refused:
         # The content of the alert is not known, but its sender knew that the server had ended the connection.
-        if _sent_after_end(handshake, flight.flight[0]):
+        # Where bytes before it are missing, they may be a Finished, and the alert a close_notify.
+        if _sent_after_end(handshake, flight.flight[0]) or handshake.follows_hole(_CLIENT, flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = handshake.direction(_CLIENT), handshake.direction(_SERVER)
@@ -166,6 +167,10 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
         and flight.only_alerts(server.position, server.last_data)
         and not _sent_alert_before(flight, reply.frame)
     ):
+        if handshake.log.transport != "udp" and _may_answer_close(handshake, flight, reply):
+            return Ending(False, "incomplete", None, None)
+        if handshake.follows_hole(_SERVER, reply):
+            return None if _lacks_data(flight, reply) else Ending(False, "incomplete", None, None)
         guess = "all that the server sent after the client's flight is a record of an alert's length"
         if server.position > reply.end:
             guess = "all that the server sent after the client's flight are two records of an alert's length"
@@ -175,6 +180,29 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
     if eap is not None and eap.result == "failure" and silent and not _has_holes(handshake):
         return Ending(False, "closed", "server", "EAP-Failure is the server's only answer to the client's flight")
     return None
+
+
+@cython.cfunc
+def _lacks_data(flight: EncryptedFlight, reply: HandshakeEvent) -> cython.bint:
+    """Return whether more than an alert is missing between the server's Finished and a later record of it."""
+    before: HandshakeEvent | None = flight.before
+    if before is None or not flight.has_server_finished():
+        return False
+    return reply.start - before.end > HEADER_SIZE + flight.alerts[reply.sender]
+
+
+@cython.cfunc
+def _may_answer_close(handshake: Handshake, flight: EncryptedFlight, reply: HandshakeEvent) -> cython.bint:
+    """Return whether the server had more of the client than its flight, and the capture lacks it.
+
+    It may be a close_notify, which the server answers with another.
+    """
+    client = handshake.direction(_CLIENT)
+    last: HandshakeEvent | None = flight.last()
+    hole: cython.longlong = client.first_hole
+    if last is None or hole == UNKNOWN or hole < last.end:
+        return False
+    return reply.acknowledgement == UNKNOWN or client.offset(reply.acknowledgement) > hole
 
 
 @cython.cfunc

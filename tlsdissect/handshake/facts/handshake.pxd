@@ -5,6 +5,7 @@ from tlsdissect.handshake.logged cimport DirectionSummary, LoggedHandshake
 
 cdef long long _ALERT
 cdef long long _CHANGE_CIPHER_SPEC
+cdef long long _CHANGE_SIZE
 cdef long long _CLIENT
 cdef long long _HANDSHAKE
 cdef long long _SERVER
@@ -34,6 +35,7 @@ cdef class Handshake:
     cpdef HandshakeEvent message(self, long long side, object kind)
     cpdef HandshakeEvent change(self, long long side)
     cpdef HandshakeEvent finished(self, long long side)
+    cpdef bint follows_hole(self, long long side, HandshakeEvent record)
     cdef object _is_full(self)
 
 

@@ -33,6 +33,8 @@ integers because a member of an Enum would be converted in each call."""
 
 # C integers, by the .pxd.
 _ALERT, _CHANGE_CIPHER_SPEC, _HANDSHAKE = ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
+_CHANGE_SIZE = 1
+"""Bytes of a ChangeCipherSpec that is not encrypted (RFC 5246 section 7.1)."""
 _CLIENT, _SERVER = CLIENT, SERVER
 
 
@@ -102,13 +104,20 @@ class Handshake:
                 if event.handshake_type == _FINISHED and self.changes[side] is not None and self.sealed[side] is None:
                     self.sealed[side] = event
             elif event.content_type == _CHANGE_CIPHER_SPEC:
-                if self.changes[side] is None:
+                # A longer one is encrypted, of a renegotiation; but Cisco's DTLS has three bytes in the clear.
+                plain: cython.bint = event.size == _CHANGE_SIZE or log.transport == "udp"
+                if self.changes[side] is None and plain:
                     self.changes[side] = event
             elif event.content_type == _HANDSHAKE:
                 if self.sealed[side] is None:
                     self.sealed[side] = event
             elif event.content_type == _ALERT:
                 self.alerts[side].append(event)
+        for side in (_CLIENT, _SERVER):
+            # The Finished, or the ChangeCipherSpec before it, may be missing, and this a record of a renegotiation.
+            unsure: cython.bint = self.sealed[side] is not None and log.transport != "udp"
+            if unsure and (self.changes[side] is None or self.follows_hole(side, self.sealed[side])):
+                self.sealed[side] = None
         datagrams: cython.bint = log.transport == "udp"
         self.client_hello = None if log.client_hello is None else log.client_hello.decoded(datagrams)
         self.server_hello = None if log.server_hello is None else log.server_hello.decoded()
@@ -145,6 +154,17 @@ class Handshake:
     def finished(self, side: cython.longlong) -> HandshakeEvent | None:
         """Return a side's Finished in TLS 1.2 and older: its first encrypted handshake record."""
         return self.sealed[side]
+
+    @cython.ccall
+    def follows_hole(self, side: cython.longlong, record: HandshakeEvent) -> cython.bint:
+        """Return whether bytes directly before a record are missing in a stream: its sender may have sent more."""
+        event: HandshakeEvent
+        if self.log.transport == "udp" or self.direction(side).is_whole(record.start):
+            return False
+        for event in self.events[side]:  # noqa: SIM110  # a generator would be a closure
+            if event.end == record.start:
+                return False
+        return True
 
     @cython.cfunc
     def _is_full(self) -> Any:

@@ -9,7 +9,7 @@ import cython
 from msgspec import Struct
 
 from tlsdissect.handshake.facts.extensions import unchanged
-from tlsdissect.handshake.facts.handshake import SERVER
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.handshake.facts.refill import Refill, Refills
 from tlsdissect.handshake.facts.text import text
 from tlsdissect.tls.codepoints import ExtensionType as Type
@@ -117,10 +117,14 @@ def early_data(handshake: Handshake) -> Any:
         return None
     if handshake.server_extensions.shown(_PRE_SHARED_KEY, "selected_identity") != 0:
         return "rejected"
-    if handshake.encrypted_flight is None or not handshake.encrypted_flight.exact or handshake.log.transport == "udp":
+    flight = handshake.encrypted_flight
+    if flight is None or not flight.exact or handshake.log.transport == "udp":
         # DTLS 1.3 has no EndOfEarlyData (RFC 9147 section 5.6).
         return None
-    return "accepted" if handshake.encrypted_flight.ended_early_data else "rejected"
+    if flight.ended_early_data:
+        return "accepted"
+    # The EndOfEarlyData may be among bytes that are missing before the client's Finished.
+    return "rejected" if handshake.direction(CLIENT).is_whole(flight.flight[0].start) else None
 
 
 @cython.ccall

@@ -191,7 +191,9 @@ def _end(handshake: Handshake) -> Any:
     if handshake.tls13:
         flight: EncryptedFlight | None = handshake.encrypted_flight
         # If the first record has the length of an alert, the client refused.
-        return None if flight is None or flight.before is None or flight.refused else flight.last()
+        if flight is None or flight.before is None or flight.refused or not _is_whole(handshake, flight):
+            return None
+        return flight.last()
     mine, theirs = handshake.finished(_CLIENT), handshake.finished(_SERVER)
     if mine is None or theirs is None or handshake.is_full is None:
         return None
@@ -217,10 +219,12 @@ def _data(handshake: Handshake, side: cython.longlong) -> Any:
     if not handshake.tls13:
         return None if _may_be_handshake(handshake, side) else data
     flight: EncryptedFlight | None = handshake.encrypted_flight
-    if flight is None or side == _SERVER:
+    if flight is None or side == _SERVER or not _is_whole(handshake, flight):
         return None
     event: HandshakeEvent
     for event in flight.after:
+        if handshake.follows_hole(_CLIENT, event):
+            return None
         if event.size != flight.alerts[event.sender]:
             return event
     return data if handshake.log.decided else None
@@ -249,7 +253,21 @@ def _reply(handshake: Handshake) -> Any:
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None or flight.reply is None or flight.reply.size == flight.alerts[flight.reply.sender]:
         return None
+    if not _is_whole(handshake, flight) or handshake.follows_hole(_SERVER, flight.reply):
+        return None
     return flight.reply
+
+
+@cython.cfunc
+def _is_whole(handshake: Handshake, flight: EncryptedFlight) -> cython.bint:
+    """Return whether the end of the client's flight is known, since no record of the client is missing before it.
+
+    Records in datagrams are not numbered without gaps, but tell by their epoch what they are.
+    """
+    last: HandshakeEvent | None = flight.last()
+    if flight.exact or last is None or handshake.log.transport == "udp":
+        return True
+    return handshake.direction(_CLIENT).is_whole(last.end + 1)
 
 
 @cython.ccall
@@ -268,9 +286,13 @@ def handshake_bytes(handshake: Handshake, complete: cython.bint) -> Any:
             _bytes(handshake, _SERVER, handshake.finished(_SERVER)),
         )
     flight: EncryptedFlight | None = handshake.encrypted_flight
-    if flight is None:
+    if flight is None or flight.before is None or not _is_whole(handshake, flight):
         return HandshakeBytes(None, None)
-    return HandshakeBytes(_bytes(handshake, _CLIENT, flight.last()), _bytes(handshake, _SERVER, flight.before))
+    end: HandshakeEvent = flight.before
+    # Behind records that do not end in a Finished, more of the flight may be missing.
+    seen: cython.bint = flight.has_server_finished() or handshake.direction(_SERVER).is_whole(end.end + 1)
+    server = _bytes(handshake, _SERVER, end) if seen else None
+    return HandshakeBytes(_bytes(handshake, _CLIENT, flight.last()), server)
 
 
 @cython.cfunc

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
 from tlsdissect.model.dates import dated
-from tlsdissect.model.transcript import KeptConnection, final_alert, keyed_end, refusal
+from tlsdissect.model.transcript import BYTES_MISSING, KeptConnection, final_alert, keyed_end, probes, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
@@ -61,6 +61,10 @@ def ending(c: Connection, opened: Connection) -> Iterator[Sentence]:
         return
     if c.outcome in _FAILURES:
         yield from _FAILURES[c.outcome](c, opened)
+    for problem in c.problems:
+        if problem.code == "reset_text":
+            text = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
+            yield Sentence("end", "reset_text", text, () if problem.frame is None else (problem.frame,))
     if c.transport == "tcp":
         yield from losses(c)
 
@@ -72,7 +76,7 @@ def _closing(c: Connection) -> Iterator[Sentence]:
     ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
     for problem in c.problems:
         side = problem.sender
-        if problem.code == "gap" and side is not None and ways.get(side) == _CLOSED["fin"]:
+        if problem.code in BYTES_MISSING and side is not None and ways.get(side) == _CLOSED["fin"]:
             ways[side] = "with a FIN, and with close_notify if that is among the bytes that the capture lacks"
     if not ways:
         yield Sentence("end", "open", "The capture does not show the end.")
@@ -90,7 +94,8 @@ def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
         seems = "Without keys, it seems that the" if keys_deny_refusal(opened) else "The"
-        text = f"{seems} {who} refused: it sent a record the size of an alert, and the connection ended."
+        sent = "a record the size of an alert" if c.is_tls13 or fatal is None else "an encrypted alert"
+        text = f"{seems} {who} refused: it sent {sent}, and the connection ended."
         frames = (fatal.frame,) if fatal else refused_in(c)
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
@@ -203,11 +208,15 @@ def _found(c: Connection, alert: Alert) -> Iterator[Sentence]:
     whose: Side = "server" if alert.sender == "client" else "client"
     shown = {one.sha256 for one in c.chain(whose) or ()}
     fitting = _FITTING.get(alert.description or "", ())
+    told: set[str] = set()
     for one in c.findings or ():
         if one.code in fitting and one.certificate in shown:
             text = f"That fits what was found about the {whose}'s certificates: {_MEANINGS[one.code]} ({one.detail})."
             frames = (*(() if one.frame is None else (one.frame,)), alert.frame)
-            yield Sentence("end", f"found_{one.code}", text, frames, guess=True)
+            # The same may be true of several certificates of a chain.
+            if text not in told:
+                yield Sentence("end", f"found_{one.code}", text, frames, guess=True)
+            told.add(text)
 
 
 def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
@@ -306,9 +315,12 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
 def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
     how = "a RST" if c.outcome == "reset" else "a FIN"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
-    said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
+    said = [message for message in c.messages if message.type != "alert"]
     after, frames = (f", after {named(said[-1], c.transport)}", (said[-1].frame,)) if said else ("", ())
-    without = "without an alert" if keyed_end(opened) is None else "without an alert that is readable without keys"
+    without = without_alert(c)
+    if keyed_end(opened) is not None:
+        without += " that is readable without keys"
+    frames = (*frames, *(alert.frame for alert in c.alerts if alert.sender == c.failed_by))
     yield Sentence("end", "ended_early", f"{who} ended the connection with {how}, {without}{after}.", frames)
     yield from _reported(c)
     if c.failed_by == "client" and said and said[-1].sender == "server":
@@ -316,6 +328,12 @@ def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
     elif c.failed_by == "server":
         yield from _unmet(c)
     yield from _answered_otherwise(c)
+
+
+def without_alert(c: Connection) -> str:
+    """Say that no fatal alert ended a handshake, and which other ones the side that ended it had sent."""
+    names = [alert.description or "an encrypted one" for alert in c.alerts if alert.sender == c.failed_by]
+    return f"with no alert but {listed(names)}" if names else "without an alert"
 
 
 def _reported(c: Connection) -> Iterator[Sentence]:
@@ -342,6 +360,10 @@ def _silence(c: Connection, _: Connection) -> Iterator[Sentence]:
     if c.transport != "tcp":
         text = "The server never answered the ClientHello."
     yield Sentence("end", "no_answer", text, (c.client_hello.frame,) if c.client_hello else ())
+    left = [alert for alert in c.alerts if alert.sender == "client"]
+    if left:
+        text = f"The client gave up with {listed([alert.description or 'an encrypted alert' for alert in left])}."
+        yield Sentence("end", "gave_up", text, tuple(alert.frame for alert in left))
 
 
 def _one_sided(c: Connection, _: Connection) -> Iterator[Sentence]:
@@ -445,8 +467,12 @@ def losses(c: Connection) -> Iterator[Sentence]:
     if not isinstance(c, KeptConnection):
         return
     sides: tuple[Side, ...] = ("client", "server")
+    probed = {one.frame for one in probes(c.transcript.packets)}
     for sender in sides:
         lost = unreceived(c.transcript.packets, sender)
+        # A closed window takes nothing: its probes are not lost.
+        if lost is not None and any(packet.frame in probed for packet in lost.sent):
+            continue
         if lost is not None and lost.is_repeated:
             yield _never_acknowledged(lost)
             if lost.only_shorter_passed:

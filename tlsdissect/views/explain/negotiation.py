@@ -24,6 +24,8 @@ _DOWNGRADE = {"444f574e47524401": "TLS 1.3", "444f574e47524400": "TLS 1.2 or 1.3
 """Ends of a ServerHello's random: what the server could have done (RFC 8446 section 4.1.3)."""
 _NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
 """What a client names an earlier session by."""
+_AGE_0 = "its ticket age is 0 (RFC 8446 section 4.2.11)"
+"""By what an external pre-shared key is recognised."""
 
 
 def offer(c: Connection) -> Iterator[Sentence]:
@@ -77,16 +79,22 @@ def _groups(hello: ClientHello) -> Iterator[Sentence]:
 def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
     """Sessions that the client would like to resume."""
     ticket, keys = _extension(hello, "session_ticket"), _extension(hello, "pre_shared_key")
+    code, guess = "resumption_offered", False
     if keys is not None:
-        count = len(getattr(keys, "identities", None) or ()) or 1
+        identities = getattr(keys, "identities", None) or ()
+        count, external = len(identities) or 1, sum(map(_is_external, identities))
         text = f"It offered to resume an earlier session, by {counted(count, 'pre-shared key')}."
+        if external:
+            code, guess = "external_psk_offered", True
+            which = "" if external == count else f"{external} of them "
+            text = f"It offered {counted(count, 'pre-shared key')}, {which}most likely external: {_AGE_0}."
     elif ticket is not None and ticket.bytes:
         text = f"It offered to resume an earlier session, by a ticket of {ticket.bytes:,} bytes."
     elif hello.session_id and hello.supported_versions is None and c.has_whole_client_hello:
         text = "It offered to resume an earlier session, by its session id."
     else:
         return
-    yield Sentence("offer", "resumption_offered", text, (hello.frame,))
+    yield Sentence("offer", code, text, (hello.frame,), guess)
     if c.early_data not in (None, "none"):
         text = "It sent application data before any answer (early data, which can be replayed)."
         yield Sentence("offer", "early_data", text, (hello.frame,))
@@ -235,12 +243,29 @@ def _group_rank(c: Connection) -> str:
 def _resumed(c: Connection) -> Iterator[Sentence]:
     hello, answer = c.client_hello, c.server_hello
     frames = tuple(one.frame for one in (hello, answer) if one is not None)
-    if c.resumption in _SESSIONS:
+    if accepts_external_psk(c):
+        text = f"It accepted a pre-shared key, most likely an external one: {_AGE_0}. "
+        yield Sentence("choice", "external_psk", f"{text}No certificate was needed.", frames, guess=True)
+    elif c.resumption in _SESSIONS:
         earlier = f" of stream {stream_name(c.transport, c.resumes.stream)}" if c.resumes else ""
         text = f"It resumed the session{earlier}, by its {_SESSIONS[c.resumption]}: no certificate was needed."
         yield Sentence("choice", "resumed", text, frames)
-    elif c.resumption == "none" and hello is not None and next(_sessions(c, hello), None) is not None:
-        yield Sentence("choice", "not_resumed", "It did not resume the session that the client offered.", frames)
+    elif c.resumption == "none" and hello is not None:
+        offered = next(_sessions(c, hello), None)
+        if offered is not None and offered.code == "external_psk_offered":
+            yield Sentence("choice", "psk_refused", "It accepted no pre-shared key of the client.", frames)
+        elif offered is not None:
+            yield Sentence("choice", "not_resumed", "It did not resume the session that the client offered.", frames)
+
+
+def accepts_external_psk(c: Connection) -> bool:
+    """Return whether the server accepted a pre-shared key that was most likely agreed upon outside of TLS."""
+    return "resumption" in c.inferred
+
+
+def _is_external(identity: dict[str, Any]) -> bool:
+    """Return whether an identity has the ticket age of a key that is no session's (RFC 8446 section 4.2.11)."""
+    return bool(identity["obfuscated_ticket_age"] == 0)
 
 
 def _offered(names: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -282,6 +307,8 @@ def _session(c: Connection) -> Iterator[Sentence]:
     if c.client_hello and c.resumption in _NAMES:
         name = _NAMES[c.resumption]
         text = f"The session's {name}, which links this connection to the one that it comes from."
+        if accepts_external_psk(c):
+            text = "The identity of the pre-shared key, which links all connections that use it."
         yield Sentence("observer", "session_visible", text, (c.client_hello.frame,))
 
 

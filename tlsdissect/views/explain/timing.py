@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.handshake.segments import UNCOMPARED
-from tlsdissect.model.transcript import KeptConnection
+from tlsdissect.model.transcript import KeptConnection, probes
 from tlsdissect.tls.quic import PacketType
+from tlsdissect.trust.conflicts import conflicts
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal, rfc_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from tlsdissect.model.connection import Connection, Dtls, Side
-    from tlsdissect.model.transcript import Packet
+    from tlsdissect.model.transcript import Packet, Probe
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _SLOW = 10.0
@@ -37,6 +38,8 @@ _RETRIES = {
     "hello_verify_request": "request for its cookie (HelloVerifyRequest)",
 }
 """What a server sends to make the client send another ClientHello."""
+_LISTED = 8
+"""Maximum number of frames that a sentence lists."""
 _MANY = 4
 """Maximum number of retransmitted segments that are listed one by one."""
 WINDOW = 10
@@ -57,10 +60,15 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
-        found = list(repeats(packets))
+        # A handshake that nobody ended goes on after its last message.
+        seen = packets if c.outcome == "established" else list(c.transcript.packets)
+        asked = probes(seen) if c.transport == "tcp" else []
+        found = list(repeats(packets, {one.frame for one in asked}))
         yield from _hello_segments(c)
-        yield from _flight_segments(c, packets, found)
+        yield from _flight_segments(c, packets, found, asked)
         yield from _waits(c, packets)
+        yield from _closed_windows(seen)
+        yield from _keep_alives(asked)
         yield from _copied(c)
         if c.dtls is not None:
             yield from _fragments(c.dtls)
@@ -78,6 +86,10 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         text = "Some packets have no time, or times that decrease: the duration of a round trip is not known."
         yield Sentence("time", "no_times", text)
         return
+    if t.tcp_ms is None and _is_opened(c, packets):
+        text = "No packet in the capture acknowledges the SYN-ACK alone: how long a round trip takes is not known."
+        yield Sentence("time", "no_tcp_round_trip", text, (c.first_frame,))
+        return
     if t.tcp_ms is None:
         begun = t.syn_synack_ms is not None or any(packet.flags & _SYN for packet in packets)
         text = (
@@ -89,6 +101,12 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     near = f" (captured near the {t.captured_near})" if t.captured_near else ""
     text = f"The TCP handshake took {in_ms(t.tcp_ms)}, which is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
+
+
+def _is_opened(c: Connection, packets: list[Packet]) -> bool:
+    """Return whether the capture has the SYN and the SYN-ACK, or two SYNs that crossed (RFC 9293 section 3.5)."""
+    syns = {packet.sender for packet in packets if packet.flags & (_SYN | _ACK) == _SYN}
+    return c.timing.syn_synack_ms is not None or len(syns) > 1
 
 
 def _is_untimed(packets: list[Packet]) -> bool:
@@ -191,16 +209,20 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "large_client_hello", f"{text}it is complete only with the last.", (hello.frame,))
 
 
-def _flight_segments(c: KeptConnection, packets: list[Packet], found: list[Repeat]) -> Iterator[Sentence]:
+def _flight_segments(
+    c: KeptConnection, packets: list[Packet], found: list[Repeat], asked: list[Probe]
+) -> Iterator[Sentence]:
     """Yield a sentence about the server's first flight if it has more than one segment."""
     hello = c.server_hello
-    if hello is None:
+    # Where the client's packets are missing, nothing shows where one flight ends and the next begins.
+    if hello is None or c.outcome == "one_sided":
         return
     said = [m for m in c.messages if m.frame >= hello.frame]
     flight = list(takewhile(lambda m: m.sender == "server", said))
     frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
     segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
     again = {repeat.frames[1] for repeat in found if not repeat.late} | c.transcript.repeated_frames()
+    again |= {probe.frame for probe in asked}
     # Over UDP, what comes after a datagram that was sent again was sent again with it.
     over_tcp = c.quic is None and c.dtls is None
     until = inf if over_tcp else min((frame for frame in again if frame > hello.frame), default=inf)
@@ -275,6 +297,37 @@ def _delayed(waits: list[Pause]) -> Sentence:
     return Sentence("time", "delayed_ack", text, first.frames, guess=True)
 
 
+def _closed_windows(packets: list[Packet]) -> Iterator[Sentence]:
+    """Yield a sentence for each time that a side accepted no bytes (RFC 9293 section 3.8.6.1)."""
+    sides: tuple[Side, ...] = ("client", "server")
+    for side in sides:
+        closed: Packet | None = None
+        for packet in packets:
+            if packet.sender != side or packet.flags & _RST:
+                continue
+            ms = None if closed is None else elapsed(closed.time, packet.time)
+            if closed is not None and not packet.closed and ms is not None and ms >= _SLOW:
+                text = f"For {in_ms(ms)} the {side} accepted no bytes: its receive window was 0."
+                yield Sentence("time", "closed_window", text, (closed.frame, packet.frame))
+            closed = (closed or packet) if packet.closed else None
+        since = () if closed is None else packets[packets.index(closed) :]
+        if closed is not None and any(one.sender != side and one.length for one in since):
+            text = f"From then on the {side} accepted no bytes: its receive window was 0."
+            yield Sentence("time", "closed_window", text, (closed.frame,))
+
+
+def _keep_alives(asked: list[Probe]) -> Iterator[Sentence]:
+    sides: tuple[Side, ...] = ("client", "server")
+    for side in sides:
+        frames = tuple(one.frame for one in asked if one.sender == side and not one.of_window)
+        if frames:
+            times = "once" if len(frames) == 1 else f"{len(frames)} times"
+            text = (
+                f"The {side} asked {times} whether the other side was still there (keep-alive, RFC 9293 section 3.8.4)."
+            )
+            yield Sentence("time", "keep_alive", text, frames[:_LISTED])
+
+
 def _copied(c: KeptConnection) -> Iterator[Sentence]:
     """Yield a sentence about packets that were captured twice, which were not lost."""
     seen = c.transcript
@@ -288,6 +341,9 @@ def _repeated(c: Connection, known: list[Repeat]) -> Iterator[Sentence]:
     # What was not compared may differ: it is not known to be the same segment.
     limits = [problem.frame for problem in c.problems if problem.detail == UNCOMPARED and problem.frame is not None]
     found = [repeat for repeat in known if repeat.late or not limits or repeat.frames[1] < min(limits)]
+    # Nothing was sent again where other bytes came: a sentence of its own tells them.
+    other = {copy.frame for problem in conflicts(c) for copy in problem.copies or ()}
+    found = [repeat for repeat in found if repeat.frames[1] not in other]
     filling = {repeat.frames[1] for repeat in found if repeat.late}
     for repeat in found[:_MANY]:
         after = "after" if repeat.ms is None else f"{in_ms(repeat.ms)} after"
@@ -303,7 +359,7 @@ def _repeated(c: Connection, known: list[Repeat]) -> Iterator[Sentence]:
         yield Sentence("time", "sent_again", text, repeat.frames)
     if len(found) > _MANY:
         text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again or late."
-        yield Sentence("time", "sent_again_more", text, tuple(repeat.frames[1] for repeat in found[_MANY:])[:8])
+        yield Sentence("time", "sent_again_more", text, tuple(repeat.frames[1] for repeat in found[_MANY:])[:_LISTED])
 
 
 def _completed(c: Connection, repeat: Repeat) -> str:
@@ -422,8 +478,11 @@ def _reaches(packet: Packet, segment: Packet) -> bool:
     return packet.acknowledged >= segment.offset + segment.length
 
 
-def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
-    """Yield the segments without new bytes, and those that fill a gap before later bytes."""
+def repeats(packets: Sequence[Packet], asked: Collection[int] = ()) -> Iterator[Repeat]:
+    """Yield the segments without new bytes, and those that fill a gap before later bytes.
+
+    Segments in the frames `asked` are probes, by which nothing is sent again.
+    """
     if _in_order(packets):
         return
     sides: dict[Side, _Seen] = {"client": _Seen(), "server": _Seen()}
@@ -431,7 +490,7 @@ def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
         if not packet.length or packet.offset is None:
             continue
         before, late = sides[packet.sender].add(packet, packet.offset)
-        if before is not None:
+        if before is not None and packet.frame not in asked:
             ms = elapsed(before.time, packet.time)
             yield Repeat(packet.sender, ms, (before.frame, packet.frame), late)
 

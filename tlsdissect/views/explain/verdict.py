@@ -10,8 +10,9 @@ from tlsdissect.model.transcript import final_alert, keyed_end
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in
+from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in, without_alert
 from tlsdissect.views.explain.model import Verdict, counted, message_frame, named, rfc_name
+from tlsdissect.views.explain.negotiation import accepts_external_psk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,8 @@ def verdict(c: Connection) -> Verdict:
 def _established(c: Connection) -> Verdict:
     what = [c.version or "a version that is not known"]
     what += [c.group] if c.group else []
-    what += ["resumed"] if c.resumption not in (None, "none") else []
+    if c.resumption not in (None, "none"):
+        what.append("by a pre-shared key" if accepts_external_psk(c) else "resumed")
     took = [] if c.round_trips is None else [counted(c.round_trips, "round trip")]
     took += [] if c.timing.handshake_ms is None else [in_ms(c.timing.handshake_ms)]
     text = f"established: {', '.join([*what, *(['in ' + ' and '.join(took)] if took else [])])}"
@@ -74,9 +76,9 @@ def _ended(c: Connection) -> Verdict:
         guess = "outcome" in c.inferred
         text = "the server refused the supplicant before the handshake was over: EAP-Failure"
         return Verdict("failed", text, (c.eap.result_frame,), guess)
-    last = next((one for one in reversed(c.messages) if one.type != "alert" or one.sender == c.failed_by), None)
+    last = next((one for one in reversed(c.messages) if one.type != "alert"), None)
     text = f"the {c.failed_by} {_VERBS[c.outcome]} the connection" if c.failed_by else "the connection ended"
-    text += f"{_after(last, c.transport) or ' during the handshake'}, without an alert"
+    text += f"{_after(last, c.transport) or ' during the handshake'}, {without_alert(c)}"
     return Verdict("failed", text, () if last is None else (last.frame,))
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.connection import CRYPTO_ERROR, LOOPBACK_MS, Message, Timing
 from tlsdissect.model.renumbering import in_reading_order
-from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, refusal
+from tlsdissect.model.transcript import Places, final_alert, has_failed, kept, keyed_end, probes, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, GoogleCrypto, PacketType, frame_places
 from tlsdissect.tls.record import HANDSHAKE
@@ -449,6 +449,7 @@ class _Drawing:
     def _repeated(self) -> Iterator[Arrow]:
         """Yield the segments and datagrams without new bytes, late segments, and those that were lost on the way."""
         reached = {"client": 0, "server": 0}
+        probed = {one.frame: one for one in probes(self._packets)} if self._connection.transport == "tcp" else {}
         for packet in self._packets:
             if not packet.length or (packet.offset is None and id(packet) not in self._lost):
                 continue
@@ -456,6 +457,9 @@ class _Drawing:
             lost = self._lost.get(id(packet))
             if lost is not None:
                 yield self._arrow(packet.sender, "lost", [_lost_label(lost)], (packet.frame,), packet.time, lost.size)
+            elif packet.frame in probed:
+                what = "window probe" if probed[packet.frame].of_window else "keep-alive"
+                yield self._arrow(packet.sender, "again", [what], (packet.frame,), packet.time, packet.length)
             elif end <= reached[packet.sender] or packet.frame in self._repeated_frames:
                 what = "late: lost and sent again, or overtaken" if self._fills_gap(packet) else "sent again"
                 labels = [f"{packet.length} bytes {what}"]

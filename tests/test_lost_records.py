@@ -1,0 +1,112 @@
+"""Conversations that lack one record: what is told of them is true of the whole ones, or is not known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mangle import FIN, Segments, Way, segments
+from recorded import ROOT, facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADER = 5
+SAMPLES = {
+    "tls12-full": 1,
+    "tls12-client-cert": 1,
+    "tls12-renegotiation": 1,
+    "tls12-resumed-ticket": 2,
+    "tls13-client-cert": 1,
+    "tls13-client-cert-rejected": 1,
+    "tls13-early-data": 2,
+    "tls13-early-data-rejected": 2,
+    "tls13-full": 1,
+    "tls13-hello-retry": 1,
+    "tls13-resumed": 2,
+}
+"""Samples, and their number of conversations."""
+COMPARED = (
+    "version",
+    "cipher_suite",
+    "group",
+    "dh_bits",
+    "signature_scheme",
+    "extended_master_secret",
+    "secure_renegotiation",
+    "sni",
+    "alpn",
+    "resumption",
+    "hello_retry",
+    "round_trips",
+    "client_certificate_requested",
+    "certificates",
+    "client_certificates",
+    "session_ticket",
+)
+OPEN = ("incomplete", "one_sided")
+
+
+@cache
+def conversations(sample: str) -> list[Segments]:
+    """The conversations of a sample, each record of which is in a segment of its own."""
+    found: dict[frozenset[bytes], Segments] = {}
+    for one in segments(ROOT / f"samples/{sample}.pcap"):
+        found.setdefault(frozenset((one.ports[:2], one.ports[2:])), []).extend(by_record(one))
+    return list(found.values())
+
+
+def by_record(whole: Any) -> Segments:
+    """Cut a segment behind each record; in these samples records begin with segments, and most end with them."""
+    parts, at, size = [], 0, len(whole.payload)
+    while at < size:
+        end = min(size, at + HEADER + int.from_bytes(whole.payload[at + 3 : at + HEADER], "big"))
+        flags = whole.flags if end == size else whole.flags & ~FIN
+        parts.append(replace(whole, sequence=(whole.sequence + at) % 2**32, payload=whole.payload[at:end], flags=flags))
+        at = end
+    return parts or [whole]
+
+
+def read(path: Path, sent: Segments) -> list[dict[str, Any]]:
+    path.write_bytes(Way()(sent))
+    return facts(path)
+
+
+def wrong(whole: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What is told otherwise of the conversation with a missing record."""
+    differing = [(key, whole[key], found[key]) for key in COMPARED if found[key] not in (None, whole[key])]
+    if found["early_data"] not in (None, whole["early_data"], "offered"):
+        differing.append(("early_data", whole["early_data"], found["early_data"]))
+    if found["outcome"] not in OPEN and (found["outcome"], found["failed_by"]) != (
+        whole["outcome"],
+        whole["failed_by"],
+    ):
+        differing.append(("outcome", whole["outcome"], found["outcome"]))
+    for key in ("timing", "handshake_bytes"):
+        pairs = ((name, whole[key][name], value) for name, value in found[key].items())
+        differing += [(name, old, new) for name, old, new in pairs if new not in (None, old)]
+    return differing
+
+
+@pytest.mark.parametrize(("sample", "number"), [(name, n) for name, many in SAMPLES.items() for n in range(many)])
+def test_nothing_else_is_told_whichever_record_is_missing(sample: str, number: int, tmp_path: Path) -> None:
+    sent = conversations(sample)[number]
+    [whole] = read(tmp_path / "whole.pcap", sent)
+    told = {}
+    for place, one in enumerate(sent):
+        if one.payload:
+            [found] = read(tmp_path / "a.pcap", sent[:place] + sent[place + 1 :])
+            told[place + 1] = wrong(whole, found)
+    assert len(told) > 3
+    assert {place: differing for place, differing in told.items() if differing} == {}
+
+
+def test_a_server_hello_behind_a_missing_request_for_another_client_hello(tmp_path: Path) -> None:
+    """A ChangeCipherSpec has come before it (RFC 8446 appendix D.4), but TLS 1.3 is not known yet."""
+    [sent] = conversations("tls13-hello-retry")
+    request = next(place for place, one in enumerate(sent) if one.payload and one.ports != sent[0].ports)
+    [found] = read(tmp_path / "a.pcap", sent[:request] + sent[request + 1 :])
+    assert (found["version"], found["outcome"], found["group"]) == ("TLS 1.3", "established", "secp384r1")
+    assert found["hello_retry"] is None

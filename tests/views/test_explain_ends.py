@@ -1,0 +1,123 @@
+"""How handshakes ended that no fatal alert ended, or more than one."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+from conversing import ACK, CLIENT, OPENED, RST, SERVER, Steps, Talk, said, steps, write
+from recorded import ROOT, kept
+
+import tlsdissect
+from tlsdissect.views.explain.verdict import verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tlsdissect.model.transcript import KeptConnection
+
+SAID = said("tls12-full")
+HELLO, FLIGHT, KEYS = SAID[0], SAID[1], SAID[2]
+WARNING, FATAL = 1, 2
+CLOSE_NOTIFY, HANDSHAKE_FAILURE, PROTOCOL_VERSION, USER_CANCELED, UNRECOGNIZED_NAME = 0, 40, 70, 90, 112
+
+
+def alert(*pairs: tuple[int, int]) -> bytes:
+    """A record of one or more alerts (RFC 5246 section 6.2.1 allows several)."""
+    return struct.pack(">BHH", 21, 0x0303, 2 * len(pairs)) + b"".join(bytes(pair) for pair in pairs)
+
+
+def read(folder: Path, talk: Talk) -> KeptConnection:
+    [connection] = kept(write(folder / "a.pcap", talk))
+    return connection
+
+
+def steps_of(*sent: tuple[int, bytes], reset: bytes | None = None) -> Steps:
+    data = [(side, ACK, payload) for side, payload in sent]
+    return steps(*OPENED, *data, *([] if reset is None else [(SERVER, RST | ACK, reset)]))
+
+
+def told(connection: KeptConnection) -> dict[str, str]:
+    return {sentence.code: sentence.text for sentence in tlsdissect.explain(connection).sentences}
+
+
+@pytest.mark.parametrize(
+    ("description", "name"), [(CLOSE_NOTIFY, "close_notify"), (UNRECOGNIZED_NAME, "unrecognized_name")]
+)
+def test_a_warning_before_the_end_is_named(description: int, name: str, tmp_path: Path) -> None:
+    connection = read(tmp_path, steps_of(HELLO, (SERVER, alert((WARNING, description))), reset=b""))
+    assert (connection.outcome, connection.failed_by) == ("reset", "server")
+    text = f"The server ended the connection with a RST, with no alert but {name}, after the ClientHello of the client."
+    assert told(connection)["ended_early"] == text
+    assert (
+        verdict(connection).text == f"the server reset the connection after the ClientHello, with no alert but {name}"
+    )
+
+
+def test_a_text_in_a_rst_is_told(tmp_path: Path) -> None:
+    connection = read(tmp_path, steps_of(HELLO, FLIGHT, KEYS, reset=b"out of memory"))
+    assert told(connection)["reset_text"] == 'A RST carries a text: "out of memory".'
+
+
+def test_a_client_that_cancels_is_told(tmp_path: Path) -> None:
+    """RFC 8446 section 6.1: user_canceled, then close_notify."""
+    cancelled = alert((WARNING, USER_CANCELED)), alert((WARNING, CLOSE_NOTIFY))
+    talk = Talk([HELLO, *((CLIENT, data) for data in cancelled)], 0, 1, 40_000)
+    connection = read(tmp_path, talk)
+    assert connection.outcome == "no_answer"
+    assert told(connection)["gave_up"] == "The client gave up with user_canceled and close_notify."
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        alert((FATAL, HANDSHAKE_FAILURE), (FATAL, PROTOCOL_VERSION)),
+        alert((FATAL, HANDSHAKE_FAILURE)) + alert((FATAL, CLOSE_NOTIFY)),
+        alert((WARNING, UNRECOGNIZED_NAME)) + alert((FATAL, HANDSHAKE_FAILURE)) + alert((WARNING, CLOSE_NOTIFY)),
+    ],
+)
+def test_the_first_error_ends_a_handshake(records: bytes, tmp_path: Path) -> None:
+    connection = read(tmp_path, steps_of(HELLO, (SERVER, records), reset=b""))
+    assert verdict(connection).text == "the server refused the handshake: handshake_failure after the ClientHello"
+
+
+def test_an_error_after_which_its_sender_went_on_is_not_the_last(tmp_path: Path) -> None:
+    first, last = alert((FATAL, PROTOCOL_VERSION)), alert((FATAL, HANDSHAKE_FAILURE))
+    connection = read(tmp_path, steps_of(HELLO, (SERVER, first + FLIGHT[1]), (SERVER, last), reset=b""))
+    assert "handshake_failure" in verdict(connection).text
+
+
+def test_the_type_of_an_encrypted_alert_is_in_the_clear_before_tls13(tmp_path: Path) -> None:
+    refusal = struct.pack(">BHHB", 20, 0x0303, 1, 1) + struct.pack(">BHH", 21, 0x0303, 26) + bytes(26)
+    connection = read(tmp_path, steps_of(HELLO, FLIGHT, KEYS, (SERVER, refusal), reset=b""))
+    assert told(connection)["refused"] == "The server refused: it sent an encrypted alert, and the connection ended."
+
+
+def test_one_finding_about_several_certificates_is_told_once(tmp_path: Path) -> None:
+    """The clock of this capture is before the certificates of the chain begin."""
+    talk = steps_of(HELLO, FLIGHT, (CLIENT, alert((FATAL, 46))))
+    [connection] = tlsdissect.read(write(tmp_path / "a.pcap", talk), keep=True, findings=True)
+    sentences = [one.text for one in tlsdissect.explain(connection).sentences if one.code == "found_not_yet_valid"]
+    assert len(connection.certificates or ()) > 1
+    assert len(sentences) == 1
+
+
+def test_an_external_pre_shared_key_is_no_session(tmp_path: Path) -> None:
+    """RFC 8446 section 4.2.11: the obfuscated_ticket_age of an external key is 0."""
+    sample = ROOT / "samples/tls13-resumed.pcap"
+    connection = kept(sample)[1]
+    assert connection.client_hello is not None
+    [offered] = [one for one in connection.client_hello.extensions or () if one.type == "pre_shared_key"]
+    age = struct.pack(">I", offered.identities[0]["obfuscated_ticket_age"])  # type: ignore[attr-defined]
+    data = sample.read_bytes()
+    assert data.count(age) == 1
+    external = tmp_path / "a.pcap"
+    external.write_bytes(data.replace(age, bytes(4)))
+    found = kept(external)[1]
+    sentences = told(found)
+    assert "resumption_offered" not in sentences
+    assert "resumed" not in sentences
+    assert sentences["external_psk_offered"].startswith("It offered 1 pre-shared key, most likely external: ")
+    assert sentences["external_psk"].startswith("It accepted a pre-shared key, most likely an external one: ")
+    assert "resumed" not in verdict(found).text

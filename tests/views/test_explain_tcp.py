@@ -1,0 +1,140 @@
+"""What TCP did to a handshake: keep-alives, closed windows, bytes in a SYN, and what one direction does not show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from mangle import SYN, Segment, Segments, Way, first_conversation
+from recorded import ROOT, kept
+
+import tlsdissect
+from tlsdissect.views.ladder.model import drawn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tlsdissect.model.transcript import KeptConnection
+
+SECOND = 10**6
+
+
+def recorded(sample: str = "tls12-full") -> tuple[Segments, int]:
+    """The segments of a sample, and the place of its ClientHello."""
+    sent = first_conversation(ROOT / f"samples/{sample}.pcap")
+    return sent, next(place for place, one in enumerate(sent) if one.payload)
+
+
+def later(sent: Segments, pause: int) -> Segments:
+    return [replace(one, time=one.time + pause) for one in sent]
+
+
+def written(path: Path, sent: Segments) -> KeptConnection:
+    path.write_bytes(Way()(sent))
+    [connection] = kept(path)
+    return connection
+
+
+def told(connection: KeptConnection) -> dict[str, str]:
+    return {sentence.code: sentence.text for sentence in tlsdissect.explain(connection).sentences}
+
+
+def answer(sent: Segments, asked: Segment, acknowledged: int, window: int) -> Segment:
+    """A bare acknowledgement by the side that answers in a sample's third place from the end."""
+    server = next(one for one in sent if one.ports != asked.ports)
+    return replace(
+        server,
+        time=asked.time + 1,
+        sequence=asked.acknowledged,
+        acknowledged=acknowledged,
+        flags=0x10,
+        window=window,
+        options=b"",
+    )
+
+
+@pytest.mark.parametrize("byte", [b"", b"\0", b"\xff"], ids=["without a byte", "with a zero", "with another byte"])
+def test_keep_alives_repeat_nothing(byte: bytes, tmp_path: Path) -> None:
+    """RFC 9293 section 3.8.4: the sequence number is the one before the next byte, and the byte there may be any."""
+    sent, place = recorded()
+    hello, acknowledged = sent[place], sent[place + 1]
+    end = hello.sequence + len(hello.payload)
+    assert not acknowledged.payload
+    asked: Segments = []
+    for number in (1, 2):
+        probe = replace(hello, time=acknowledged.time + number * SECOND, sequence=end - 1, payload=byte, flags=0x10)
+        asked += [probe, answer(sent, probe, end, 500)]
+    connection = written(tmp_path / "a.pcap", [*sent[: place + 2], *asked, *later(sent[place + 2 :], 3 * SECOND)])
+    found = told(connection)
+    text = "The client asked 2 times whether the other side was still there (keep-alive, RFC 9293 section 3.8.4)."
+    assert found["keep_alive"] == text
+    assert "sent_again" not in found
+    assert all("sent again" not in label for arrow in drawn(connection).arrows for label in arrow.labels)
+    assert "conflicting_data" not in {problem.code for problem in connection.problems}
+
+
+def test_a_closed_window_is_probed(tmp_path: Path) -> None:
+    """Bytes that find the window closed are not lost (RFC 9293 section 3.8.6.1)."""
+    sent, place = recorded()
+    hello = sent[place]
+    opened = [replace(one, window=0) if one.flags & SYN and one.flags & 0x10 else one for one in sent[:place]]
+    probes: Segments = []
+    for number in range(3):
+        probe = replace(hello, time=hello.time + number * SECOND, payload=hello.payload[:1])
+        probes += [probe, answer(sent, probe, hello.sequence, 0)]
+    probes.append(replace(probes[-1], time=probes[-1].time + SECOND, window=500))
+    connection = written(tmp_path / "a.pcap", [*opened, *probes, *later(sent[place:], 4 * SECOND)])
+    found = told(connection)
+    assert found["closed_window"] == "For 3,000 ms the server accepted no bytes: its receive window was 0."
+    assert "sent_again" not in found
+    at = next(place for place, one in enumerate(sent) if one.payload and one.ports != hello.ports)
+    flight, full = sent[at], replace(sent[at + 1], window=0, acknowledged=sent[at].sequence + 1000)
+    byte = replace(flight, time=full.time + SECOND, sequence=full.acknowledged, payload=flight.payload[1000:1001])
+    unread = [*sent[:at], replace(flight, payload=flight.payload[:1000]), full, byte, replace(full, time=byte.time + 1)]
+    again = [replace(byte, time=byte.time + number * SECOND) for number in range(1, 4)]
+    never = written(tmp_path / "b.pcap", [*unread, *again])
+    assert not {"sent_again", "never_acknowledged"} & set(told(never))
+    assert told(never)["closed_window"] == "From then on the client accepted no bytes: its receive window was 0."
+
+
+def test_a_hello_in_the_syn(tmp_path: Path) -> None:
+    """TCP Fast Open (RFC 7413): the whole handshake of TCP is there, and its round trip is not."""
+    sent, place = recorded("tls13-full")
+    hello, size = sent[place], len(sent[place].payload)
+    syn, syn_ack = sent[0], sent[1]
+    rest = [one for one in sent[place + 1 :] if one.payload or one.sequence != syn_ack.sequence + 1]
+    opened = [replace(syn, payload=hello.payload), replace(syn_ack, acknowledged=syn_ack.acknowledged + size)]
+    connection = written(tmp_path / "a.pcap", [*opened, *rest])
+    assert (connection.outcome, connection.timing.tcp_ms) == ("established", None)
+    found = told(connection)
+    assert found["no_tcp_round_trip"].startswith("No packet in the capture acknowledges the SYN-ACK alone")
+    assert "no_tcp_handshake" not in found
+
+
+def test_both_sides_open_at_once(tmp_path: Path) -> None:
+    """RFC 9293 section 3.5: two SYNs cross, and each is acknowledged by a SYN-ACK."""
+    sent, _ = recorded()
+    syn, syn_ack, _, *rest = sent
+    crossed = replace(syn_ack, time=syn.time + 1, flags=SYN, acknowledged=0)
+    both = [syn, crossed, replace(syn, time=syn.time + 2, flags=SYN | 0x10, acknowledged=crossed.sequence + 1)]
+    found = told(written(tmp_path / "a.pcap", [*both, replace(syn_ack, time=syn.time + 3), *rest]))
+    assert "no_tcp_round_trip" in found
+
+
+@pytest.mark.parametrize("sample", ["tls12-full", "tls13-full"])
+def test_where_a_flight_ends_is_not_told_of_one_direction(sample: str, tmp_path: Path) -> None:
+    sent, place = recorded(sample)
+    connection = written(tmp_path / "a.pcap", [one for one in sent if one.ports != sent[place].ports])
+    assert connection.outcome == "one_sided"
+    assert "flight_segments" not in told(connection)
+
+
+def test_other_bytes_are_not_the_same_segment_again(tmp_path: Path) -> None:
+    sent, place = recorded()
+    flight = next(one for one in sent if one.payload and one.ports != sent[place].ports)
+    end = sent.index(flight) + 1
+    forged = replace(flight, time=flight.time + 1, payload=bytes([*flight.payload[:-1], flight.payload[-1] ^ 1]))
+    found = told(written(tmp_path / "a.pcap", [*sent[:end], forged, *sent[end:]]))
+    assert "conflicting_data" in found
+    assert "sent_again" not in found
