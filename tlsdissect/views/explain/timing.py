@@ -329,26 +329,40 @@ def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentenc
     repeated = c.transcript.repeated_frames()
     latest: dict[Side, Packet] = {}
     run: list[Packet] = []
+    found: list[tuple[list[Packet], float | None]] = []
     for packet, following in zip_longest(packets, packets[1:]):
         if packet.frame in repeated or run:
             run.append(packet)
         if run and (following is None or following.sender != packet.sender):
-            yield _flight_again(
-                run, latest.get(packet.sender), "6347 section 4.2.4" if c.quic is None else "9002 section 6.2"
-            )
+            before = latest.get(packet.sender)
+            found.append((run, None if before is None else elapsed(before.time, run[0].time)))
             run = []
         if not run:
             latest[packet.sender] = packet
+    if found:
+        yield _flight_again(*found[0], "6347 section 4.2.4" if c.quic is None else "9002 section 6.2")
+    if found[1:]:
+        yield _more_flights_again(found[1:])
 
 
-def _flight_again(run: list[Packet], before: Packet | None, rfc: str) -> Sentence:
-    ms = None if before is None else elapsed(before.time, run[0].time)
+def _flight_again(run: list[Packet], ms: float | None, rfc: str) -> Sentence:
     after = "" if ms is None else f", {in_ms(ms)} after its latest datagram"
     text = (
         f"The {run[0].sender} sent {counted(len(run), 'datagram')} again{after}: its flight or the answer was lost or "
     )
     text += f"late, so that its timer expired or the other side repeated its own flight (RFC {rfc})."
     return Sentence("time", "flight_again", text, (run[0].frame, run[-1].frame) if len(run) > 1 else (run[0].frame,))
+
+
+def _more_flights_again(found: list[tuple[list[Packet], float | None]]) -> Sentence:
+    """Count the later ones, whose reasons are those of the first."""
+    flights = [
+        f"{counted(len(run), 'datagram')} of the {run[0].sender}{'' if ms is None else f' after {in_ms(ms)}'}"
+        for run, ms in found
+    ]
+    text = f"{counted(len(found), 'more flight was', 'more flights were')} sent again: {listed(flights)}."
+    frames = tuple(frame for run, _ in found for frame in dict.fromkeys((run[0].frame, run[-1].frame)))
+    return Sentence("time", "flight_again_more", text, frames[:8])
 
 
 class Pause(NamedTuple):
