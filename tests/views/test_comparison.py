@@ -208,6 +208,17 @@ def brief(*samples: str) -> str:
     return "\n".join(Text(110).lines(whole))
 
 
+def test_the_numbers_of_the_verdict_come_first_and_others_say_of_what_they_are() -> None:
+    """A reader who quotes a median must see at once whether it is of pairs or of all connections."""
+    [whole] = compared(recorded("client"))
+    lines = list(Text(80).lines(whole))
+    pairs, everyone = lines.index("the same clients and servers in both versions"), lines.index("connections")
+    assert pairs < everyone
+    assert lines.index("round trips of all connections") > everyone
+    assert any(line.startswith("ms of all connections:") for line in Text(80, whole=True).lines(whole))
+    assert "  quote the differences" in "\n".join(lines)
+
+
 def test_no_interval_is_cut_at_80_columns() -> None:
     (whole,) = compared(recorded("client"))
     lines = list(Text(80).lines(whole))
