@@ -229,6 +229,21 @@ def test_a_verdict_is_seen_whole_on_a_laptop(browser: Browser, captures: list[Pa
         assert verdicts.evaluate_all(CUT) == 0
 
 
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_numbers_of_a_version_stand_below_each_other(browser: Browser, tmp_path: Path, width: int) -> None:
+    page = tmp_path / "paths.html"
+    page.write_bytes(report(ROOT / "samples/paths-client.pcap.gz"))
+    with Visit(browser, page, viewport={"width": width, "height": 900}) as visit:
+        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        edges = visit.page.eval_on_selector_all(
+            ".card",
+            "all => all.map((one) => [...one.querySelectorAll('thead th')].map((cell) =>"
+            " Math.round(cell.getBoundingClientRect().right - one.getBoundingClientRect().left)))",
+        )
+        assert len(edges) > 5
+        assert len({tuple(one) for one in edges}) == 1
+
+
 def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
     with Visit(browser, written, viewport=PHONE) as visit:
         detail = visit.open_first("tls12-client-cert.pcap")
