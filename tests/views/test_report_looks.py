@@ -320,7 +320,12 @@ def planted() -> Report:
             {"findings": (finding("expired", "since 2026-11-20", 6),), "sni": "expired.example"},
             {"findings": (finding("name_mismatch", "for other.example", 6),), "sni": "shop.example"},
             {"outcome": "alert", "failed_by": "server", "alerts": refused, "sni": "new.example"},
-            {"findings": (finding("static_rsa", "TLS_RSA_WITH_AES_128_CBC_SHA", 6),), "sni": "weak.example"},
+            {
+                "findings": (finding("static_rsa", "TLS_RSA_WITH_AES_128_CBC_SHA", 6),),
+                "sni": "weak.example",
+                "version": "TLS 1.2",
+                "cipher_suite": "TLS_RSA_WITH_AES_128_CBC_SHA",
+            },
             {"timing": late, "sni": "far.example"},
         )
     ):
@@ -358,6 +363,7 @@ def test_five_troubles_stand_on_the_first_screen(browser: Browser, tmp_path: Pat
         ):
             assert all(word in " ".join(line.split()) for word in words), line
         assert all(box["y"] + box["height"] < 800 for box in (one.bounding_box() for one in lines.all()))
+        assert "1 old or weak with RSA key transport" in " ".join(visit.page.locator(".tiles").inner_text().split())
         lines.filter(has_text="took 100 ms").get_by_role("link").click()
         assert "Stream 104" in visit.opened().inner_text()
         visit.page.get_by_role("button", name="Show the connections with expired: 1").first.click()

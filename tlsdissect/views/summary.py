@@ -376,7 +376,7 @@ RESUMED = {"ticket": "by session ticket", "session_id": "by session ID", "psk": 
 """How sessions were resumed."""
 _UNCLEAR = {"incomplete": "without the end of the handshake", "one_sided": "with packets of one direction only"}
 """Outcomes that the capture does not show."""
-_WEAK = {
+WEAK_IN_WORDS = {
     "null_cipher": "with a NULL cipher",
     "anonymous_cipher": "with an anonymous cipher suite",
     "export_cipher": "with an export cipher suite",
@@ -438,7 +438,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         versions = {NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
         yield Section("Versions", "", [(0, _counted(versions, detail))])
         if found.weak:
-            yield Section("Old or weak", _RED, _groups(found.weak, detail, _WEAK))
+            yield Section("Old or weak", _RED, _groups(found.weak, detail, WEAK_IN_WORDS))
         if found.ending:
             yield Section("Certificates", _RED, _ending(found.ending, detail))
         yield Section("Resumption", "", [(0, _resumption(found, detail))])
