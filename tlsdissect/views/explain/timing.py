@@ -32,6 +32,7 @@ _LOOKUPS = {
     "crl_download": "A CRL was fetched meanwhile",
 }
 """Findings about lookups that take time."""
+_NO_TIMES = "Some packets have no time"
 _RETRIES = {
     "hello_retry_request": "request for another one (HelloRetryRequest)",
     "hello_verify_request": "request for its cookie (HelloVerifyRequest)",
@@ -74,12 +75,16 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
     if c.dtls is not None:
         return
-    if t.tcp_ms is None and (c.start is None or _is_untimed(packets)):
-        text = "Some packets have no time, or times that decrease: the duration of a round trip is not known."
-        yield Sentence("time", "no_times", text)
+    opened = any(packet.flags & _SYN for packet in packets)
+    why = _untimed(packets) if opened or t.tcp_ms is not None else None
+    if why is None and c.start is None:
+        why = _NO_TIMES, ()
+    if t.tcp_ms is None and why is not None:
+        text, frames = why
+        yield Sentence("time", "no_times", f"{text}: how long a round trip takes is not known.", frames)
         return
     if t.tcp_ms is None:
-        begun = t.syn_synack_ms is not None or any(packet.flags & _SYN for packet in packets)
+        begun = t.syn_synack_ms is not None or opened
         text = (
             f"The {'whole ' if begun else ''}TCP handshake is not in the capture: how long a round trip takes is not "
         )
@@ -89,12 +94,20 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     near = f" (captured near the {t.captured_near})" if t.captured_near else ""
     text = f"The TCP handshake took {in_ms(t.tcp_ms)}, which is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
+    if why is not None and t.handshake_ms is None and c.round_trips is not None:
+        text, frames = why
+        yield Sentence("time", "no_times", f"{text}: how long the handshake took is not known.", frames)
 
 
-def _is_untimed(packets: list[Packet]) -> bool:
-    """Whether TCP's handshake is there, and some packets have no time, or an earlier one than those before."""
-    opened = any(packet.flags & _SYN for packet in packets)
-    return opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
+def _untimed(packets: list[Packet]) -> tuple[str, tuple[int, ...]] | None:
+    """Say why times between packets are not known, with the frames that show it; None if they are."""
+    for one, other in pairwise(packets):
+        if one.time is None or other.time is None:
+            return _NO_TIMES, ()
+        if elapsed(one.time, other.time) is None:
+            text = "A packet has an earlier time than one that it follows or answers, as if a clock had been set "
+            return f"{text}back, or several clocks differed", (one.frame, other.frame)
+    return None
 
 
 def _total(c: Connection) -> Iterator[Sentence]:
