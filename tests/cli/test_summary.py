@@ -122,8 +122,8 @@ def test_every_weakness_of_a_connection_has_words() -> None:
     graves = {rule.code for rule in RULES if rule.severity in ("medium", "high")}
     source = (ROOT / "tlsdissect" / "trust" / "protocol.py").read_text()
     named = {code for code in re.findall(r'"(\w+)"', source) if code in graves}
-    assert named - {"old_tls_version", "ssl_version"} <= set(summary._WEAK)
-    assert set(summary._WEAK) <= graves
+    assert named - {"old_tls_version", "ssl_version"} <= set(summary.WEAK_IN_WORDS)
+    assert set(summary.WEAK_IN_WORDS) <= graves
 
 
 @pytest.mark.parametrize(
