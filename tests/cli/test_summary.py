@@ -130,7 +130,17 @@ def test_every_weakness_of_a_connection_has_words() -> None:
     ("start", "days", "text"),
     [
         ("2044-12-20T00:00:00Z", 12, "localhost expires on 2045-01-01, 12 days after it was last seen: localhost:8443"),
-        ("2045-01-03T00:00:01Z", -3, "localhost expired on 2045-01-01, 3 days before it was last seen: localhost:8443"),
+        (
+            "2045-01-03T00:00:01Z",
+            -3,
+            "localhost expired on 2045-01-01, more than 2 days before it was last seen: localhost",
+        ),
+        ("2045-01-01T00:00:01Z", -1, "localhost expired on 2045-01-01, up to a day before it was last seen: localhost"),
+        (
+            "2044-12-31T12:00:00Z",
+            0,
+            "localhost expires on 2045-01-01, less than a day after it was last seen: localhost",
+        ),
     ],
 )
 def test_certificates_that_end_soon(start: str, days: int, text: str) -> None:
