@@ -237,6 +237,15 @@ def test_a_capture_full_of_other_conversations(tmp_path: Path) -> None:
     assert run("read", path).stderr == b"no TLS connections; 1 TCP flow: 1 plain HTTP\n"
 
 
+def test_what_was_not_read_is_not_said_to_have_no_tls(tmp_path: Path) -> None:
+    text, header = tmp_path / "text.txt", tmp_path / "header.pcap"
+    text.write_text("no capture")
+    header.write_bytes((ROOT / "samples/tls12-full.pcap").read_bytes()[:24])
+    assert run("read", text).stderr.decode().splitlines()[1:] == ["nothing was read; 1 input refused"]
+    assert run("read", header).stderr == b"no packets\n"
+    assert run("read", text, header).stderr.decode().splitlines()[1:] == ["no packets; 1 input refused"]
+
+
 def test_a_file_without_a_command_is_summarized() -> None:
     assert run(TLS12).stdout == run("summary", TLS12).stdout != b""
     assert run(*UNKNOWN, "--failed").stdout == run("summary", "--failed", *UNKNOWN).stdout
