@@ -219,6 +219,16 @@ def test_the_numbers_of_the_verdict_come_first_and_others_say_of_what_they_are()
     assert "  quote the differences" in "\n".join(lines)
 
 
+def test_no_label_of_a_difference_is_cut_at_60_columns() -> None:
+    [whole] = compared(recorded("client"))
+    lines = list(Text(60).lines(whole))
+    at = lines.index("the same clients and servers in both versions")
+    assert re.fullmatch(r"  full, ms \(median\) +366 +184 +-182", lines[at + 3])
+    assert re.fullmatch(r"    95 % +-182 to -181", lines[at + 4])
+    assert not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
 def test_no_interval_is_cut_at_80_columns() -> None:
     (whole,) = compared(recorded("client"))
     lines = list(Text(80).lines(whole))

@@ -310,7 +310,10 @@ class Text:
         yield ""
         # Before the numbers of all connections: these are what the verdict quotes.
         if not self._whole and group.differences:
-            yield from self._table(["", *PAIRED, "difference (95 %)"], [_changes(group.differences)])
+            heads, changes = ["", *PAIRED, "difference (95 %)"], _changes(group.differences)
+            if _width(heads, changes) > self._width:
+                heads, changes = ["", *PAIRED, "difference"], _intervals_below(changes)
+            yield from self._table(heads, [changes])
             yield ""
         sides = group.sides if self._whole else _known(group.sides)
         versions = [side.version for side in sides]
@@ -465,6 +468,21 @@ def _changes(differences: Iterable[Difference]) -> FilledSection:
         if one.measure != "in_round_trips"
     ]
     return FilledSection("the same clients and servers in both versions", rows)
+
+
+def _intervals_below(changes: FilledSection) -> FilledSection:
+    """Put each interval on a line of its own, and shorten labels: a narrow terminal has no room for all."""
+    rows: list[tuple[str, list[str]]] = []
+    for label, (old, new, change) in changes.rows:
+        apart, _, interval = change.partition(" (")
+        rows += [(label.replace("round trips", "trips"), [old, new, apart]), ("  95 %", ["", "", interval.rstrip(")")])]
+    return FilledSection(changes.heading, rows)
+
+
+def _width(heads: Sequence[str], section: FilledSection) -> int:
+    """Return how many columns a table takes if nothing is cut."""
+    table = [heads, *([f"  {label}", *cells] for label, cells in section.rows)]
+    return sum(max(map(columns, texts)) + 2 for texts in zip(*table, strict=True))
 
 
 _PERCENTILES = ("median", "p90", "p99")
