@@ -26,6 +26,9 @@ def test_nothing_changed() -> None:
     assert done.returncode == 0
     assert "Changed       nothing\n" in done.stdout.decode()
     assert "Stayed        1 of 1 pair: 1 working\n" in done.stdout.decode()
+    nothing = run("diff", "samples/tls12-full.pcap", "samples/paths-client.pcap.gz").stdout.decode()
+    assert "0 pairs" in nothing
+    assert "Stayed" not in nothing
 
 
 def test_exit_status_tells_what_broke() -> None:

@@ -27,7 +27,7 @@ def test_findings_that_nobody_asked_for_are_not_counted() -> None:
 def test_stories_are_grouped_unless_all_are_asked_for() -> None:
     capture = str(ROOT / "samples/network/network-failures.pcap")
     grouped, every = run("explain", "-q", capture), run("explain", "-q", "--all", capture)
-    assert (grouped.stdout.count(b" like this one: "), every.stdout.count(b" like this one: ")) == (3, 0)
+    assert (grouped.stdout.count(b" more like this one: "), every.stdout.count(b" more like this one: ")) == (3, 0)
     verdicts = [line for line in every.stdout.decode().splitlines() if line[:1] in ("✓", "✗")]
     assert len(verdicts) == 11
     assert verdicts[0].startswith("✓")

@@ -636,7 +636,7 @@ def test_a_flood_is_forgotten_and_nothing_else() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     # On a slow machine some packets come so late that a split path is inferred.
     counted = (
-        r"2,400 TLS 1\.2, 1,600 TLS 1\.3; (.* inferred; )?(\d\d,\d{3}) other TCP flows: \2 unanswered; "
+        r"2,400 TLS 1\.2, 1,600 TLS 1\.3; (.* inferred facts; )?(\d\d,\d{3}) other TCP flows: \2 unanswered; "
         r"3[0-9],[0-9]{3} flows evicted before"
     )
     assert re.search(counted, done.stdout), done.stdout

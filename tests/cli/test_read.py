@@ -58,7 +58,7 @@ def test_no_tls_is_no_output(tmp_path: Path) -> None:
     empty = tmp_path / "empty.pcap"
     empty.write_bytes(header)
     done = run("read", "--format", "json", empty)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"no TLS connections\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"no packets\n")
 
 
 @pytest.mark.parametrize(

@@ -122,15 +122,25 @@ def test_every_weakness_of_a_connection_has_words() -> None:
     graves = {rule.code for rule in RULES if rule.severity in ("medium", "high")}
     source = (ROOT / "tlsdissect" / "trust" / "protocol.py").read_text()
     named = {code for code in re.findall(r'"(\w+)"', source) if code in graves}
-    assert named - {"old_tls_version", "ssl_version"} <= set(summary._WEAK)
-    assert set(summary._WEAK) <= graves
+    assert named - {"old_tls_version", "ssl_version"} <= set(summary.WEAK_IN_WORDS)
+    assert set(summary.WEAK_IN_WORDS) <= graves
 
 
 @pytest.mark.parametrize(
     ("start", "days", "text"),
     [
         ("2044-12-20T00:00:00Z", 12, "localhost expires on 2045-01-01, 12 days after it was last seen: localhost:8443"),
-        ("2045-01-03T00:00:01Z", -3, "localhost expired on 2045-01-01, 3 days before it was last seen: localhost:8443"),
+        (
+            "2045-01-03T00:00:01Z",
+            -3,
+            "localhost expired on 2045-01-01, more than 2 days before it was last seen: localhost",
+        ),
+        ("2045-01-01T00:00:01Z", -1, "localhost expired on 2045-01-01, up to a day before it was last seen: localhost"),
+        (
+            "2044-12-31T12:00:00Z",
+            0,
+            "localhost expires on 2045-01-01, less than a day after it was last seen: localhost",
+        ),
     ],
 )
 def test_certificates_that_end_soon(start: str, days: int, text: str) -> None:
@@ -225,6 +235,15 @@ def test_a_capture_full_of_other_conversations(tmp_path: Path) -> None:
     shown = run("summary", path).stdout.decode()
     assert shown.splitlines() == ["Connections   no TLS connections", "Not TLS       1 TCP flow: 1 plain HTTP"]
     assert run("read", path).stderr == b"no TLS connections; 1 TCP flow: 1 plain HTTP\n"
+
+
+def test_what_was_not_read_is_not_said_to_have_no_tls(tmp_path: Path) -> None:
+    text, header = tmp_path / "text.txt", tmp_path / "header.pcap"
+    text.write_text("no capture")
+    header.write_bytes((ROOT / "samples/tls12-full.pcap").read_bytes()[:24])
+    assert run("read", text).stderr.decode().splitlines()[1:] == ["nothing was read; 1 input refused"]
+    assert run("read", header).stderr == b"no packets\n"
+    assert run("read", text, header).stderr.decode().splitlines()[1:] == ["no packets; 1 input refused"]
 
 
 def test_a_file_without_a_command_is_summarized() -> None:

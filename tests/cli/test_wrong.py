@@ -85,10 +85,15 @@ def test_tables_that_were_not_finished_are_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_misspelt_option_of_the_program_is_recognized() -> None:
+    assert b"No such option '--versio': did you mean '--version'?" in run("--versio").stderr
+    assert b"did you mean" not in run("read", "--versio").stderr
+
+
 def test_a_table_without_connections_has_no_heading(without_tls: Path) -> None:
     assert run("read", without_tls).stdout == b""
     assert run("read", "--jobs", "2", without_tls).stdout == b""
-    assert on_terminal(80, "read", str(without_tls)) == (0, "no TLS connections\n")
+    assert on_terminal(80, "read", str(without_tls)) == (0, "no packets\n")
     assert run("read", "--format", "csv", without_tls).stdout.startswith(b"source,stream,")
 
 

@@ -208,6 +208,27 @@ def brief(*samples: str) -> str:
     return "\n".join(Text(110).lines(whole))
 
 
+def test_the_numbers_of_the_verdict_come_first_and_others_say_of_what_they_are() -> None:
+    """A reader who quotes a median must see at once whether it is of pairs or of all connections."""
+    [whole] = compared(recorded("client"))
+    lines = list(Text(80).lines(whole))
+    pairs, everyone = lines.index("the same clients and servers in both versions"), lines.index("connections")
+    assert pairs < everyone
+    assert lines.index("round trips of all connections") > everyone
+    assert any(line.startswith("ms of all connections:") for line in Text(80, whole=True).lines(whole))
+    assert "  quote the differences" in "\n".join(lines)
+
+
+def test_no_label_of_a_difference_is_cut_at_60_columns() -> None:
+    [whole] = compared(recorded("client"))
+    lines = list(Text(60).lines(whole))
+    at = lines.index("the same clients and servers in both versions")
+    assert re.fullmatch(r"  full, ms \(median\) +366 +184 +-182", lines[at + 3])
+    assert re.fullmatch(r"    95 % +-182 to -181", lines[at + 4])
+    assert not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
 def test_no_interval_is_cut_at_80_columns() -> None:
     (whole,) = compared(recorded("client"))
     lines = list(Text(80).lines(whole))

@@ -54,6 +54,18 @@ def test_a_handshake_of_tcp_without_its_answer(tmp_path: Path) -> None:
     assert sentences["no_tcp_handshake"].startswith("The TCP handshake is not in the capture")
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_clocks_that_differ_are_said_to_hide_times(tmp_path: Path, in_order: bool) -> None:
+    """Of one whose server's packets have the times of a clock that is a second behind."""
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    behind = [one if one.ports == sent[0].ports else replace(one, time=one.time - 1_000_000) for one in sent]
+    sentences = written(tmp_path / "clocks.pcap", sorted(behind, key=lambda one: one.time) if in_order else behind)
+    assert sentences["no_times"].startswith("A packet has an earlier time than one that it follows or answers, as if")
+    unknown = "a round trip takes" if in_order else "the handshake took"
+    assert sentences["no_times"].endswith(f"several clocks differed: how long {unknown} is not known.")
+    assert ("tcp" in sentences) != in_order
+
+
 def test_long_names_are_broken_after_their_commas() -> None:
     [connection] = kept(ROOT / "samples/tls12-full.pcap")
     assert connection.certificates

@@ -98,6 +98,14 @@ def test_flights_have_the_bytes_of_the_handshake(sample: Path) -> None:
             assert sum(a.bytes for a in flights if a.frames[-1] not in alerts) == counted
 
 
+def test_times_in_a_title_continue_on_the_next_line_of_a_narrow_terminal() -> None:
+    [connection] = kept(ROOT / "samples/tls12-full.pcap")
+    assert shown(connection, 60)[1:3] == [
+        "established, 2 round trips; handshake: 3.35 ms; TCP's round",
+        "  trip: 0.036 ms",
+    ]
+
+
 @each_sample
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_lines_fit_the_terminal(sample: Path, width: int) -> None:

@@ -223,6 +223,14 @@ def test_a_certificate_leads_to_a_connection_and_back(visit: Visit) -> None:
     detail.locator("h3", has_text="localhost").wait_for()
 
 
+def test_shares_of_the_summary_are_of_what_they_count() -> None:
+    """Four connections, each captured at both ends."""
+    page = report(*(ROOT / f"samples/ends-{end}.pcap.gz" for end in ("client", "server"))).decode()
+    assert "<li>The captures contain 8 connections of 1 client with 2 servers" in page
+    assert "<li>4 of these are other views of a connection in another capture" in page
+    assert "<li>2 (50 %) negotiated TLS 1.3 and 2 (50 %) negotiated TLS 1.2.</li>" in page
+
+
 def test_trust_is_checked_where_authorities_are_named(browser: Browser, tmp_path: Path) -> None:
     """The root that the sample's server sends is taken as the one that its user trusts."""
     capture, root, path = sample("tls12-full"), tmp_path / "root.der", tmp_path / "trusted.html"

@@ -16,8 +16,11 @@ from visiting import Visit, report
 
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.model.connection import Alert, Timing
+from tlsdissect.pipeline import Reading
+from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.rules import RULES, finding
+from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.report.page import Report
 
@@ -193,22 +196,52 @@ def test_paper_has_the_connection_that_is_open(browser: Browser, written: Path) 
 CUT = "all => all.filter((one) => one.scrollHeight > one.clientHeight + 1).length"
 
 
-def test_long_outcomes_take_two_lines_where_that_leaves_room_for_names(browser: Browser, written: Path) -> None:
-    with Visit(browser, written, viewport={"width": 1280, "height": 900}) as visit:
-        assert visit.page.locator("#connections-grid.folded").count() == 1
+@pytest.mark.parametrize("width", [1000, 1280, 1920])
+def test_names_and_outcomes_are_seen_whole(browser: Browser, written: Path, width: int) -> None:
+    """At 1280, outcomes take one line, and names of captures that are too long take two, as do both where less fits."""
+    with Visit(browser, written, viewport={"width": width, "height": 900}) as visit:
         visit.search("by")
-        outcomes = visit.page.locator("#connections-body .reason .value")
-        assert outcomes.count() >= 6
-        assert outcomes.evaluate_all(CUT) == 0
+        folded = visit.page.locator("#connections-body .reason .value")
+        assert folded.evaluate_all(CUT) == 0
         titles = visit.page.locator("#connections-grid thead button").all_inner_texts()
-        cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth).length / all.length"
-        for title, share in (("source", 0.2), ("client", 0), ("server", 0)):
-            column = f"#connections-body tr[tabindex] td:nth-child({titles.index(title) + 1})"
-            assert visit.page.locator(column).evaluate_all(cut) <= share
+        cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth).length"
+        for title in ("source", "outcome", *(("client", "server") if width > 1000 else ())):
+            column = visit.page.locator(f"#connections-body tr[tabindex] td:nth-child({titles.index(title) + 1})")
+            assert column.count() >= 6
+            assert column.evaluate_all(cut) == 0
+            lines = column.evaluate_all("all => all.filter((one) => one.classList.contains('reason')).length")
+            assert title == "source" or (lines > 0) == (width == 1000)
         height = "all => all.map((one) => one.offsetHeight)"
         assert len(set(visit.rows().evaluate_all(height))) == 1
         visit.page.set_viewport_size({"width": 1920, "height": 900})
-        visit.page.locator("#connections-grid:not(.folded)").wait_for()
+        folded.first.wait_for(state="detached")
+
+
+def test_a_verdict_is_seen_whole_on_a_laptop(browser: Browser, captures: list[Path], tmp_path: Path) -> None:
+    """Only the authority of one of the captures is trusted."""
+    root, page, evidence = tmp_path / "root.der", tmp_path / "judged.html", Evidence()
+    (connection,) = Reading([ROOT / "samples/tomcat-tls12.pcap"], judge=Judge(), evidence=evidence)
+    root.write_bytes(evidence.encoding(connection.certificates[-1].sha256))
+    page.write_bytes(report(*captures, settings=Settings(anchors=certificates(str(root)))))
+    with Visit(browser, page, viewport={"width": 1280, "height": 900}) as visit:
+        verdicts = visit.page.locator("#certificates-body .reason .value")
+        assert "not trusted: self-signed certificate in certificate chain at depth 1" in verdicts.all_inner_texts()
+        assert verdicts.evaluate_all(CUT) == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_numbers_of_a_version_stand_below_each_other(browser: Browser, tmp_path: Path, width: int) -> None:
+    page = tmp_path / "paths.html"
+    page.write_bytes(report(ROOT / "samples/paths-client.pcap.gz"))
+    with Visit(browser, page, viewport={"width": width, "height": 900}) as visit:
+        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        edges = visit.page.eval_on_selector_all(
+            ".card",
+            "all => all.map((one) => [...one.querySelectorAll('thead th')].map((cell) =>"
+            " Math.round(cell.getBoundingClientRect().right - one.getBoundingClientRect().left)))",
+        )
+        assert len(edges) > 5
+        assert len({tuple(one) for one in edges}) == 1
 
 
 def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
@@ -287,7 +320,12 @@ def planted() -> Report:
             {"findings": (finding("expired", "since 2026-11-20", 6),), "sni": "expired.example"},
             {"findings": (finding("name_mismatch", "for other.example", 6),), "sni": "shop.example"},
             {"outcome": "alert", "failed_by": "server", "alerts": refused, "sni": "new.example"},
-            {"findings": (finding("static_rsa", "TLS_RSA_WITH_AES_128_CBC_SHA", 6),), "sni": "weak.example"},
+            {
+                "findings": (finding("static_rsa", "TLS_RSA_WITH_AES_128_CBC_SHA", 6),),
+                "sni": "weak.example",
+                "version": "TLS 1.2",
+                "cipher_suite": "TLS_RSA_WITH_AES_128_CBC_SHA",
+            },
             {"timing": late, "sni": "far.example"},
         )
     ):
@@ -325,6 +363,7 @@ def test_five_troubles_stand_on_the_first_screen(browser: Browser, tmp_path: Pat
         ):
             assert all(word in " ".join(line.split()) for word in words), line
         assert all(box["y"] + box["height"] < 800 for box in (one.bounding_box() for one in lines.all()))
+        assert "1 old or weak with RSA key transport" in " ".join(visit.page.locator(".tiles").inner_text().split())
         lines.filter(has_text="took 100 ms").get_by_role("link").click()
         assert "Stream 104" in visit.opened().inner_text()
         visit.page.get_by_role("button", name="Show the connections with expired: 1").first.click()

@@ -102,8 +102,10 @@ def _selected(tally: Tally, summary: Summary, *, selected: bool) -> str:
     selected = selected and summary.connections > 0
     total = count(summary.connections, "connection")
     found = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
+    if summary.refused and not summary.captures:
+        return "nothing was read"
     if not tally.connections:
-        return f"none of {total} selected" if selected else "no TLS connections"
+        return f"none of {total} selected" if selected else "no TLS connections" if summary.frames else "no packets"
     cut = f", first {tally.printed:,} printed" if tally.printed < tally.connections else ""
     return f"{found}{cut}{_versions(tally)}"
 

@@ -34,7 +34,7 @@ RULES = (
         "Turn SSL off on the server",
     ),
     Rule(
-        "old_tls_version", "medium", "TLS 1.0 or TLS 1.1 was negotiated", "RFC 8996",
+        "old_tls_version", "medium", "TLS 1.0, TLS 1.1 or DTLS 1.0 was negotiated", "RFC 8996",
         "Turn on TLS 1.2 and 1.3; replace the side that supports neither",
     ),
     Rule(

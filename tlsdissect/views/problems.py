@@ -20,10 +20,10 @@ IN_WORDS = {
     "out_of_order": "with packets out of order",
     "malformed_record": "with malformed records",
     "malformed_message": "with malformed messages",
-    "reset_text": "with a text in a RST",
+    "reset_text": "with a RST that carries text",
     "dropped_segment": "with segments that the receiver dropped",
     "urgent_data": "with urgent data",
-    "limit": "with a limit reached",
+    "limit": "read only in part, because a limit was reached",
     "not_opened": "with records that the keys do not open",
 }
 """What follows the number of connections with a problem."""

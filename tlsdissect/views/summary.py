@@ -376,7 +376,7 @@ RESUMED = {"ticket": "by session ticket", "session_id": "by session ID", "psk": 
 """How sessions were resumed."""
 _UNCLEAR = {"incomplete": "without the end of the handshake", "one_sided": "with packets of one direction only"}
 """Outcomes that the capture does not show."""
-_WEAK = {
+WEAK_IN_WORDS = {
     "null_cipher": "with a NULL cipher",
     "anonymous_cipher": "with an anonymous cipher suite",
     "export_cipher": "with an export cipher suite",
@@ -438,7 +438,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         versions = {NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
         yield Section("Versions", "", [(0, _counted(versions, detail))])
         if found.weak:
-            yield Section("Old or weak", _RED, _groups(found.weak, detail, _WEAK))
+            yield Section("Old or weak", _RED, _groups(found.weak, detail, WEAK_IN_WORDS))
         if found.ending:
             yield Section("Certificates", _RED, _ending(found.ending, detail))
         yield Section("Resumption", "", [(0, _resumption(found, detail))])
@@ -502,11 +502,18 @@ def _named(peers: Sequence[Peer], total: int) -> str:
 
 def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:
     def when(one: Ending) -> str:
-        days = _many(abs(one.days_left), "day")
-        verb, order = ("expired", "before") if one.days_left < 0 else ("expires", "after")
-        return f"{verb} on {one.not_after[:10]}, {days} {order} it was last seen"
+        if one.days_left < 0:
+            # Days are counted down to the next whole one: -3 is more than two days.
+            ago = -one.days_left - 1
+            days = f"more than {_many(ago, 'day')}" if ago else "up to a day"
+            return f"expired on {one.not_after[:10]}, {days} before"
+        days = _many(one.days_left, "day") if one.days_left else "less than a day"
+        return f"expires on {one.not_after[:10]}, {days} after"
 
-    texts = [f"{one.subject}{table.KEYED if one.with_keys else ''} {when(one)}: {one.server}" for one in ending]
+    texts = [
+        f"{one.subject}{table.KEYED if one.with_keys else ''} {when(one)} it was last seen: {one.server}"
+        for one in ending
+    ]
     return _cut(texts, detail.groups, "and {} more; tlsdissect certs --ends-within 30 lists those of issuers, too")
 
 

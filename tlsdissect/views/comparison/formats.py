@@ -110,7 +110,7 @@ def _times(sides: Sequence[Side]) -> Iterator[Section]:
         ("mean including TCP's", _number("mean_with_tcp")),
     ])  # fmt: skip
     yield _listed("against what is expected", "against_expected", sides)
-    yield _timed("ms: median / 90 % / 99 %", "milliseconds", sides)
+    yield _timed("ms of all connections: median / 90 % / 99 %", "milliseconds", sides)
     yield _timed("in TCP round trips", "in_round_trips", sides)
     yield Section("ms of each layer, median", [
         (_MEASURES[name], _spread("layers", name, "median")) for name in _LAYERS
@@ -308,12 +308,16 @@ class Text:
             yield f"{self._styled(subject + colon, _BOLD)}{rest}"
             yield from more
         yield ""
+        # Before the numbers of all connections: these are what the verdict quotes.
+        if not self._whole and group.differences:
+            heads, changes = ["", *PAIRED, "difference (95 %)"], _changes(group.differences)
+            if _width(heads, changes) > self._width:
+                heads, changes = ["", *PAIRED, "difference"], _intervals_below(changes)
+            yield from self._table(heads, [changes])
+            yield ""
         sides = group.sides if self._whole else _known(group.sides)
         versions = [side.version for side in sides]
         yield from self._tables(versions, list(filled_sections(sides) if self._whole else _brief(sides)))
-        if not self._whole and group.differences:
-            yield ""
-            yield from self._table(["", *PAIRED, "difference (95 %)"], [_changes(group.differences)])
         notes = [*(conclusions(group.differences) if self._whole else ()), *caveats(group)]
         if notes:
             yield self._styled(
@@ -424,8 +428,8 @@ def _brief(sides: Sequence[Side]) -> Iterator[FilledSection]:
             *_RETRIES,
             ("resumed", _resumed),
         ]),
-        ("round trips", [("mean", _number("mean_round_trips"))]),
-        ("ms: p50 / p90 / p99", [
+        ("round trips of all connections", [("mean", _number("mean_round_trips"))]),
+        ("ms of all connections: p50 / p90 / p99", [
             ("full handshake", _spread("handshakes", "full", *_PERCENTILES)),
             ("resumed handshake", _spread("handshakes", "resumed", *_PERCENTILES)),
             ("retried handshake", _spread("handshakes", "retried", *_PERCENTILES)),
@@ -463,7 +467,22 @@ def _changes(differences: Iterable[Difference]) -> FilledSection:
         for one in differences
         if one.measure != "in_round_trips"
     ]
-    return FilledSection("between the same clients and servers", rows)
+    return FilledSection("the same clients and servers in both versions", rows)
+
+
+def _intervals_below(changes: FilledSection) -> FilledSection:
+    """Put each interval on a line of its own, and shorten labels: a narrow terminal has no room for all."""
+    rows: list[tuple[str, list[str]]] = []
+    for label, (old, new, change) in changes.rows:
+        apart, _, interval = change.partition(" (")
+        rows += [(label.replace("round trips", "trips"), [old, new, apart]), ("  95 %", ["", "", interval.rstrip(")")])]
+    return FilledSection(changes.heading, rows)
+
+
+def _width(heads: Sequence[str], section: FilledSection) -> int:
+    """Return how many columns a table takes if nothing is cut."""
+    table = [heads, *([f"  {label}", *cells] for label, cells in section.rows)]
+    return sum(max(map(columns, texts)) + 2 for texts in zip(*table, strict=True))
 
 
 _PERCENTILES = ("median", "p90", "p99")
@@ -573,8 +592,9 @@ def caveats(group: Group) -> Iterator[str]:
     """Yield what a reader of these numbers must keep in mind."""
     if group.differences:
         yield (
-            "only the same clients and servers are compared: times by the median over these pairs of their medians, "
-            "round trips by the mean of their means"
+            "quote the differences: they are between the same clients and servers (times: median over these pairs of "
+            "their medians; round trips: mean of their means); what is said of all connections may differ between "
+            "versions because their clients and servers do"
         )
     newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
     if newer is not None and newer.hello_retries:

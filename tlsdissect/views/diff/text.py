@@ -93,7 +93,8 @@ def _sections(found: CaptureDiff) -> Iterator[Section]:
     notes = [*_limits(found)]
     if notes:
         yield Section("Not compared", "", notes)
-    yield Section("Stayed", "", [(2, _stayed(found))])
+    if found.paired:
+        yield Section("Stayed", "", [(2, _stayed(found))])
 
 
 def _read(side: Read) -> _Paragraphs:

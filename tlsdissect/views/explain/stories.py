@@ -62,7 +62,7 @@ class _Group:
             return ""
         named = ", ".join(self.others)
         named += f" and {more - len(self.others):,} more" if more > len(self.others) else ""
-        return f"{more:,} like this one: stream{'s' * (more > 1)} {named}"
+        return f"{more:,} more like this one: stream{'s' * (more > 1)} {named}"
 
 
 class Stories:

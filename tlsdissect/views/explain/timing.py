@@ -33,6 +33,7 @@ _LOOKUPS = {
     "crl_download": "A CRL was fetched meanwhile",
 }
 """Findings about lookups that take time."""
+_NO_TIMES = "Some packets have no time"
 _RETRIES = {
     "hello_retry_request": "request for another one (HelloRetryRequest)",
     "hello_verify_request": "request for its cookie (HelloVerifyRequest)",
@@ -82,16 +83,20 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
     if c.dtls is not None:
         return
-    if t.tcp_ms is None and (c.start is None or _is_untimed(packets)):
-        text = "Some packets have no time, or times that decrease: the duration of a round trip is not known."
-        yield Sentence("time", "no_times", text)
+    opened = any(packet.flags & _SYN for packet in packets)
+    why = _untimed(packets) if opened or t.tcp_ms is not None else None
+    if why is None and c.start is None:
+        why = _NO_TIMES, ()
+    if t.tcp_ms is None and why is not None:
+        text, frames = why
+        yield Sentence("time", "no_times", f"{text}: how long a round trip takes is not known.", frames)
         return
     if t.tcp_ms is None and _is_opened(c, packets):
         text = "No packet in the capture acknowledges the SYN-ACK alone: how long a round trip takes is not known."
         yield Sentence("time", "no_tcp_round_trip", text, (c.first_frame,))
         return
     if t.tcp_ms is None:
-        begun = t.syn_synack_ms is not None or any(packet.flags & _SYN for packet in packets)
+        begun = t.syn_synack_ms is not None or opened
         text = (
             f"The {'whole ' if begun else ''}TCP handshake is not in the capture: how long a round trip takes is not "
         )
@@ -101,6 +106,9 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     near = f" (captured near the {t.captured_near})" if t.captured_near else ""
     text = f"The TCP handshake took {in_ms(t.tcp_ms)}, which is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
+    if why is not None and t.handshake_ms is None and c.round_trips is not None:
+        text, frames = why
+        yield Sentence("time", "no_times", f"{text}: how long the handshake took is not known.", frames)
 
 
 def _is_opened(c: Connection, packets: list[Packet]) -> bool:
@@ -109,10 +117,15 @@ def _is_opened(c: Connection, packets: list[Packet]) -> bool:
     return c.timing.syn_synack_ms is not None or len(syns) > 1
 
 
-def _is_untimed(packets: list[Packet]) -> bool:
-    """Whether TCP's handshake is there, and some packets have no time, or an earlier one than those before."""
-    opened = any(packet.flags & _SYN for packet in packets)
-    return opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
+def _untimed(packets: list[Packet]) -> tuple[str, tuple[int, ...]] | None:
+    """Say why times between packets are not known, with the frames that show it; None if they are."""
+    for one, other in pairwise(packets):
+        if one.time is None or other.time is None:
+            return _NO_TIMES, ()
+        if elapsed(one.time, other.time) is None:
+            text = "A packet has an earlier time than one that it follows or answers, as if a clock had been set "
+            return f"{text}back, or several clocks differed", (one.frame, other.frame)
+    return None
 
 
 def _total(c: Connection) -> Iterator[Sentence]:
@@ -386,26 +399,40 @@ def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentenc
     repeated = c.transcript.repeated_frames()
     latest: dict[Side, Packet] = {}
     run: list[Packet] = []
+    found: list[tuple[list[Packet], float | None]] = []
     for packet, following in zip_longest(packets, packets[1:]):
         if packet.frame in repeated or run:
             run.append(packet)
         if run and (following is None or following.sender != packet.sender):
-            yield _flight_again(
-                run, latest.get(packet.sender), "6347 section 4.2.4" if c.quic is None else "9002 section 6.2"
-            )
+            before = latest.get(packet.sender)
+            found.append((run, None if before is None else elapsed(before.time, run[0].time)))
             run = []
         if not run:
             latest[packet.sender] = packet
+    if found:
+        yield _flight_again(*found[0], "6347 section 4.2.4" if c.quic is None else "9002 section 6.2")
+    if found[1:]:
+        yield _more_flights_again(found[1:])
 
 
-def _flight_again(run: list[Packet], before: Packet | None, rfc: str) -> Sentence:
-    ms = None if before is None else elapsed(before.time, run[0].time)
+def _flight_again(run: list[Packet], ms: float | None, rfc: str) -> Sentence:
     after = "" if ms is None else f", {in_ms(ms)} after its latest datagram"
     text = (
         f"The {run[0].sender} sent {counted(len(run), 'datagram')} again{after}: its flight or the answer was lost or "
     )
     text += f"late, so that its timer expired or the other side repeated its own flight (RFC {rfc})."
     return Sentence("time", "flight_again", text, (run[0].frame, run[-1].frame) if len(run) > 1 else (run[0].frame,))
+
+
+def _more_flights_again(found: list[tuple[list[Packet], float | None]]) -> Sentence:
+    """Count the later ones, whose reasons are those of the first."""
+    flights = [
+        f"{counted(len(run), 'datagram')} of the {run[0].sender}{'' if ms is None else f' after {in_ms(ms)}'}"
+        for run, ms in found
+    ]
+    text = f"{counted(len(found), 'more flight was', 'more flights were')} sent again: {listed(flights)}."
+    frames = tuple(frame for run, _ in found for frame in dict.fromkeys((run[0].frame, run[-1].frame)))
+    return Sentence("time", "flight_again_more", text, frames[:8])
 
 
 class Pause(NamedTuple):

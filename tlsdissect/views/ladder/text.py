@@ -5,6 +5,7 @@ A wait takes empty lines, about to scale; where a pause is cut, a line says how 
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
@@ -117,7 +118,8 @@ class Text(TextBlocks):
         times = (("handshake", one.timing.handshake_ms), ("TCP's round trip", one.timing.tcp_ms))
         told = "".join(f"; {name}: {in_ms(ms)}" for name, ms in times if ms is not None)
         yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
-        yield self._styled(shortened(f"{one.result}{told}", self._width), _RED if one.failed else "")
+        for line in wrap(f"{one.result}{told}", self._width, subsequent_indent="  ", break_on_hyphens=False):
+            yield self._styled(line, _RED if one.failed else "")
 
     def _heads(self, one: Ladder, inner: int, lines: int = 1) -> list[str]:
         """The endpoints above their lifelines: below each other if one line, or `lines` of another ladder, is too few.

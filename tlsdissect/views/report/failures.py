@@ -10,9 +10,10 @@ from msgspec import Struct
 from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
+from tlsdissect.views.explain.model import listed
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.printable import printable
-from tlsdissect.views.summary import EXPLAINED, Group, Peer, weaknesses
+from tlsdissect.views.summary import EXPLAINED, WEAK_IN_WORDS, Group, Peer, weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tlsdissect.views.summary import CaptureSummary, FailureGroup
 
 
+_WEAKNESSES = 3
+"""Kinds of old or weak connections that the tiles name."""
 _STORIES = 3
 """Maximum number of stories shown for each reason."""
 
@@ -128,7 +131,7 @@ class Failures:
         return [
             Tile(f"{summary.connections:,}", connections, f"in {captures}", "connections"),
             Tile(f"{failed:,}", "failed", _share(failed, summary.connections), "failures", bool(failed)),
-            Tile(f"{weak:,}", "old or weak", _share(weak, summary.connections), "findings", bool(weak)),
+            Tile(f"{weak:,}", "old or weak", _weak(summary), "findings", bool(weak)),
             Tile(f"{many:,}", certificates, expiring, "certificates", bool(many)),
             Tile(
                 f"{100 * self._tls13 / self._versions:.0f} %" if self._versions else "-",
@@ -144,6 +147,14 @@ def _story(c: Connection, said: Explanation, row: int) -> Story:
     if keyed_end(c) is not None:
         ended += [one for one in said.about("keys") if one.code in ("keys_alert", "keys_close")]
     return Story([one.with_evidence for one in ended], any(one.guess for one in ended), row)
+
+
+def _weak(summary: CaptureSummary) -> str:
+    """Say what most of the old or weak connections are."""
+    kinds = [(group.connections, printable(WEAK_IN_WORDS.get(group.what, group.what))) for group in summary.weak]
+    if len(kinds) == 1:
+        return kinds[0][1]
+    return listed([f"{many:,} {what}" for many, what in kinds], most=_WEAKNESSES) or "none"
 
 
 def _share(part: int, whole: int) -> str:

@@ -5,9 +5,9 @@ const PAGE = 15;
 const PRINTED = 1000; // maximum number of printed rows
 const PHONE = matchMedia("(max-width: 40rem)");
 const CUT = 13; // width in characters to which columns are cut
-const REASON = 22; // the same of outcomes, which then take two lines
+const FOLDED = { source: 20, outcome: 22, verdict: 36 }; // the same of what then takes two lines
 const NAMED = 33; // width in characters up to which a capture's name comes before other columns
-const NAMES = ["source", "client", "server"]; // columns that say which connection a row is
+const NAMES = ["client", "server", "certificate"]; // columns that say which connection or certificate a row is
 
 class Grid {
   constructor(name, noun, open) {
@@ -16,6 +16,7 @@ class Grid {
     this.titles = this.columns.map((column) => column.title);
     this.sorting = { at: -1, down: false };
     this.filters = []; // pairs of a column's number and a value
+    this.folds = []; // pairs of a column's number and the characters that fit on a line, of columns that take two lines
     this.current = this.selected = null;
     this.height = 28;
     const part = (what) => document.getElementById(`${name}-${what}`);
@@ -55,7 +56,8 @@ class Grid {
 
   // The width in characters that a column takes at least.
   least(column) {
-    return column.whole ? column.width : Math.min(column.width, column.title === "outcome" ? REASON : CUT);
+    const folded = column.title === "source" && PHONE.matches ? CUT : FOLDED[column.title]; // there, it takes three lines
+    return column.whole ? column.width : Math.min(column.width, folded ?? CUT);
   }
 
   // The width of the table's box, in characters.
@@ -74,11 +76,10 @@ class Grid {
     }
   }
 
-  // Each column first gets its least width. What is left goes to names, then to what most rows need, then to outcomes, so
-  // that they take one line, and last to all that would be cut.
+  // Each column first gets its least width. What is left goes to outcomes, so that they take one line, and to names; then to
+  // what most rows need, and last to all that would be cut.
   arrange() {
     const shown = this.columns.filter((column) => column.shown);
-    const outcomes = shown.filter((column) => column.title === "outcome");
     const widths = new Map(shown.map((column) => [column, this.least(column)]));
     const taken = () => shown.reduce((sum, column) => sum + widths.get(column), 0);
     const room = this.room();
@@ -88,10 +89,10 @@ class Grid {
       const given = divided(needs, Math.max(0, room - taken()));
       columns.forEach((column, at) => widths.set(column, widths.get(column) + given[at]));
     };
-    give(shown.filter((column) => NAMES.includes(column.title)),
-      (column) => (column.title === "source" ? Math.min(column.width, NAMED) : column.usual));
-    give(shown, (column) => column.usual);
-    give(outcomes, (column) => column.width);
+    give(shown.filter((column) => column.title === "outcome"), (column) => column.width);
+    give(shown.filter((column) => NAMES.includes(column.title)), (column) => column.usual);
+    give(shown.filter((column) => column.title === "source"), (column) => Math.min(column.width, NAMED));
+    give(shown.filter((column) => column.title !== "verdict"), (column) => column.usual);
     give(shown, (column) => column.width);
     const around = this.table.querySelectorAll("col");
     this.columns.forEach((column, at) => {
@@ -99,7 +100,7 @@ class Grid {
       for (const one of [around[at], this.heads[at]]) one.classList.toggle("hidden", !column.shown);
     });
     for (const row of [this.above.row, this.below.row, this.none]) row.firstElementChild.colSpan = shown.length;
-    this.table.classList.toggle("folded", outcomes.some((column) => widths.get(column) < column.width));
+    this.folds = this.columns.flatMap((column, at) => (column.title in FOLDED && column.shown ? [[at, widths.get(column) - 2]] : []));
   }
 
   // Show the columns that are ticked.
@@ -223,7 +224,7 @@ class Grid {
     row.dataset.number = number;
     this.columns.forEach((column, at) => {
       const text = this.rows[number][at];
-      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text), fold(column.title, text)];
+      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text), column.title === "source" ? "name" : ""];
       const parts = this.values(at, text).flatMap((value, place) => [place ? ", " : null,
         element("span", { class: `value ${column.title === "findings" ? weight(value) : ""}`.trim(), role: "button", tabindex: -1, "data-at": at, "data-value": value }, value)]);
       const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, ...(parts.length ? parts : [text || "-"]));
@@ -238,6 +239,7 @@ class Grid {
     row.setAttribute("aria-rowindex", at + 2);
     row.setAttribute("aria-selected", number === this.selected);
     row.setAttribute("tabindex", number === reached ? 0 : -1);
+    for (const [at, room] of this.folds) row.cells[at].classList.toggle("reason", this.rows[number][at].length > room);
     return row;
   }
 
@@ -337,12 +339,6 @@ function divided(needs, room) {
     many -= 1;
   }
   return given;
-}
-
-// What is so long that it takes several lines in a narrow column.
-function fold(title, text) {
-  if (title === "source") return "name";
-  return title === "outcome" && text.length > REASON - 3 ? "reason" : "";
 }
 
 // What only keys show has a star behind it, and is found together with what anyone sees.

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 _WIDEST = 44
 """Maximum width of a column's text, in characters."""
+_WIDEST_VERDICT = 72
+"""The same of verdicts, whose reason comes last."""
 _NARROW = 17
 """Width up to which a column is never cut, with its padding."""
 _MOST = 0.9
@@ -118,8 +120,9 @@ def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], f
     columns = []
     for at, (title, right) in enumerate(titles):
         lengths = sorted(len(row[at]) for row in rows) or [0]
+        widest = _WIDEST_VERDICT if title == "verdict" else _WIDEST
         width, usual = (
-            min(max(len(title) + 1, length), _WIDEST) + _AROUND
+            min(max(len(title) + 1, length), widest) + _AROUND
             for length in (lengths[-1], lengths[int(_MOST * (len(lengths) - 1))])
         )
         narrow = _NARROW_SCREEN.index(title) + 1 if title in _NARROW_SCREEN else 0

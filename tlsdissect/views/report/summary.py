@@ -75,7 +75,10 @@ class Overview:
             yield "The captures contain no TLS connections."
             return
         yield self._seen()
-        yield from _versions(whole.sides, self._connections)
+        if whole.other_views:
+            views = counted(whole.other_views, "of these is another view", "of these are other views")
+            yield f"{views} of a connection in another capture: versions, times and what could be read count it once."
+        yield from _versions(whole.sides)
         yield from _ends(whole.sides)
         yield from _resumed(whole.sides)
         yield from _took(whole.sides)
@@ -95,7 +98,8 @@ class Overview:
         return f"The captures contain {_connections(self._connections)} of {clients} with {servers}, {when}."
 
 
-def _versions(sides: Sequence[Side], total: int) -> Iterator[str]:
+def _versions(sides: Sequence[Side]) -> Iterator[str]:
+    total = sum(side.connections for side in sides)
     known = [(_version(side), side.connections) for side in sides if side.version != "unknown"]
     parts = [f"{many:,} ({100 * many / total:.0f} %) negotiated {name}" for name, many in reversed(known)]
     parts += [f"{side.connections:,} no visible version" for side in sides if side.version == "unknown"]
