@@ -156,6 +156,14 @@ class Handshake:
         return self.sealed[side]
 
     @cython.ccall
+    def lacks_first_hello(self) -> cython.bint:
+        """Return whether the ClientHello is known to be a second one, which answers a HelloRetryRequest."""
+        retry: HandshakeEvent | None = self.log.hello_retry
+        return (
+            self.log.client_hello is not None and retry is not None and retry.frame < self.log.client_hello.event.frame
+        )
+
+    @cython.ccall
     def follows_hole(self, side: cython.longlong, record: HandshakeEvent) -> cython.bint:
         """Return whether bytes directly before a record are missing in a stream: its sender may have sent more."""
         event: HandshakeEvent
