@@ -115,8 +115,10 @@ class Handshake:
                 self.alerts[side].append(event)
         for side in (_CLIENT, _SERVER):
             # The Finished, or the ChangeCipherSpec before it, may be missing, and this a record of a renegotiation.
-            unsure: cython.bint = self.sealed[side] is not None and log.transport != "udp"
-            if unsure and (self.changes[side] is None or self.follows_hole(side, self.sealed[side])):
+            finished: HandshakeEvent | None = self.sealed[side]
+            if finished is None or log.transport == "udp":
+                continue
+            if self.changes[side] is None or self.follows_hole(side, finished):
                 self.sealed[side] = None
         datagrams: cython.bint = log.transport == "udp"
         self.client_hello = None if log.client_hello is None else log.client_hello.decoded(datagrams)
