@@ -110,6 +110,15 @@ def test_the_alert_may_answer_a_close_notify_that_is_missing(sent: bytes, tmp_pa
     assert (found["outcome"], found["failed_by"]) == ("incomplete", None)
 
 
+def test_the_servers_finished_and_its_alert_are_missing(tmp_path: Path) -> None:
+    """The bytes before its FIN are more than an alert, but most of them are the Finished's."""
+    *most, finished = records(FLIGHT)
+    steps = (*BEGUN[:-1], (SERVER, ACK, b"".join(most)), (SERVER, ACK, finished), KEYS, ALERT, SERVER_ENDS, CLIENT_ENDS)
+    lost = (len(BEGUN), len(BEGUN) + 2)
+    [found] = facts(write(tmp_path / "a.pcap", Lossy([], 0, 0, 40_000, steps=steps, lost=lost)))
+    assert (found["outcome"], found["complete"]) == ("incomplete", False)
+
+
 def test_a_client_that_closed_first_was_not_refused(tmp_path: Path) -> None:
     steps: list[Step] = [KEYS, (CLIENT, ACK, CLOSE), CLIENT_ENDS, ALERT, SERVER_ENDS]
     assert told(tmp_path, *steps, lost=(1,))["outcome"] == "established"

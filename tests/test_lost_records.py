@@ -110,3 +110,30 @@ def test_a_server_hello_behind_a_missing_request_for_another_client_hello(tmp_pa
     [found] = read(tmp_path / "a.pcap", sent[:request] + sent[request + 1 :])
     assert (found["version"], found["outcome"], found["group"]) == ("TLS 1.3", "established", "secp384r1")
     assert found["hello_retry"] is None
+
+
+def test_a_second_client_hello_is_not_the_first_one(tmp_path: Path) -> None:
+    """It has no early data (RFC 8446 section 4.2.10), and other extensions than the first one may have had."""
+    [sent] = conversations("tls13-hello-retry")
+    [whole] = read(tmp_path / "whole.pcap", sent)
+    first = next(place for place, one in enumerate(sent) if one.payload)
+    [found] = read(tmp_path / "a.pcap", sent[:first] + sent[first + 1 :])
+    assert (whole["early_data"], found["early_data"]) == ("none", None)
+    assert [found[name] for name in ("ja3", "ja4")] == [None, None]
+    assert found["client_hello"]["random"] == whole["client_hello"]["random"]
+
+
+def test_data_behind_missing_bytes_are_not_the_first(tmp_path: Path) -> None:
+    """The client sends its request in two records, and the first of them is missing."""
+    [sent] = conversations("tls13-full")
+    [whole] = read(tmp_path / "whole.pcap", sent)
+    mine = [place for place, one in enumerate(sent) if one.payload and one.ports == sent[0].ports]
+    data = mine[3]
+    assert whole["timing"]["client_data_ms"] is not None
+    again = replace(sent[data], sequence=sent[data].sequence + len(sent[data].payload), time=sent[data].time + 1)
+    rest = [
+        replace(one, sequence=one.sequence + len(again.payload)) if one.ports == again.ports else one
+        for one in sent[data + 1 :]
+    ]
+    [found] = read(tmp_path / "a.pcap", [*sent[:data], again, *rest])
+    assert found["timing"]["client_data_ms"] is None

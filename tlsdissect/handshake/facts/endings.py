@@ -115,7 +115,9 @@ def _lacks_answer(handshake: Handshake) -> cython.bint:
     if flight is None or flight.reply is not None:
         return False
     alert: cython.longlong = HEADER_SIZE + flight.alerts[1 - handshake.client]
-    return 0 < handshake.direction(_SERVER).cut_off <= 2 * alert
+    missing: cython.longlong = handshake.direction(_SERVER).cut_off
+    # Without the server's Finished, how much of it comes after the client's flight is not known.
+    return missing > 0 and (missing <= 2 * alert or not flight.has_server_finished())
 
 
 @cython.cfunc

@@ -35,6 +35,7 @@ cdef class Handshake:
     cpdef HandshakeEvent message(self, long long side, object kind)
     cpdef HandshakeEvent change(self, long long side)
     cpdef HandshakeEvent finished(self, long long side)
+    cpdef bint lacks_first_hello(self)
     cpdef bint follows_hole(self, long long side, HandshakeEvent record)
     cdef object _is_full(self)
 

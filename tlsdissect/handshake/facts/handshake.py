@@ -115,8 +115,10 @@ class Handshake:
                 self.alerts[side].append(event)
         for side in (_CLIENT, _SERVER):
             # The Finished, or the ChangeCipherSpec before it, may be missing, and this a record of a renegotiation.
-            unsure: cython.bint = self.sealed[side] is not None and log.transport != "udp"
-            if unsure and (self.changes[side] is None or self.follows_hole(side, self.sealed[side])):
+            finished: HandshakeEvent | None = self.sealed[side]
+            if finished is None or log.transport == "udp":
+                continue
+            if self.changes[side] is None or self.follows_hole(side, finished):
                 self.sealed[side] = None
         datagrams: cython.bint = log.transport == "udp"
         self.client_hello = None if log.client_hello is None else log.client_hello.decoded(datagrams)
@@ -154,6 +156,14 @@ class Handshake:
     def finished(self, side: cython.longlong) -> HandshakeEvent | None:
         """Return a side's Finished in TLS 1.2 and older: its first encrypted handshake record."""
         return self.sealed[side]
+
+    @cython.ccall
+    def lacks_first_hello(self) -> cython.bint:
+        """Return whether the ClientHello is known to be a second one, which answers a HelloRetryRequest."""
+        retry: HandshakeEvent | None = self.log.hello_retry
+        return (
+            self.log.client_hello is not None and retry is not None and retry.frame < self.log.client_hello.event.frame
+        )
 
     @cython.ccall
     def follows_hole(self, side: cython.longlong, record: HandshakeEvent) -> cython.bint:

@@ -34,6 +34,8 @@ def _hello(handshake: Handshake) -> ClientHello | None:
     decoded, seen = handshake.client_hello, handshake.log.client_hello
     if decoded is None or not isinstance(decoded.shared, ClientHello) or seen is None or not seen.event.whole:
         return None
+    if handshake.lacks_first_hello():
+        return None
     return None if decoded.shared.cipher_suites is None else decoded.shared
 
 
@@ -41,7 +43,7 @@ def _hello(handshake: Handshake) -> ClientHello | None:
 def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]) -> Any:
     """Return a fingerprint of the first ClientHello, which is computed once per template."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
-    if decoded is None or seen is None or not seen.event.whole:
+    if decoded is None or seen is None or not seen.event.whole or handshake.lacks_first_hello():
         return None
     return derive_once(decoded.template, write, handshake)
 

@@ -106,7 +106,8 @@ def early_data(handshake: Handshake) -> Any:
         return None
     offered = _has(handshake.log.client_hello.event, handshake.client_extensions, _EARLY_DATA)
     if not offered:
-        return "none" if offered is False else None
+        # A second ClientHello offers none (RFC 8446 section 4.2.10), whatever the first one did.
+        return "none" if offered is False and not handshake.lacks_first_hello() else None
     if handshake.log.hello_retry is not None:
         return "rejected"
     if handshake.log.server_hello is None:

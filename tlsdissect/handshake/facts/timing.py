@@ -227,7 +227,10 @@ def _data(handshake: Handshake, side: cython.longlong) -> Any:
             return None
         if event.size != flight.alerts[event.sender]:
             return event
-    return data if handshake.log.decided else None
+    last: HandshakeEvent | None = flight.after[len(flight.after) - 1] if flight.after else flight.last()
+    if not handshake.log.decided or last is None or handshake.direction(_CLIENT).first_hole == last.end:
+        return None
+    return data
 
 
 @cython.cfunc
