@@ -79,6 +79,17 @@ def test_advice_about_an_expired_certificate_looks_at_the_time(start: str | None
     assert said(replace(c, alerts=alerts, start=start, certificates=(leaf, *rest))) == words
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"), [("other.example", "Give the server a certificate for"), ("localhost", "")]
+)
+def test_advice_about_a_certificate_for_another_name(asked: str, words: str) -> None:
+    c = failed("tls12-unknown-ca")
+    alerts = tuple(replace(one, description="bad_certificate") for one in c.alerts)
+    told = said(replace(c, alerts=alerts, sni=asked))
+    assert told.startswith(words)
+    assert bool(told) == bool(words)
+
+
 def by_reason(connections: list[Connection]) -> list[Failure]:
     failures, summary = Failures(), SummaryBuilder()
     for one in connections:

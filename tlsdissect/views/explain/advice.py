@@ -25,6 +25,7 @@ _ADVICE = {
     "no_common_protocol": "Allow a protocol of ALPN on one side that the other speaks",
 }
 """What to do, by the code of the sentence that names the cause."""
+_MISMATCH = "Give the server a certificate for the name that the client asks for, or let it ask for one that it covers"
 
 
 def advice(c: Connection, said: Explanation) -> str:
@@ -39,9 +40,11 @@ def advice(c: Connection, said: Explanation) -> str:
     sender: Side = "server" if alert is not None and alert.sender == "server" else "client"
     other: Side = "client" if sender == "server" else "server"
     if alert is not None and "certificate_refused" in certain:
-        return _about_certificate(c, alert, other)
-    found = next((text for code, text in _ADVICE.items() if code in certain), "")
-    return found.format(sender=sender, other=other)
+        found = _about_certificate(c, alert, other)
+    else:
+        found = next((text for code, text in _ADVICE.items() if code in certain), "").format(sender=sender, other=other)
+    # As above: the names differ for certain, though the client may have refused for another reason, too.
+    return found or (_MISMATCH if "name_mismatch" in {one.code for one in ended} else "")
 
 
 def _about_certificate(c: Connection, alert: Alert | KeyedEnd, whose: Side) -> str:
