@@ -312,7 +312,7 @@ class Text:
         if not self._whole and group.differences:
             heads, changes = ["", *PAIRED, "difference (95 %)"], _changes(group.differences)
             if _width(heads, changes) > self._width:
-                heads, changes = ["", *PAIRED, "difference"], _intervals_below(changes)
+                heads, changes = ["", *PAIRED, "difference"], _changes(group.differences, narrow=True)
             yield from self._table(heads, [changes])
             yield ""
         sides = group.sides if self._whole else _known(group.sides)
@@ -457,26 +457,22 @@ def _brief(sides: Sequence[Side]) -> Iterator[FilledSection]:
     yield from _filled((Section(heading, rows) for heading, rows in wanted), sides)
 
 
-def _changes(differences: Iterable[Difference]) -> FilledSection:
-    """Return a row for each difference of round trips and milliseconds: both numbers, and how far they are apart."""
-    rows = [
-        (
-            f"{one.kind}, {_UNITS[one.measure]} ({_STATISTIC[one.measure]})",
-            [_short(one.old), _short(one.new), _apart(one)],
-        )
-        for one in differences
-        if one.measure != "in_round_trips"
-    ]
-    return FilledSection("the same clients and servers in both versions", rows)
+def _changes(differences: Iterable[Difference], *, narrow: bool = False) -> FilledSection:
+    """Return a row for each difference of round trips and milliseconds: both numbers, and how far they are apart.
 
-
-def _intervals_below(changes: FilledSection) -> FilledSection:
-    """Put each interval on a line of its own, and shorten labels: a narrow terminal has no room for all."""
+    On a `narrow` terminal, labels are shorter and each interval has a line of its own.
+    """
     rows: list[tuple[str, list[str]]] = []
-    for label, (old, new, change) in changes.rows:
-        apart, _, interval = change.partition(" (")
-        rows += [(label.replace("round trips", "trips"), [old, new, apart]), ("  95 %", ["", "", interval.rstrip(")")])]
-    return FilledSection(changes.heading, rows)
+    for one in differences:
+        if one.measure == "in_round_trips":
+            continue
+        unit = "trips" if narrow and one.measure == "round_trips" else _UNITS[one.measure]
+        label, numbers = f"{one.kind}, {unit} ({_STATISTIC[one.measure]})", [_short(one.old), _short(one.new)]
+        if narrow:
+            rows += [(label, [*numbers, _signed(-one.difference)]), ("  95 %", ["", "", _interval(one)])]
+        else:
+            rows.append((label, [*numbers, _apart(one)]))
+    return FilledSection("the same clients and servers in both versions", rows)
 
 
 def _width(heads: Sequence[str], section: FilledSection) -> int:
@@ -494,7 +490,11 @@ def _resumed(side: Side) -> str | None:
 
 def _apart(one: Difference) -> str:
     """Format TLS 1.3 minus TLS 1.2 with its interval."""
-    return f"{_signed(-one.difference)} ({_signed(-one.high)} to {_signed(-one.low)})"
+    return f"{_signed(-one.difference)} ({_interval(one)})"
+
+
+def _interval(one: Difference) -> str:
+    return f"{_signed(-one.high)} to {_signed(-one.low)}"
 
 
 def _signed(value: float) -> str:
