@@ -119,6 +119,21 @@ def test_the_servers_finished_and_its_alert_are_missing(tmp_path: Path) -> None:
     assert (found["outcome"], found["complete"]) == ("incomplete", False)
 
 
+@pytest.mark.parametrize("answer", [(), (ALERT, SERVER_ENDS)])
+def test_what_the_client_had_received_shows_where_a_flight_of_one_record_ends(
+    answer: tuple[Step, ...], tmp_path: Path
+) -> None:
+    """Nothing else does where the server's Finished shares a record with the rest, and what follows is missing."""
+    hello, change, *sealed = records(FLIGHT)
+    content = b"".join(one[HEADER:] for one in sealed)
+    flight = hello + change + sealed[0][:3] + len(content).to_bytes(2, "big") + content
+    steps = (*BEGUN[:-1], (SERVER, ACK, flight), KEYS, (SERVER, ACK, PAGE), *answer, CLIENT_ENDS)
+    talk = Lossy([], 0, 0, 40_000, steps=steps, lost=(len(BEGUN) + 1,))
+    [found] = facts(write(tmp_path / "a.pcap", talk))
+    assert (found["outcome"], found["complete"]) == ("established", True)
+    assert found["handshake_bytes"]["server"] == len(flight)
+
+
 def test_a_client_that_closed_first_was_not_refused(tmp_path: Path) -> None:
     steps: list[Step] = [KEYS, (CLIENT, ACK, CLOSE), CLIENT_ENDS, ALERT, SERVER_ENDS]
     assert told(tmp_path, *steps, lost=(1,))["outcome"] == "established"

@@ -56,7 +56,7 @@ class HandshakeEvent:
     whole: cython.bint
     """Whether no byte of a plaintext message is missing."""
     acknowledgement: cython.longlong
-    """Of an alert in a log, and of a record that may be one: that of its packet; UNKNOWN if that is not known."""
+    """In a log, that of its packet; UNKNOWN if that is not known."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HandshakeEvent) and self._fields() == other._fields()

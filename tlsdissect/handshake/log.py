@@ -514,14 +514,12 @@ class HandshakeLog:
         """Add an event if the limits allow; return whether they do."""
         budget: Budget = self.budget
         size: cython.longlong = len(event.body)
-        kind: cython.longlong = event.content_type
         events: list[HandshakeEvent] = self.events
         if self.kept_bytes + size > budget.message_bytes or budget.is_spent() or len(events) >= _MAX_EVENTS:
             self.limited.add(event.sender)
             return False
         events.append(event)
-        if kind == _ALERT or (kind == _APPLICATION_DATA and event.size == self.alert_sizes[event.sender]):
-            event.acknowledgement = self._acknowledgement
+        event.acknowledgement = self._acknowledgement
         self.kept_bytes += size
         self.held_bytes += size + _PART_BYTES
         budget.used += size + _PART_BYTES

@@ -9,7 +9,8 @@ cdef long long _CLIENT
 cdef long long _SERVER
 
 
-cdef bint _lacks_data(EncryptedFlight flight, HandshakeEvent reply)
+cdef long long _answered_from(Handshake handshake, EncryptedFlight flight, long long end)
+cdef bint _lacks_data(Handshake handshake, EncryptedFlight flight, HandshakeEvent reply)
 cdef bint _may_answer_close(Handshake handshake, EncryptedFlight flight, HandshakeEvent reply)
 cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)
 cdef bint _complete13(Handshake handshake)

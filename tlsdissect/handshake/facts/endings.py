@@ -115,9 +115,24 @@ def _lacks_answer(handshake: Handshake) -> cython.bint:
     if flight is None or flight.reply is not None:
         return False
     alert: cython.longlong = HEADER_SIZE + flight.alerts[1 - handshake.client]
-    missing: cython.longlong = handshake.direction(_SERVER).cut_off
-    # Without the server's Finished, how much of it comes after the client's flight is not known.
-    return missing > 0 and (missing <= 2 * alert or not flight.has_server_finished())
+    server = handshake.direction(_SERVER)
+    begin: cython.longlong = _answered_from(handshake, flight, server.position)
+    if begin == UNKNOWN:
+        return server.cut_off > 0
+    return 0 < server.position + server.cut_off - begin <= 2 * alert
+
+
+@cython.cfunc
+def _answered_from(handshake: Handshake, flight: EncryptedFlight, end: cython.longlong) -> cython.longlong:
+    """Return where the server's answer to the client's flight begins, if it is missing behind this stream offset.
+
+    UNKNOWN if the end of the server's own flight may be missing there, too.
+    """
+    last: HandshakeEvent | None = flight.last()
+    received: cython.longlong = UNKNOWN if last is None else handshake.received(_CLIENT, last)
+    if received != UNKNOWN:
+        return max(end, received)
+    return end if flight.has_server_finished() else UNKNOWN
 
 
 @cython.cfunc
@@ -172,7 +187,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
         if handshake.log.transport != "udp" and _may_answer_close(handshake, flight, reply):
             return Ending(False, "incomplete", None, None)
         if handshake.follows_hole(_SERVER, reply):
-            return None if _lacks_data(flight, reply) else Ending(False, "incomplete", None, None)
+            return None if _lacks_data(handshake, flight, reply) else Ending(False, "incomplete", None, None)
         guess = "all that the server sent after the client's flight is a record of an alert's length"
         if server.position > reply.end:
             guess = "all that the server sent after the client's flight are two records of an alert's length"
@@ -185,12 +200,13 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
 
 
 @cython.cfunc
-def _lacks_data(flight: EncryptedFlight, reply: HandshakeEvent) -> cython.bint:
-    """Return whether more than an alert is missing between the server's Finished and a later record of it."""
+def _lacks_data(handshake: Handshake, flight: EncryptedFlight, reply: HandshakeEvent) -> cython.bint:
+    """Return whether more than an alert is missing between the client's flight and a later record of the server."""
     before: HandshakeEvent | None = flight.before
-    if before is None or not flight.has_server_finished():
+    if before is None:
         return False
-    return reply.start - before.end > HEADER_SIZE + flight.alerts[reply.sender]
+    begin: cython.longlong = _answered_from(handshake, flight, before.end)
+    return begin != UNKNOWN and reply.start - begin > HEADER_SIZE + flight.alerts[reply.sender]
 
 
 @cython.cfunc

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.packet import time_or_none
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flight, encrypted_flight
 from tlsdissect.handshake.events import DecodedHello, HandshakeEvent, cookie
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, client_extensions, server_extensions
@@ -164,6 +165,16 @@ class Handshake:
         return (
             self.log.client_hello is not None and retry is not None and retry.frame < self.log.client_hello.event.frame
         )
+
+    @cython.ccall
+    def received(self, side: cython.longlong, record: HandshakeEvent) -> cython.longlong:
+        """Return up to which stream offset a side had received the other's stream when it sent a record.
+
+        UNKNOWN if the acknowledgement of its packet is not known.
+        """
+        if record.acknowledgement == UNKNOWN:
+            return UNKNOWN
+        return self.direction(1 - side).offset(record.acknowledgement)
 
     @cython.ccall
     def follows_hole(self, side: cython.longlong, record: HandshakeEvent) -> cython.bint:

@@ -292,10 +292,13 @@ def handshake_bytes(handshake: Handshake, complete: cython.bint) -> Any:
     if flight is None or flight.before is None or not _is_whole(handshake, flight):
         return HandshakeBytes(None, None)
     end: HandshakeEvent = flight.before
-    # Behind records that do not end in a Finished, more of the flight may be missing.
+    last: HandshakeEvent | None = flight.last()
+    # Behind records that do not end in a Finished, more of the flight may be missing, unless the client had no more.
     seen: cython.bint = flight.has_server_finished() or handshake.direction(_SERVER).is_whole(end.end + 1)
+    if not seen and last is not None:
+        seen = handshake.received(_CLIENT, last) == end.end
     server = _bytes(handshake, _SERVER, end) if seen else None
-    return HandshakeBytes(_bytes(handshake, _CLIENT, flight.last()), server)
+    return HandshakeBytes(_bytes(handshake, _CLIENT, last), server)
 
 
 @cython.cfunc
