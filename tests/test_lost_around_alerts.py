@@ -134,6 +134,34 @@ def test_what_the_client_had_received_shows_where_a_flight_of_one_record_ends(
     assert found["handshake_bytes"]["server"] == len(flight)
 
 
+def test_a_missing_fin_is_known_by_its_acknowledgement(tmp_path: Path) -> None:
+    """RFC 9293 section 3.4: a FIN is acknowledged as if it were a byte."""
+    found = told(tmp_path, KEYS, ALERT, SERVER_ENDS, CLIENT_ENDS, lost=(2,))
+    assert (found["outcome"], found["failed_by"]) == ("alert", "server")
+    found = told(tmp_path, KEYS, CLIENT_ENDS, ALERT, SERVER_ENDS, lost=(1,))
+    assert (found["outcome"], found["failed_by"]) == ("incomplete", None)
+
+
+def test_a_hole_in_the_clients_flight_hides_no_later_one(tmp_path: Path) -> None:
+    steps: list[Step] = [(CLIENT, ACK, CHANGE), (CLIENT, ACK, FINISHED), (CLIENT, ACK, CLOSE), ALERT, SERVER_ENDS]
+    found = told(tmp_path, *steps, lost=(0, 2))
+    assert (found["outcome"], found["failed_by"]) == ("incomplete", None)
+
+
+def test_nothing_follows_a_close_notify(tmp_path: Path) -> None:
+    """So what is missing before a request is none, and the server's alert answers none."""
+    steps: list[Step] = [KEYS, (CLIENT, ACK, REQUEST), (CLIENT, ACK, REQUEST), ALERT, SERVER_ENDS, CLIENT_ENDS]
+    found = told(tmp_path, *steps, lost=(1,))
+    assert (found["outcome"], found["failed_by"]) == ("alert", "server")
+
+
+def test_six_bytes_are_too_few_for_a_finished(tmp_path: Path) -> None:
+    """A client that refuses sends its alert instead."""
+    steps: list[Step] = [(CLIENT, ACK, CHANGE), (CLIENT, ACK, CLOSE), CLIENT_ENDS, SERVER_ENDS]
+    found = told(tmp_path, *steps, lost=(0,))
+    assert (found["outcome"], found["failed_by"]) == ("alert", "client")
+
+
 def test_a_client_that_closed_first_was_not_refused(tmp_path: Path) -> None:
     steps: list[Step] = [KEYS, (CLIENT, ACK, CLOSE), CLIENT_ENDS, ALERT, SERVER_ENDS]
     assert told(tmp_path, *steps, lost=(1,))["outcome"] == "established"

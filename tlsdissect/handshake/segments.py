@@ -47,6 +47,8 @@ SWAPPED_NS = 1_000_000
 retransmission would follow later (RFC 6298 section 2.4 has a second as the minimum)."""
 DOUBTFUL_BYTES = 64
 """Bytes kept of a segment that is not TLS, in whose place a hello may follow."""
+_WINDOW = 14
+"""Offset of the window in TCP's header (RFC 9293 section 3.1)."""
 
 
 @cython.no_gc
@@ -80,6 +82,8 @@ class Segment:
         packet.acknowledgement, packet.flags = self.acknowledgement, self.flags
         packet.payload, packet.length, packet.captured = len(self.header), self.length, len(self.payload)
         packet.place = self.place
+        known: cython.bint = len(self.header) >= _WINDOW + 2
+        packet.window = self.header[_WINDOW] << 8 | self.header[_WINDOW + 1] if known else UNKNOWN
         return packet
 
     def checksum(self, endpoints: bytes) -> bool | None:

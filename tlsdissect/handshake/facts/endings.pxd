@@ -11,6 +11,7 @@ cdef long long _SERVER
 
 cdef long long _answered_from(Handshake handshake, EncryptedFlight flight, long long end)
 cdef bint _lacks_data(Handshake handshake, EncryptedFlight flight, HandshakeEvent reply)
+cdef bint _has_ended(DirectionSummary server)
 cdef bint _may_answer_close(Handshake handshake, EncryptedFlight flight, HandshakeEvent reply)
 cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)
 cdef bint _complete13(Handshake handshake)

@@ -170,7 +170,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
     if flight.refused:
         # The content of the alert is not known, but its sender knew that the server had ended the connection.
         # Where bytes before it are missing, they may be a Finished, and the alert a close_notify.
-        if _sent_after_end(handshake, flight.flight[0]) or handshake.follows_hole(_CLIENT, flight.flight[0]):
+        if _sent_after_end(handshake, flight.flight[0]) or handshake.may_follow_finished(flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = handshake.direction(_CLIENT), handshake.direction(_SERVER)
@@ -180,7 +180,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
         and reply is not None
         # If the client closed first, the alert is probably the close_notify that answers it, and refuses nothing.
         and (client.fin is None or client.fin.frame > reply.frame)
-        and (server.fin is not None or server.rst is not None or handshake.log.transport == "udp")
+        and (_has_ended(server) or handshake.log.transport == "udp")
         and flight.only_alerts(server.position, server.last_data)
         and not _sent_alert_before(flight, reply.frame)
     ):
@@ -218,9 +218,31 @@ def _may_answer_close(handshake: Handshake, flight: EncryptedFlight, reply: Hand
     client = handshake.direction(_CLIENT)
     last: HandshakeEvent | None = flight.last()
     hole: cython.longlong = client.first_hole
-    if last is None or hole == UNKNOWN or hole < last.end:
+    if last is None:
         return False
-    return reply.acknowledgement == UNKNOWN or client.offset(reply.acknowledgement) > hole
+    if reply.acknowledgement == UNKNOWN:
+        return hole != UNKNOWN and hole >= last.end
+    received: cython.longlong = handshake.received(_SERVER, reply)
+    if hole == UNKNOWN:
+        return received > client.position
+    event: HandshakeEvent
+    end: cython.longlong = last.end
+    for event in handshake.events[_CLIENT]:
+        if event.start == end:
+            end = event.end
+    # Nothing comes after a close_notify.
+    data = client.last_data
+    if data is not None and data[0] > end and data[1] != flight.alerts[last.sender]:
+        return False
+    return received > end
+
+
+@cython.cfunc
+def _has_ended(server: DirectionSummary) -> cython.bint:
+    """Return whether the server sent a FIN or RST; the client's acknowledgement counts a FIN that is missing."""
+    if server.fin is not None or server.rst is not None:
+        return True
+    return server.acked is not None and server.offset(server.acked) == server.position + 1
 
 
 @cython.cfunc

@@ -36,6 +36,8 @@ cdef class Handshake:
     cpdef HandshakeEvent change(self, long long side)
     cpdef HandshakeEvent finished(self, long long side)
     cpdef bint lacks_first_hello(self)
+    cdef bint _seal(self, long long side, HandshakeEvent event) except? -1
+    cpdef bint may_follow_finished(self, HandshakeEvent record)
     cpdef long long received(self, long long side, HandshakeEvent record)
     cpdef bint follows_hole(self, long long side, HandshakeEvent record)
     cdef object _is_full(self)

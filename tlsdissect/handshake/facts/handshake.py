@@ -13,7 +13,7 @@ from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flig
 from tlsdissect.handshake.events import DecodedHello, HandshakeEvent, cookie
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
-from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
+from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
@@ -103,7 +103,7 @@ class Handshake:
                 messages = self.messages[side]
                 messages.setdefault(event.handshake_type, event)
                 if event.handshake_type == _FINISHED and self.changes[side] is not None and self.sealed[side] is None:
-                    self.sealed[side] = event
+                    self._seal(side, event)
             elif event.content_type == _CHANGE_CIPHER_SPEC:
                 # A longer one is encrypted, of a renegotiation; but Cisco's DTLS has three bytes in the clear.
                 plain: cython.bint = event.size == _CHANGE_SIZE or log.transport == "udp"
@@ -111,16 +111,9 @@ class Handshake:
                     self.changes[side] = event
             elif event.content_type == _HANDSHAKE:
                 if self.sealed[side] is None:
-                    self.sealed[side] = event
+                    self._seal(side, event)
             elif event.content_type == _ALERT:
                 self.alerts[side].append(event)
-        for side in (_CLIENT, _SERVER):
-            # The Finished, or the ChangeCipherSpec before it, may be missing, and this a record of a renegotiation.
-            finished: HandshakeEvent | None = self.sealed[side]
-            if finished is None or log.transport == "udp":
-                continue
-            if self.changes[side] is None or self.follows_hole(side, finished):
-                self.sealed[side] = None
         datagrams: cython.bint = log.transport == "udp"
         self.client_hello = None if log.client_hello is None else log.client_hello.decoded(datagrams)
         self.server_hello = None if log.server_hello is None else log.server_hello.decoded()
@@ -165,6 +158,30 @@ class Handshake:
         return (
             self.log.client_hello is not None and retry is not None and retry.frame < self.log.client_hello.event.frame
         )
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _seal(self, side: cython.longlong, event: HandshakeEvent) -> cython.bint:
+        """Take a record for the Finished of a side, unless what is missing before it may be that.
+
+        Then it may be of a renegotiation, or a segment that somebody forged: the Finished may come later.
+        """
+        change: HandshakeEvent | None = self.changes[side]
+        known: cython.bint = self.log.transport == "udp"
+        if change is not None and not known:
+            known = change.end == event.start or self.direction(side).is_whole(event.start)
+        if known:
+            self.sealed[side] = event
+        return True
+
+    @cython.ccall
+    def may_follow_finished(self, record: HandshakeEvent) -> cython.bint:
+        """Return whether a Finished may be among bytes that are missing before a client's protected record."""
+        flight: EncryptedFlight | None = self.encrypted_flight
+        if flight is None or not self.follows_hole(_CLIENT, record):
+            return False
+        missing: cython.longlong = record.start - self.direction(_CLIENT).first_hole
+        return missing >= HEADER_SIZE + flight.sizes.finished
 
     @cython.ccall
     def received(self, side: cython.longlong, record: HandshakeEvent) -> cython.longlong:

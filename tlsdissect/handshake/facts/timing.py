@@ -68,6 +68,8 @@ def _round_trips12(handshake: Handshake) -> Any:
     if handshake.is_full is not True:
         return None if handshake.is_full is None else 1
     data = handshake.log.first_data[handshake.client]
+    if _lacks_data(handshake, _CLIENT):
+        return None
     if data is None or data.acknowledgement is None:
         return 2
     return 1 if handshake.direction(_SERVER).offset(data.acknowledgement) < theirs.end else 2
@@ -217,7 +219,7 @@ def _data(handshake: Handshake, side: cython.longlong) -> Any:
     """
     data: PacketRef | None = handshake.log.first_data[handshake.client ^ side]
     if not handshake.tls13:
-        return None if _may_be_handshake(handshake, side) else data
+        return None if _may_be_handshake(handshake, side) or _lacks_data(handshake, side) else data
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None or side == _SERVER or not _is_whole(handshake, flight):
         return None
@@ -231,6 +233,13 @@ def _data(handshake: Handshake, side: cython.longlong) -> Any:
     if not handshake.log.decided or last is None or handshake.direction(_CLIENT).first_hole == last.end:
         return None
     return data
+
+
+@cython.cfunc
+def _lacks_data(handshake: Handshake, side: cython.longlong) -> cython.bint:
+    """Return whether bytes directly behind a side's Finished before TLS 1.3 are missing."""
+    finished: HandshakeEvent | None = handshake.finished(side)
+    return finished is not None and handshake.direction(side).first_hole == finished.end
 
 
 @cython.cfunc
@@ -268,7 +277,10 @@ def _is_whole(handshake: Handshake, flight: EncryptedFlight) -> cython.bint:
     Records in datagrams are not numbered without gaps, but tell by their epoch what they are.
     """
     last: HandshakeEvent | None = flight.last()
-    if flight.exact or last is None or handshake.log.transport == "udp":
+    if last is None or handshake.log.transport == "udp":
+        return True
+    # Behind the server's Finished comes the client's; behind a later record, data of the same length may come.
+    if flight.exact and (flight.has_server_finished() or not handshake.may_follow_finished(last)):
         return True
     return handshake.direction(_CLIENT).is_whole(last.end + 1)
 
@@ -304,6 +316,8 @@ def handshake_bytes(handshake: Handshake, complete: cython.bint) -> Any:
 @cython.cfunc
 def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | None) -> Any:
     if last is None or not handshake.direction(side).is_whole(last.end):
+        return None
+    if side == _CLIENT and handshake.log.client_hello is None:
         return None
     event: HandshakeEvent
     # Protected records before the flight are early data.
