@@ -74,6 +74,45 @@ def test_keep_alives_repeat_nothing(byte: bytes, tmp_path: Path) -> None:
     assert "conflicting_data" not in {problem.code for problem in connection.problems}
 
 
+def test_a_byte_that_was_sent_alone_is_sent_again(tmp_path: Path) -> None:
+    """The same byte in the same place is no keep-alive."""
+    sent, place = recorded()
+    hello, acknowledged = sent[place], sent[place + 1]
+    end = hello.sequence + len(hello.payload)
+    parts = [replace(hello, payload=hello.payload[:-1]), replace(hello, sequence=end - 1, payload=hello.payload[-1:])]
+    again = replace(parts[1], time=acknowledged.time + SECOND)
+    found = told(
+        written(
+            tmp_path / "a.pcap", [*sent[:place], *parts, acknowledged, again, *later(sent[place + 2 :], 2 * SECOND)]
+        )
+    )
+    assert "keep_alive" not in found
+    assert found["sent_again"].startswith("The client sent a segment again")
+
+
+def test_windows_of_packets_out_of_order_are_read(tmp_path: Path) -> None:
+    """Packets that are read a second time keep their windows."""
+    sent, place = recorded()
+    [reply] = [at for at, one in enumerate(sent) if one.payload and one.ports != sent[place].ports][:1]
+    moved = [*sent[:place], sent[reply], *sent[place:reply], *sent[reply + 1 :]]
+    times = sorted(one.time for one in moved)
+    late = written(tmp_path / "a.pcap", [replace(one, time=time) for one, time in zip(moved, times, strict=True)])
+    assert not any(packet.closed for packet in late.transcript.packets)
+    assert "closed_window" not in told(late)
+
+
+def test_a_closed_window_is_told_only_where_something_waits_for_it(tmp_path: Path) -> None:
+    sent, place = recorded()
+    acknowledged = sent[place + 1]
+    windows: Segments = []
+    for number in range(12):
+        time = acknowledged.time + (number + 1) * SECOND
+        windows.append(replace(acknowledged, time=time, window=0 if number % 2 else 500))
+    rest = later(sent[place + 2 :], 20 * SECOND)
+    found = told(written(tmp_path / "a.pcap", [*sent[: place + 2], *windows, *rest]))
+    assert "closed_window" not in found
+
+
 def test_a_closed_window_is_probed(tmp_path: Path) -> None:
     """Bytes that find the window closed are not lost (RFC 9293 section 3.8.6.1)."""
     sent, place = recorded()

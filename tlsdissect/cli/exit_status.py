@@ -140,7 +140,8 @@ def _usage_message(error: click.ClickException) -> str:
         options = [name for one in context.command.get_params(context) for name in one.opts]
         if context.parent is not None and context.info_name == "summary":
             # A command line that begins with an option is read as that of `summary`: the program may have been meant.
-            options += [name for one in context.parent.command.get_params(context.parent) for name in one.opts]
+            program = [name for one in context.parent.command.get_params(context.parent) for name in one.opts]
+            options += [name for name in program if name != error.option_name]
         near = suggestion(error.option_name, options)
         message = f"No such option {error.option_name!r}{_commands_with(error.option_name, context) or near}"
     return f"{message} (see {context.command_path} --help)" if context else message

@@ -77,22 +77,27 @@ def probes(packets: Sequence[Packet]) -> list[Probe]:
     """Return the keep-alives (RFC 9293 section 3.8.4) and the probes of closed windows.
 
     Both may repeat the byte before the next one. In a keep-alive it may be any byte, which the receiver does not read.
+    A segment of one byte that comes a second time, with the same byte, was sent again.
     """
     found: list[Probe] = []
     reached: dict[Side, int] = {"client": 0, "server": 0}
     acknowledged: dict[Side, int] = {"client": 0, "server": 0}
     closed: dict[Side, bool] = {"client": False, "server": False}
+    last: dict[Side, tuple[int, bytes] | None] = {"client": None, "server": None}
+    """Where the latest segment with new bytes begins, and its payload."""
     for packet in packets:
         side, start = packet.sender, packet.offset
         peer: Side = "server" if side == "client" else "client"
         if packet.flags & _RST or start is None:
             continue
         if packet.length <= 1 and not packet.flags & (_SYN | _FIN) and start >= 0:
-            repeats_last = start == reached[side] - 1
+            repeats_last = start == reached[side] - 1 and (start, packet.payload) != last[side]
             if closed[peer] and (repeats_last or packet.length):
                 found.append(Probe(side, packet.frame, of_window=True))
             elif repeats_last and acknowledged[side] == reached[side]:
                 found.append(Probe(side, packet.frame, of_window=False))
+        if start + packet.length > reached[side]:
+            last[side] = start, packet.payload
         reached[side] = max(reached[side], start + packet.length)
         acknowledged[peer] = max(acknowledged[peer], packet.acknowledged or 0)
         closed[side] = packet.closed

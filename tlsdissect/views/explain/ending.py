@@ -332,7 +332,9 @@ def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
 
 def without_alert(c: Connection) -> str:
     """Say that no fatal alert ended a handshake, and which other ones the side that ended it had sent."""
-    names = [alert.description or "an encrypted one" for alert in c.alerts if alert.sender == c.failed_by]
+    names = list(
+        dict.fromkeys([one.description or "an encrypted one" for one in c.alerts if one.sender == c.failed_by])
+    )
     return f"with no alert but {listed(names)}" if names else "without an alert"
 
 
@@ -362,7 +364,8 @@ def _silence(c: Connection, _: Connection) -> Iterator[Sentence]:
     yield Sentence("end", "no_answer", text, (c.client_hello.frame,) if c.client_hello else ())
     left = [alert for alert in c.alerts if alert.sender == "client"]
     if left:
-        text = f"The client gave up with {listed([alert.description or 'an encrypted alert' for alert in left])}."
+        names = dict.fromkeys([alert.description or "an encrypted alert" for alert in left])
+        text = f"The client gave up with {listed(list(names))}."
         yield Sentence("end", "gave_up", text, tuple(alert.frame for alert in left))
 
 

@@ -24,8 +24,8 @@ _DOWNGRADE = {"444f574e47524401": "TLS 1.3", "444f574e47524400": "TLS 1.2 or 1.3
 """Ends of a ServerHello's random: what the server could have done (RFC 8446 section 4.1.3)."""
 _NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
 """What a client names an earlier session by."""
-_AGE_0 = "its ticket age is 0 (RFC 8446 section 4.2.11)"
-"""By what an external pre-shared key is recognised."""
+_EXTERNAL = "RFC 8446 section 4.2.11"
+"""By what an external pre-shared key is recognised: its ticket age should be 0."""
 
 
 def offer(c: Connection) -> Iterator[Sentence]:
@@ -86,8 +86,9 @@ def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
         text = f"It offered to resume an earlier session, by {counted(count, 'pre-shared key')}."
         if external:
             code, guess = "external_psk_offered", True
-            which = "" if external == count else f"{external} of them "
-            text = f"It offered {counted(count, 'pre-shared key')}, {which}most likely external: {_AGE_0}."
+            which = "which" if external == count else f"{external} of which"
+            age = "its ticket age is 0" if external == 1 else "their ticket ages are 0"
+            text = f"It offered {counted(count, 'pre-shared key')}, {which} may be external: {age} ({_EXTERNAL})."
     elif ticket is not None and ticket.bytes:
         text = f"It offered to resume an earlier session, by a ticket of {ticket.bytes:,} bytes."
     elif hello.session_id and hello.supported_versions is None and c.has_whole_client_hello:
@@ -244,7 +245,7 @@ def _resumed(c: Connection) -> Iterator[Sentence]:
     hello, answer = c.client_hello, c.server_hello
     frames = tuple(one.frame for one in (hello, answer) if one is not None)
     if accepts_external_psk(c):
-        text = f"It accepted a pre-shared key, most likely an external one: {_AGE_0}. "
+        text = f"It accepted a pre-shared key that may be external: its ticket age is 0 ({_EXTERNAL}). "
         yield Sentence("choice", "external_psk", f"{text}No certificate was needed.", frames, guess=True)
     elif c.resumption in _SESSIONS:
         earlier = f" of stream {stream_name(c.transport, c.resumes.stream)}" if c.resumes else ""
@@ -259,7 +260,7 @@ def _resumed(c: Connection) -> Iterator[Sentence]:
 
 
 def accepts_external_psk(c: Connection) -> bool:
-    """Return whether the server accepted a pre-shared key that was most likely agreed upon outside of TLS."""
+    """Return whether the server accepted a pre-shared key that may have been agreed upon outside of TLS."""
     return "resumption" in c.inferred
 
 

@@ -311,20 +311,31 @@ def _delayed(waits: list[Pause]) -> Sentence:
 
 
 def _closed_windows(packets: list[Packet]) -> Iterator[Sentence]:
-    """Yield a sentence for each time that a side accepted no bytes (RFC 9293 section 3.8.6.1)."""
+    """Yield the times in which a side accepted no bytes that the other had for it (RFC 9293 section 3.8.6.1)."""
     sides: tuple[Side, ...] = ("client", "server")
     for side in sides:
         closed: Packet | None = None
+        waits = False
+        found: list[tuple[float, tuple[int, int]]] = []
         for packet in packets:
-            if packet.sender != side or packet.flags & _RST:
+            if packet.flags & _RST:
                 continue
-            ms = None if closed is None else elapsed(closed.time, packet.time)
-            if closed is not None and not packet.closed and ms is not None and ms >= _SLOW:
-                text = f"For {in_ms(ms)} the {side} accepted no bytes: its receive window was 0."
-                yield Sentence("time", "closed_window", text, (closed.frame, packet.frame))
-            closed = (closed or packet) if packet.closed else None
-        since = () if closed is None else packets[packets.index(closed) :]
-        if closed is not None and any(one.sender != side and one.length for one in since):
+            if packet.sender != side:
+                waits = waits or (closed is not None and packet.length > 0)
+            elif packet.closed:
+                closed = closed or packet
+            elif closed is not None:
+                ms = elapsed(closed.time, packet.time)
+                if waits and ms is not None and ms >= _SLOW:
+                    found.append((ms, (closed.frame, packet.frame)))
+                closed, waits = None, False
+        for ms, frames in found[:_MANY]:
+            text = f"For {in_ms(ms)} the {side} accepted no bytes: its receive window was 0."
+            yield Sentence("time", "closed_window", text, frames)
+        if len(found) > _MANY:
+            text = f"So it did {counted(len(found) - _MANY, 'more time')}."
+            yield Sentence("time", "closed_window_more", text, tuple(one[0] for _, one in found[_MANY:])[:_LISTED])
+        if closed is not None and waits:
             text = f"From then on the {side} accepted no bytes: its receive window was 0."
             yield Sentence("time", "closed_window", text, (closed.frame,))
 
@@ -334,7 +345,7 @@ def _keep_alives(asked: list[Probe]) -> Iterator[Sentence]:
     for side in sides:
         frames = tuple(one.frame for one in asked if one.sender == side and not one.of_window)
         if frames:
-            times = "once" if len(frames) == 1 else f"{len(frames)} times"
+            times = "once" if len(frames) == 1 else f"{len(frames):,} times"
             text = (
                 f"The {side} asked {times} whether the other side was still there (keep-alive, RFC 9293 section 3.8.4)."
             )
