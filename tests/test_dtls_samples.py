@@ -84,7 +84,15 @@ STORIES["dtls12-suites"] = [
 ]
 INFERRED = {"code": "inferred", "detail": "the end of the handshake is inferred from the epochs of records"}
 INFERRED |= {"frame": None, "offset": None, "from": None, "copies": None}
-INFERRED["facts"] = ["complete", "outcome", "failed_by", "timing.handshake_ms"]
+INFERRED["facts"] = [
+    "complete",
+    "outcome",
+    "failed_by",
+    "handshake_bytes",
+    "timing.handshake_ms",
+    "timing.client_data_ms",
+    "timing.server_record_ms",
+]
 STORIES["dtls13-full"] = [
     FULL
     | {"version": "DTLS 1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768"}

@@ -98,7 +98,15 @@ INFERRED = [
         "frame": None,
         "offset": None,
         "copies": None,
-        "facts": ["complete", "outcome", "failed_by", "timing.handshake_ms"],
+        "facts": [
+            "complete",
+            "outcome",
+            "failed_by",
+            "handshake_bytes",
+            "timing.handshake_ms",
+            "timing.client_data_ms",
+            "timing.server_record_ms",
+        ],
         "from": None,
     }
 ]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
 
 CAPTURES = sorted(path for path in (ROOT / "samples").rglob("*.pcap*") if not path.name.endswith(".zst"))
-END = {"complete", "outcome", "failed_by", "timing.handshake_ms"}
+END = {"complete", "outcome", "failed_by", "handshake_bytes"}
+END |= {f"timing.{name}_ms" for name in ("handshake", "client_data", "server_record")}
 
 
 def value(connection: Connection, key: str) -> object:

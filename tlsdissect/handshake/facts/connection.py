@@ -72,8 +72,10 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Eap, Side
     from tlsdissect.model.transcript import OpenedMessage, QuicPacket, Recording
 
-_END = ("complete", "outcome", "failed_by", "timing.handshake_ms")
+_END = ("complete", "outcome", "failed_by")
 """What is inferred if the end of the handshake is."""
+_AFTER_END = ("handshake_bytes", "timing.handshake_ms", "timing.client_data_ms", "timing.server_record_ms")
+"""What is inferred besides if records of TLS 1.3 show that end: they are measured from it."""
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _EXTENDED_MASTER_SECRET = Type.EXTENDED_MASTER_SECRET
 _RENEGOTIATION_INFO = Type.RENEGOTIATION_INFO
@@ -404,7 +406,7 @@ def _inferred(handshake: Handshake, of_end: Any, early: Any, split_path: Any) ->
     """Report what is inferred and not decoded."""
     found: list[Problem] = []
     if of_end is not None:
-        found.append(_guess(of_end, _END))
+        found.append(_guess(of_end, _END + _AFTER_END if handshake.tls13 else _END))
     if early is not None and infers_early_data(handshake):
         early_data_told = "whether early data was accepted is inferred from the lengths of records"
         found.append(_guess(early_data_told, ("early_data", "round_trips")))
@@ -412,7 +414,7 @@ def _inferred(handshake: Handshake, of_end: Any, early: Any, split_path: Any) ->
         found.append(_guess("the pre-shared key may be external: obfuscated_ticket_age is 0", ("resumption",)))
     if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
         lengths_told = "the cipher suite is not known: record lengths are interpreted for SHA-256 and a tag of 16 bytes"
-        found.append(_guess(lengths_told, (*_END, "early_data", "closure")))
+        found.append(_guess(lengths_told, (*_END, *_AFTER_END, "early_data", "closure")))
     if split_path:
         found.append(_guess("TCP seems to end nearer than TLS, or the server was slow", ("timing.split_path",)))
     return found
