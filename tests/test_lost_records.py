@@ -139,3 +139,18 @@ def test_data_behind_missing_bytes_are_not_the_first(sample: str, tmp_path: Path
     ]
     [found] = read(tmp_path / "a.pcap", [*sent[:data], again, *rest])
     assert found["timing"]["client_data_ms"] is None
+
+
+def test_data_of_the_length_of_a_finished_end_no_handshake(tmp_path: Path) -> None:
+    """The Finished is missing, and the request behind it has its length."""
+    [sent] = conversations("tls13-full")
+    mine = [place for place, one in enumerate(sent) if one.payload and one.ports == sent[0].ports]
+    finished, data = sent[mine[2]], sent[mine[3]]
+    request = replace(data, payload=finished.payload)
+    moved = len(data.payload) - len(finished.payload)
+    rest = [
+        replace(one, sequence=one.sequence - moved) if one.ports == data.ports else one for one in sent[mine[3] + 1 :]
+    ]
+    kept = [one for place, one in enumerate(sent[: mine[3]]) if place != mine[2]]
+    [found] = read(tmp_path / "a.pcap", [*kept, request, *rest])
+    assert [found["timing"][name] for name in ("handshake_ms", "client_data_ms", "server_record_ms")] == [None] * 3

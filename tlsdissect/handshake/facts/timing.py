@@ -279,10 +279,15 @@ def _is_whole(handshake: Handshake, flight: EncryptedFlight) -> cython.bint:
     last: HandshakeEvent | None = flight.last()
     if last is None or handshake.log.transport == "udp":
         return True
-    # Behind the server's Finished comes the client's; behind a later record, data of the same length may come.
-    if flight.exact and (flight.has_server_finished() or not handshake.may_follow_finished(last)):
-        return True
-    return handshake.direction(_CLIENT).is_whole(last.end + 1)
+    client = handshake.direction(_CLIENT)
+    if not flight.exact or client.is_whole(last.start):
+        return flight.exact or client.is_whole(last.end + 1)
+    event: HandshakeEvent
+    # Behind missing bytes, what has the length of a Finished may be data.
+    for event in flight.flight:  # noqa: SIM110  # a generator would be a closure
+        if handshake.may_follow_finished(event):
+            return False
+    return True
 
 
 @cython.ccall
