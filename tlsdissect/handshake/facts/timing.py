@@ -50,7 +50,9 @@ def round_trips(handshake: Handshake, early_data: Any, complete: cython.bint) ->
     if not handshake.tls13:
         flights, verified = _round_trips12(handshake), handshake.log.hello_verify
         return None if flights is None or verified is None else flights + verified
-    if early_data is None or hello_retry(handshake) is None:
+    retried = hello_retry(handshake)
+    # After a HelloRetryRequest there is no early data (RFC 8446 section 4.2.10).
+    if retried is None or (early_data is None and not retried):
         return None
     quic, waits = handshake.log.quic, 0
     if quic is not None:
@@ -68,8 +70,6 @@ def _round_trips12(handshake: Handshake) -> Any:
     if handshake.is_full is not True:
         return None if handshake.is_full is None else 1
     data = handshake.log.first_data[handshake.client]
-    if _lacks_data(handshake, _CLIENT):
-        return None
     if data is None or data.acknowledgement is None:
         return 2
     return 1 if handshake.direction(_SERVER).offset(data.acknowledgement) < theirs.end else 2
