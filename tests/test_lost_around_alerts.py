@@ -42,7 +42,7 @@ CLIENT_ENDS, SERVER_ENDS = (CLIENT, ACK | FIN, b""), (SERVER, ACK | FIN, b"")
 
 @dataclass(frozen=True)
 class Lossy(Steps):
-    """A conversation of which the capture lacks some packets, given by their number."""
+    """A conversation captured without the packets whose numbers are in `lost`."""
 
     lost: tuple[int, ...] = ()
 
@@ -52,7 +52,7 @@ class Lossy(Steps):
 
 
 def told(folder: Path, *sent: Step, lost: tuple[int, ...] = ()) -> dict[str, Any]:
-    """What is told of a conversation; `lost` are numbers of steps after the server's flight."""
+    """Read a conversation; `lost` has the numbers of missing steps, counted from after the server's flight."""
     numbers = tuple(len(BEGUN) + number for number in lost)
     [connection] = facts(write(folder / "a.pcap", Lossy([], 0, 0, 40_000, steps=(*BEGUN, *sent), lost=numbers)))
     return connection

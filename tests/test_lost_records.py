@@ -1,4 +1,4 @@
-"""Conversations that lack one record: what is told of them is true of the whole ones, or is not known."""
+"""Conversations without one of their records: each fact is that of the whole conversation, or null."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OPEN = ("incomplete", "one_sided")
 
 @cache
 def conversations(sample: str) -> list[Segments]:
-    """The conversations of a sample, each record of which is in a segment of its own."""
+    """The conversations of a sample, with one record in each segment."""
     found: dict[frozenset[bytes], Segments] = {}
     for one in segments(ROOT / f"samples/{sample}.pcap"):
         found.setdefault(frozenset((one.ports[:2], one.ports[2:])), []).extend(by_record(one))
@@ -75,7 +75,7 @@ def read(path: Path, sent: Segments) -> list[dict[str, Any]]:
 
 
 def wrong(whole: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """What is told otherwise of the conversation with a missing record."""
+    """The facts that differ from those of the whole conversation, and are not null."""
     differing = [(key, whole[key], found[key]) for key in COMPARED if found[key] not in (None, whole[key])]
     if found["early_data"] not in (None, whole["early_data"], "offered"):
         differing.append(("early_data", whole["early_data"], found["early_data"]))

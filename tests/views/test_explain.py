@@ -56,7 +56,7 @@ def test_a_handshake_of_tcp_without_its_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("in_order", [False, True])
 def test_clocks_that_differ_are_said_to_hide_times(tmp_path: Path, in_order: bool) -> None:
-    """Of one whose server's packets have the times of a clock that is a second behind."""
+    """The clock that timed the server's packets is a second behind."""
     sent = segments(ROOT / "samples/tls12-full.pcap")
     behind = [one if one.ports == sent[0].ports else replace(one, time=one.time - 1_000_000) for one in sent]
     sentences = written(tmp_path / "clocks.pcap", sorted(behind, key=lambda one: one.time) if in_order else behind)

@@ -737,7 +737,7 @@ class Direction:
 
     @cython.cfunc
     def _cut(self, data: bytes) -> list[Record]:
-        """Cut bytes of the latest frame into records; report the first that are no record."""
+        """Cut bytes of the latest frame into records; where no record begins, report a malformed one."""
         reader: RecordReader = self.reader
         lost = reader.astray
         records: list[Record] = reader.feed(data)

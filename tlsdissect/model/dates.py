@@ -1,4 +1,4 @@
-"""Tells the dates of captures from times of a clock that was never set."""
+"""Dates of captures, without those of clocks that were never set."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Packet(Struct, frozen=True, gc=False):
     name: str | None = None
     """What it is if it belongs to the protocol that carries TLS: "EAP-Success"."""
     closed: bool = False
-    """Whether its sender's receive window is closed: TCP's window is 0."""
+    """Whether its sender's receive window is 0."""
 
 
 class Probe(NamedTuple):
@@ -74,7 +74,7 @@ class Probe(NamedTuple):
 
 
 def probes(packets: Sequence[Packet]) -> list[Probe]:
-    """Return the keep-alives (RFC 9293 section 3.8.4) and the probes of closed windows.
+    """Find keep-alives (RFC 9293 section 3.8.4) and probes of closed windows.
 
     Both may repeat the byte before the next one. In a keep-alive it may be any byte, which the receiver does not read.
     A segment of one byte that comes a second time, with the same byte, was sent again.

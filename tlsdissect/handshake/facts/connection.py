@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.transcript import OpenedMessage, QuicPacket, Recording
 
 _END = ("complete", "outcome", "failed_by")
-"""What is inferred if the end of the handshake is."""
+"""The facts that rest on how the handshake ended."""
 _AFTER_END = ("handshake_bytes", "timing.handshake_ms", "timing.client_data_ms", "timing.server_record_ms")
 """What is inferred besides if records of TLS 1.3 show that end: they are measured from it."""
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.

@@ -169,7 +169,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
         return None
     if flight.refused:
         # The content of the alert is not known, but its sender knew that the server had ended the connection.
-        # Where bytes before it are missing, they may be a Finished, and the alert a close_notify.
+        # If a Finished may be missing before it, the alert may be a close_notify.
         if _sent_after_end(handshake, flight.flight[0]) or handshake.may_follow_finished(flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")

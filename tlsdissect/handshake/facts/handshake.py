@@ -162,7 +162,7 @@ class Handshake:
     @cython.cfunc
     @cython.exceptval(-1)
     def _seal(self, side: cython.longlong, event: HandshakeEvent) -> cython.bint:
-        """Take a record for the Finished of a side, unless what is missing before it may be that.
+        """Note a record as a side's Finished, unless the Finished may be among bytes missing before it.
 
         Then it may be of a renegotiation, or a segment that somebody forged: the Finished may come later.
         """

@@ -473,7 +473,7 @@ def losses(c: Connection) -> Iterator[Sentence]:
     probed = {one.frame for one in probes(c.transcript.packets)}
     for sender in sides:
         lost = unreceived(c.transcript.packets, sender)
-        # A closed window takes nothing: its probes are not lost.
+        # Probes of a closed window are not lost, since it accepts nothing.
         if lost is not None and any(packet.frame in probed for packet in lost.sent):
             continue
         if lost is not None and lost.is_repeated:

@@ -25,7 +25,7 @@ _DOWNGRADE = {"444f574e47524401": "TLS 1.3", "444f574e47524400": "TLS 1.2 or 1.3
 _NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
 """What a client names an earlier session by."""
 _EXTERNAL = "RFC 8446 section 4.2.11"
-"""By what an external pre-shared key is recognised: its ticket age should be 0."""
+"""The rule that an external pre-shared key has a ticket age of 0."""
 
 
 def offer(c: Connection) -> Iterator[Sentence]:

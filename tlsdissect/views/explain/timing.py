@@ -61,7 +61,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
-        # A handshake that nobody ended goes on after its last message.
+        # If nobody ended the handshake, packets after its last message belong to it, too.
         seen = packets if c.outcome == "established" else list(c.transcript.packets)
         asked = probes(seen) if c.transport == "tcp" else []
         found = list(repeats(packets, {one.frame for one in asked}))
@@ -311,7 +311,7 @@ def _delayed(waits: list[Pause]) -> Sentence:
 
 
 def _closed_windows(packets: list[Packet]) -> Iterator[Sentence]:
-    """Yield the times in which a side accepted no bytes that the other had for it (RFC 9293 section 3.8.6.1)."""
+    """Say how long a closed receive window made the other side wait (RFC 9293 section 3.8.6.1)."""
     sides: tuple[Side, ...] = ("client", "server")
     for side in sides:
         closed: Packet | None = None
