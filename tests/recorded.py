@@ -25,6 +25,16 @@ SHARED = ROOT.parent / "shared"
 HEADER = struct.Struct("<IIII")
 """In front of each packet of a sample."""
 SAMPLES = sorted((ROOT / "samples").glob("*.pcap"), key=lambda path: path.stem)
+INFERRED_WITH_END = (
+    "complete",
+    "outcome",
+    "failed_by",
+    "handshake_bytes",
+    "timing.handshake_ms",
+    "timing.client_data_ms",
+    "timing.server_record_ms",
+)
+"""The keys of what is inferred where the end of a TLS 1.3 handshake is."""
 
 
 def facts(path: Path, **options: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from datagrams import sent
-from recorded import ROOT
+from recorded import INFERRED_WITH_END, ROOT
 from tshark_rows import HANDSHAKE_TYPES, Row, by_stream, values
 
 import tlsdissect
@@ -84,15 +84,7 @@ STORIES["dtls12-suites"] = [
 ]
 INFERRED = {"code": "inferred", "detail": "the end of the handshake is inferred from the epochs of records"}
 INFERRED |= {"frame": None, "offset": None, "from": None, "copies": None}
-INFERRED["facts"] = [
-    "complete",
-    "outcome",
-    "failed_by",
-    "handshake_bytes",
-    "timing.handshake_ms",
-    "timing.client_data_ms",
-    "timing.server_record_ms",
-]
+INFERRED["facts"] = list(INFERRED_WITH_END)
 STORIES["dtls13-full"] = [
     FULL
     | {"version": "DTLS 1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768"}

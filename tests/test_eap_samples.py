@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from recorded import ROOT, facts, packets
+from recorded import INFERRED_WITH_END, ROOT, facts, packets
 from tshark_rows import HANDSHAKE_TYPES, Row, packet_rows, values
 
 import tlsdissect
@@ -98,15 +98,7 @@ INFERRED = [
         "frame": None,
         "offset": None,
         "copies": None,
-        "facts": [
-            "complete",
-            "outcome",
-            "failed_by",
-            "handshake_bytes",
-            "timing.handshake_ms",
-            "timing.client_data_ms",
-            "timing.server_record_ms",
-        ],
+        "facts": list(INFERRED_WITH_END),
         "from": None,
     }
 ]
