@@ -45,7 +45,6 @@ SIZED_BY_US = {
     "tls/layout.py reader": "a class of ours, or a type in a declaration of ours",
     "flows/udp_protocols.py _google": "no argument: an expression of ours",
     "flows/udp_protocols.py _known": "no argument: an expression of ours",
-    "tls/wire.py _every_u16": "no argument: 65,536 numbers",
     "tls/wire.py _u16s": "1,024 formats, whose size does not depend on their count of numbers",
     "handshake/facts/extensions.py _fact_class": "a class of ours",
     "handshake/facts/extensions.py _formatters": "a class of ours",

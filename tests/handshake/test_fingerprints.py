@@ -214,10 +214,3 @@ def test_a_number_may_be_repeated_in_a_long_list(many: int) -> None:
     text = ja4_r("t", 0x303, suites, [], alpn=None, signature_algorithms=[])
 
     assert text.split("_")[1].count("1301") == 2 * many
-
-
-@pytest.mark.parametrize("suites", [[0x1301, 0x10000], [0x1301] * 300 + [0x10000], [0x1301] * 0x10000])
-def test_lists_of_other_tools_may_be_of_any_length_and_number(suites: list[int]) -> None:
-    text = ja4_r("t", 0x303, suites, [], alpn=None, signature_algorithms=[])
-
-    assert text.split("_")[1] == ",".join([f"{number:04x}" for number in sorted(suites)])

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.tls.codepoints import LONG_LIST
+from tlsdissect.tls.code_point_lists import LONG_LIST, LongList, octets_of
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
@@ -96,13 +95,22 @@ def test_lists_read_back(numbers: list[int]) -> None:
     assert Reader(data).u16s(2) == Reader(data).vector(2, Reader.u16) == tuple(numbers)
 
 
-def test_equal_numbers_of_long_lists_are_one_object() -> None:
-    """Lists of 30,000 numbers, which attacks send, would take an object for each number."""
-    numbers = [*range(0x10000 - LONG_LIST, 0x10000), *range(LONG_LIST)]
-    data = b"".join(n.to_bytes(2, "big") for n in numbers)
+@given(st.binary(min_size=2 * LONG_LIST, max_size=3 * LONG_LIST).map(lambda data: data[: len(data) // 2 * 2]))
+def test_long_lists_read_back(data: bytes) -> None:
+    """A tuple of the 30,000 numbers that attacks send would take an object for each."""
+    numbers = [int.from_bytes(data[n : n + 2], "big") for n in range(0, len(data), 2)]
     one, other = [Reader(len(data).to_bytes(2, "big") + data).u16s(2) for _ in range(2)]
-    assert one == other == tuple(numbers)
-    assert all(map(is_, one, other))
+    assert isinstance(one, LongList)
+    assert list(one) == numbers
+    assert len(one) == len(numbers)
+    assert [one[n] for n in range(len(numbers))] == numbers
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != LongList(data + b"\0\0")
+    assert octets_of(one) == data == octets_of(numbers)
+    for n in (-1, len(numbers)):
+        with pytest.raises(IndexError):
+            one[n]
 
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=5)), max_size=5), st.binary(max_size=6))

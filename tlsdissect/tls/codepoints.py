@@ -6,11 +6,13 @@ unregistered values.
 """
 
 import csv
+from collections.abc import Sequence
 from enum import Enum, IntEnum
 from functools import cache, cached_property
-from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Final
+
+from tlsdissect.tls.code_point_lists import LONG_LIST, LongList, named, octets_of
 
 GREASE: Final = frozenset(0x0A0A + 0x1010 * n for n in range(16))
 """RFC 8701 section 2: cipher suites, extensions, groups, signature schemes, versions."""
@@ -18,10 +20,6 @@ GREASE_PSK_MODES: Final = frozenset(0x0B + 0x1F * n for n in range(8))
 """RFC 8701 section 2: psk_key_exchange_modes, which are one byte wide."""
 
 _FOLDER: Final = Path(__file__).parent / "iana"
-
-
-LONG_LIST: Final = 256
-"""Length from which lists of numbers are named through a table of all 65,536 names."""
 
 
 def _is_quic_grease(file: str, number: int) -> bool:
@@ -57,7 +55,7 @@ class _Names(dict[int, str]):
             return "GREASE"
         return f"0x{number:0{self._digits}x}"
 
-    def of(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
+    def of(self, numbers: Sequence[int] | LongList) -> tuple[str, ...]:
         """Name each number of a list.
 
         Attacks send lists of 30,000 unregistered numbers. Long lists are looked up in a table of all names, which takes
@@ -69,7 +67,7 @@ class _Names(dict[int, str]):
             # The first lookup reads the registry.
             _ = self[numbers[0]]
             self._table = [dict.get(self, number, hexadecimal) for number, hexadecimal in enumerate(_hexadecimals())]
-        names: tuple[str, ...] = itemgetter(*numbers)(self._table)
+        names: tuple[str, ...] = named(self._table, octets_of(numbers))
         return names
 
     def _read(self, path: Path) -> None:

@@ -18,12 +18,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Annotated, Any, Self, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
+
+if TYPE_CHECKING:
+    from tlsdissect.tls.code_point_lists import LongList
 
 Argument: TypeAlias = int | str | Callable[..., Any]
 """A number, the name of an earlier field or of another fact, or a function whose parameters are such names."""
@@ -130,13 +133,13 @@ class Leaf(Struct, frozen=True):
 
 
 class Numbers(Struct, frozen=True):
-    """A list of numbers of one or two bytes with a length prefix."""
+    """A list of numbers of one or two bytes with a length prefix; a long one is a LongList instead of a tuple."""
 
     item: Leaf
     size: int
     prefix: int
 
-    def read(self, r: Reader) -> tuple[int, ...]:
+    def read(self, r: Reader) -> tuple[int, ...] | LongList:
         """Read the list."""
         return r.u8s(self.prefix) if self.size == 1 else r.u16s(self.prefix)
 

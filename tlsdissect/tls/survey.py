@@ -171,7 +171,7 @@ class _Walk:
         first = start + one.prefix
         numbers: tuple[int, ...] = ()
         try:
-            numbers = one.read(block.reader)
+            numbers = tuple(one.read(block.reader))
         except WireError as error:
             if block.offset <= first:
                 length_missing = block.offset == start

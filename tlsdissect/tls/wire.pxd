@@ -4,9 +4,6 @@ cdef long long LONG_LIST
 cdef long long _SHORT
 
 
-cdef tuple _shared_u16s(bytes data)
-
-
 cdef class Reader:
     cdef public object error
     cdef public long long most_items

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import struct
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cython
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.tls.codepoints import LONG_LIST
+from tlsdissect.tls.code_point_lists import LONG_LIST, LongList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,26 +44,6 @@ class TooManyItemsError(WireError):
 @lru_cache(maxsize=1024)
 def _u16s(count: cython.longlong) -> struct.Struct:
     return struct.Struct(f">{count}H")
-
-
-@cache
-def _every_u16() -> tuple[int, ...]:
-    """Return all values of a uint16, each at its own index: 3 MB, once per process."""
-    return tuple(range(1 << 16))
-
-
-@cython.cfunc
-def _shared_u16s(data: bytes) -> tuple:  # type: ignore[type-arg]  # Cython would make a C struct of tuple[...]
-    """Return the numbers in `data`, an even number of bytes.
-
-    Attacks send lists of 30,000: with one object for each number, these take a third of the time and of the memory.
-    """
-    every: tuple = _every_u16()  # type: ignore[type-arg]  # as above
-    numbers: list[int] = []
-    at: cython.Py_ssize_t
-    for at in range(0, len(data), 2):
-        numbers.append(every[data[at] << 8 | data[at + 1]])  # noqa: PERF401  # `at` would be no C integer
-    return tuple(numbers)
 
 
 @cython.cclass
@@ -254,14 +234,14 @@ class Reader:
         """Read a vector of uint8."""
         return tuple(self.sized(prefix))
 
-    def u16s(self, prefix: cython.Py_ssize_t) -> tuple[int, ...]:
-        """Read a vector of uint16."""
+    def u16s(self, prefix: cython.Py_ssize_t) -> tuple[int, ...] | LongList:
+        """Read a vector of uint16: a tuple, or a LongList if there are many."""
         data = self.sized(prefix)
         if len(data) % 2:
             raise WireError(f"a list of 2-byte numbers is {len(data)} bytes long", self._next - len(data))
         if len(data) < 2 * LONG_LIST:
             return _u16s(len(data) // 2).unpack(data)
-        return _shared_u16s(data)
+        return LongList(data)
 
     def whole(self, item: Callable[[Reader], T]) -> T:
         """Read one item that must be well-formed and consume every remaining byte."""

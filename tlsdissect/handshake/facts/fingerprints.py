@@ -1,22 +1,17 @@
 """The fingerprints JA3 and JA3S (Salesforce, 2017) and JA4 (FoxIO's TLS client fingerprint) of hellos.
 
-Every function takes plain numbers in the order of the wire, so that the logs of other tools can be used too. GREASE
-values (RFC 8701) are left out everywhere, since they are random in each connection.
+Every function takes lists of numbers of two bytes, in the order of the wire. GREASE values (RFC 8701) are left out
+everywhere, since they are random in each connection.
 """
 
 from __future__ import annotations
 
 from hashlib import md5, sha256
-from itertools import filterfalse, islice
-from struct import error as struct_error
-from struct import pack
 from typing import TYPE_CHECKING, Literal
 
-from msgspec.json import encode
-
 from tlsdissect.caches import cached
-from tlsdissect.handshake.facts.code_points import sorted_octets, without_grease
-from tlsdissect.tls.codepoints import GREASE, LONG_LIST
+from tlsdissect.tls.code_point_lists import LONG_LIST, decimals, in_order, octets_of, without_grease
+from tlsdissect.tls.codepoints import GREASE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized
@@ -24,7 +19,8 @@ if TYPE_CHECKING:
 Protocol = Literal["t", "q", "d"]
 
 _SERVER_NAME = 0x0000
-_ALPN = 0x0010
+_LEFT_OUT = ("0000", "0010")
+"""server_name and application_layer_protocol_negotiation, which the first part of a JA4 tells."""
 
 _JA4_VERSIONS = {
     0x0304: "13",
@@ -41,14 +37,17 @@ _JA4_VERSIONS = {
 _NOTHING = "000000000000"
 LIST_CACHE_BYTES = 1 << 18
 """Bytes of cached lists with their text; a network has some hundreds of different lists."""
-_NUMBER_BYTES = 36
-"""Estimated bytes of a number in a tuple."""
+_LONGEST = 2 * LONG_LIST
+"""Bytes of the longest list whose text is cached."""
+_LONGEST_TEXT = 1 << 12
+"""Characters of the longest text whose hash is cached."""
+_OBJECT_BYTES = 56
+"""Of bytes or a text without its content, at most."""
 
 
 def _size(*lists_and_text: Sized) -> int:
-    """Return the bytes of lists of numbers and of their text."""
-    *lists, text = lists_and_text
-    return len(text) + _NUMBER_BYTES * sum([len(numbers) for numbers in lists])
+    """Return the bytes of the octets of lists and of their text."""
+    return sum([_OBJECT_BYTES + len(one) for one in lists_and_text])
 
 
 def ja3_string(
@@ -59,8 +58,8 @@ def ja3_string(
     ec_point_formats: Sequence[int],
 ) -> str:
     """Return the text that JA3 hashes: five fields of decimal numbers; `version` is the legacy_version."""
-    suites, curves = _decimals(tuple(cipher_suites)), _decimals(tuple(groups))
-    return f"{version},{suites},{_decimals(tuple(extensions))},{curves},{_decimals(tuple(ec_point_formats))}"
+    lists = cipher_suites, extensions, groups, ec_point_formats
+    return ",".join([str(version), *[_decimals(octets_of(one)) for one in lists]])
 
 
 def ja3n_string(
@@ -76,10 +75,10 @@ def ja3n_string(
 
 def ja3s_string(version: int, cipher_suite: int, extensions: Sequence[int]) -> str:
     """Return the text that JA3S hashes; `version` is the legacy_version of the ServerHello."""
-    return f"{version},{cipher_suite},{_decimals(tuple(extensions))}"
+    return f"{version},{cipher_suite},{_decimals(octets_of(extensions))}"
 
 
-@cached(LIST_CACHE_BYTES)
+@cached(LIST_CACHE_BYTES, longest=_LONGEST_TEXT)
 def ja3(string: str) -> str:
     """Hash the text of a JA3, JA3N or JA3S."""
     return md5(string.encode(), usedforsecurity=False).hexdigest()
@@ -116,9 +115,10 @@ def ja4(
     GREASE is removed from the signature algorithms too, since the specification ignores it everywhere.
     """
     # Sorted first, so that a browser that shuffles its extensions has one cache entry, not one per connection.
-    suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
-    head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
-    return f"{head}_{_hashed_suites(suites)}_{_hashed_extensions(kinds, tuple(signature_algorithms))}"
+    suites, kinds = octets_of(cipher_suites), octets_of(sorted(extensions))
+    named = _SERVER_NAME in extensions if sni is None else sni
+    head = _head(protocol, version, suites, kinds, alpn=alpn, named=named)
+    return f"{head}_{_hashed_suites(suites)}_{_hashed_extensions(kinds, octets_of(signature_algorithms))}"
 
 
 def ja4_r(
@@ -132,80 +132,58 @@ def ja4_r(
     sni: bool | None = None,
 ) -> str:
     """Return a JA4 with its sorted lists instead of their hashes."""
-    suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
-    head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
-    listed = _sorted_hexadecimals(suites)
-    return f"{head}_{listed}_{_extensions_text(kinds, tuple(signature_algorithms))}"
+    suites, kinds = octets_of(cipher_suites), octets_of(sorted(extensions))
+    named = _SERVER_NAME in extensions if sni is None else sni
+    head = _head(protocol, version, suites, kinds, alpn=alpn, named=named)
+    listed = _hexadecimals(in_order(suites))
+    return f"{head}_{listed}_{_extensions_text(kinds, octets_of(signature_algorithms))}"
 
 
 def _head(
-    protocol: Protocol,
-    version: int,
-    cipher_suites: tuple[int, ...],
-    extensions: tuple[int, ...],
-    *,
-    alpn: bytes | None,
-    sni: bool | None,
+    protocol: Protocol, version: int, cipher_suites: bytes, extensions: bytes, *, alpn: bytes | None, named: bool
 ) -> str:
-    named = _SERVER_NAME in extensions if sni is None else sni
     return (
         f"{protocol}{_JA4_VERSIONS.get(version, '00')}{'d' if named else 'i'}"
         f"{_count(cipher_suites)}{_count(extensions)}{_alpn_mark(alpn)}"
     )
 
 
-@cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
-def _decimals(numbers: tuple[int, ...]) -> str:
-    return encode(without_grease(numbers)).decode()[1:-1].replace(",", "-")
+@cached(LIST_CACHE_BYTES, _size, longest=_LONGEST)
+def _decimals(octets: bytes) -> str:
+    text: str = decimals(octets)
+    return text
 
 
-@cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
-def _hexadecimals(numbers: tuple[int, ...]) -> str:
-    return _hexadecimal_text(without_grease(numbers))
-
-
-def _hexadecimal_text(kept: Sequence[int]) -> str:
-    try:
-        data = pack(f">{len(kept)}H", *kept)
-    except struct_error:
-        # A hello has no number of more than two bytes, but another tool's log may.
-        return ",".join([f"{number:04x}" for number in kept])
-    return data.hex(",", 2) if kept else ""
-
-
-def _sorted_hexadecimals(numbers: tuple[int, ...]) -> str:
-    try:
-        octets = sorted_octets(numbers)
-    except OverflowError:
-        # As above.
-        return _hexadecimal_text(sorted(without_grease(numbers)))
+def _hexadecimals(octets: bytes) -> str:
+    # Without octets, there is nothing to separate, which hex() refuses.
     return octets.hex(",", 2) if octets else ""
 
 
-@cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
-def _count(numbers: tuple[int, ...]) -> str:
+@cached(LIST_CACHE_BYTES, _size, longest=_LONGEST)
+def _count(octets: bytes) -> str:
     """Count in two digits, up to 99."""
-    return f"{len(tuple(islice(filterfalse(GREASE.__contains__, numbers), 99))):02d}"
+    return f"{min(99, len(without_grease(octets)) // 2):02d}"
 
 
-@cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
-def _hashed_suites(cipher_suites: tuple[int, ...]) -> str:
-    return _digest(_sorted_hexadecimals(cipher_suites))
+@cached(LIST_CACHE_BYTES, _size, longest=_LONGEST)
+def _hashed_suites(cipher_suites: bytes) -> str:
+    return _digest(_hexadecimals(in_order(cipher_suites)))
 
 
-@cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
-def _hashed_extensions(extensions: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> str:
+@cached(LIST_CACHE_BYTES, _size, longest=_LONGEST)
+def _hashed_extensions(extensions: bytes, signature_algorithms: bytes) -> str:
     return _digest(_extensions_text(extensions, signature_algorithms))
 
 
-def _extensions_text(extensions: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> str:
+def _extensions_text(extensions: bytes, signature_algorithms: bytes) -> str:
     """Join the sorted extensions, except for SNI and ALPN, and the signature algorithms in the order of the wire."""
-    kept = tuple([number for number in extensions if number not in {_SERVER_NAME, _ALPN}])
-    algorithms = _hexadecimals(signature_algorithms)
-    return f"{_hexadecimals(kept)}_{algorithms}" if algorithms else _hexadecimals(kept)
+    kinds = _hexadecimals(without_grease(extensions)).split(",")
+    kept = ",".join([kind for kind in kinds if kind not in _LEFT_OUT])
+    algorithms = _hexadecimals(without_grease(signature_algorithms))
+    return f"{kept}_{algorithms}" if algorithms else kept
 
 
-@cached(LIST_CACHE_BYTES)
+@cached(LIST_CACHE_BYTES, longest=_LONGEST_TEXT)
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12] if text else _NOTHING
 

@@ -14,8 +14,9 @@ from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.hello_extensions import Extensions, retry_extensions
 from tlsdissect.handshake.facts.text import text
 from tlsdissect.model.connection import ClientHello, HelloRetryRequest, ServerHello
-from tlsdissect.tls.codepoints import LONG_LIST, HandshakeType, Registry, cipher_spec_name
+from tlsdissect.tls.code_point_lists import LONG_LIST, LongList
 from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.codepoints import HandshakeType, Registry, cipher_spec_name
 from tlsdissect.tls.hello_cache import derive_once
 from tlsdissect.tls.server_hello import HelloVerifyRequest
 from tlsdissect.tls.wire import Reader
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import Ssl2ClientHello
     from tlsdissect.tls.server_hello import ServerHello as WireServerHello
     from tlsdissect.tls.server_hello import Ssl2ServerHello
+
+    Numbers = tuple[int, ...] | LongList
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _APPLICATION_LAYER_PROTOCOL_NEGOTIATION = Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION
@@ -50,11 +53,11 @@ _NAMED_BYTES = 108
 """Estimated bytes of a number and its name in two tuples."""
 
 
-def _name_cache(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
+def _name_cache(registry: Registry) -> Callable[[Numbers | None], tuple[str, ...] | None]:
     """Return a function that converts the numbers of a list to names, and caches the result."""
 
     @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers), longest=LONG_LIST)
-    def names(numbers: tuple[int, ...]) -> tuple[str, ...]:
+    def names(numbers: Numbers) -> tuple[str, ...]:
         return registry.names.of(numbers)
 
     return lambda numbers: None if numbers is None else names(numbers)
