@@ -23,7 +23,7 @@ def seen(records: list[tuple[int, int]], *, early: bool = False, hello_retry: bo
     client_hello = new_event(CLIENT, HANDSHAKE, 1, 200, b"", 1, 1, 0, 205, encrypted=False)
     log.client_hello = SeenClientHello(client_hello, 1, offers_tls13=True, offers_early_data=early)
     log.server_hello, log.version, log.tls13 = SeenServerHello(server_hello, 0x1301, b""), 0x0304, True
-    log.hello_retry = server_hello if hello_retry else None
+    log.retry_request = server_hello if hello_retry else None
     log.events = [log.client_hello.event, server_hello]
     ends = [205, 95]
     for number, (sender, size) in enumerate(records, 3):

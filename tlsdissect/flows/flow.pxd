@@ -74,12 +74,12 @@ cdef class Flow(Totals):
     cdef readonly long long first_dropped
     cdef public bint passed
     cdef public bint unfinished
-    cdef public object doubtful
+    cdef public object given_up_segment
     cdef readonly TcpSide one
     cdef readonly TcpSide other
     cdef readonly TcpHandshake handshake
     cdef readonly long long rst_clock
-    cdef readonly bint doubted
+    cdef readonly bint may_have_dropped
     cdef readonly bint gave_up
     cdef readonly long long resets
     cdef readonly long long first_reset

@@ -302,7 +302,7 @@ class Flow(Totals):
     """The frame of the first of them."""
     passed: cython.bint
     """Whether payload was captured that is not TLS."""
-    doubtful: object
+    given_up_segment: object
     """The beginning of its latest segment when it was given up as not TLS: a hello may follow in its place."""
     one: TcpSide
     """The side that sent the first packet: side 0."""
@@ -311,7 +311,7 @@ class Flow(Totals):
     handshake: TcpHandshake
     rst_clock: cython.longlong
     """The clock at the first RST; NEVER before that."""
-    doubted: cython.bint
+    may_have_dropped: cython.bint
     """Whether later packets may show that a RST, FIN or SYN-ACK was dropped."""
     resets: cython.longlong
     """RSTs that later packets may show to have been dropped."""
@@ -349,12 +349,12 @@ class Flow(Totals):
         self.dropped = self.first_dropped = 0
         self.interest = 0
         self.passed = False
-        self.doubtful = None
+        self.given_up_segment = None
         self.one = TcpSide()
         self.other = TcpSide()
         self.handshake = TcpHandshake()
         self.rst_clock = NEVER
-        self.doubted = False
+        self.may_have_dropped = False
         self.resets = self.first_reset = 0
         self.reset_time = NO_TIME
         self.unfinished = self.gave_up = False
@@ -473,7 +473,7 @@ class Flow(Totals):
             return False
         if flags & _RST:
             return self._reset(me, peer, packet, clock, sender)
-        if self.doubted:
+        if self.may_have_dropped:
             self._judge(me, peer, packet)
         if _is_of_earlier_connection(me, peer, packet):
             self._drop(packet.frame)
@@ -528,7 +528,7 @@ class Flow(Totals):
                     me.far_fin = fin
                 return me.next
             self._end(me, fin, clock)
-            self.doubted = self.doubted or not peer.seen
+            self.may_have_dropped = self.may_have_dropped or not peer.seen
             end = add(end, 1)
         return end
 
@@ -596,7 +596,7 @@ class Flow(Totals):
                 self.handshake.acknowledge(sender, packet.time, False, packet.acknowledgement)
         # Text in a RST is not stream data (RFC 9293 section 3.5.3).
         signal = Signal(packet.frame, packet.sequence)
-        self.doubted = True
+        self.may_have_dropped = True
         if self.resets == 0:
             self.first_reset = packet.frame
         self.resets += 1
@@ -624,7 +624,7 @@ class Flow(Totals):
         if packet.length == 0 and packet.checksum_is_wrong():
             me.suspect = packet.frame
             me.witnesses = 0
-            self.doubted = True
+            self.may_have_dropped = True
 
     @cython.cfunc
     def _is_late(self, me: TcpSide, packet: Packet) -> cython.bint:
@@ -646,7 +646,7 @@ class Flow(Totals):
         if me.sent == 0 and other not in me.answers and len(me.answers) < MAX_ANSWERS:
             me.answers = (*me.answers, other)
             me.other_answer = frame
-            self.doubted = True
+            self.may_have_dropped = True
 
     @cython.cfunc
     def _judge(self, me: TcpSide, peer: TcpSide, packet: Packet) -> None:

@@ -23,7 +23,7 @@ from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
 from tlsdissect.handshake.recording import TcpRecorder
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListener, RevocationLookup
-from tlsdissect.handshake.segments import Doubtful, Segment
+from tlsdissect.handshake.segments import GivenUpSegment, Segment
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker, may_resume
@@ -304,7 +304,7 @@ class Connections:
         known: Tracker | None
         tracker: Tracker
         if flow.interest == _HELLOS and not may_resume(flow, sender, packet.sequence, packet.captured_payload()):
-            if flow.doubtful is not None:
+            if flow.given_up_segment is not None:
                 self._settle(flow)
             return False
         known = flow.follower
@@ -334,12 +334,12 @@ class Connections:
         return True
 
     def _settle(self, flow: Flow) -> None:
-        """Note that a doubtful segment was acknowledged."""
-        if isinstance(flow.doubtful, Doubtful) and not flow.doubtful.acknowledged:
-            one: Segment = flow.doubtful.segment
+        """Note that the last segment of a flow that was given up was acknowledged."""
+        if isinstance(flow.given_up_segment, GivenUpSegment) and not flow.given_up_segment.acknowledged:
+            one: Segment = flow.given_up_segment.segment
             acknowledged: cython.longlong = flow.side(one.sender).acknowledged
             if acknowledged != _UNKNOWN and difference(acknowledged, one.sequence) > 0:
-                flow.doubtful = flow.doubtful._replace(acknowledged=True)
+                flow.given_up_segment = flow.given_up_segment._replace(acknowledged=True)
 
     @cython.cfunc
     def _give_up_oldest(self) -> cython.bint:

@@ -261,7 +261,7 @@ class DatagramConnections:
         """Add the sessions that a datagram showed: those that a ClientHello offers, or that a handshake set up."""
         source = self._names.of(flow.first_frame)
         for frame, log in follower.changed:
-            keys = established(log, frame) if all(log.sealed) else identities(log)
+            keys = established(log, frame) if all(log.has_finished) else identities(log)
             if self._options.linked and keys:
                 session = Session(source, TRANSPORT[follower.protocol], flow.stream, frame, keys)
                 self.found.append((self._flows.clock, frame, session))

@@ -54,7 +54,7 @@ cdef class Direction:
     cdef readonly list late
     cdef readonly long long late_bytes
     cdef public object reset_text
-    cdef readonly Segment doubtful
+    cdef readonly Segment possible_padding
     cdef readonly long long first_hole
     cdef public long long accounted
     cdef readonly long long cut_off

@@ -7,8 +7,8 @@ constant while segments are in order and whole. Three things make this more than
 - Without a SYN, the first segment in the capture need not be the first one sent. Up to UNPLACED_BYTES are held
   until an acknowledgement or a hello shows where the stream begins.
 - Some stacks count the padding of an Ethernet frame as payload. A segment of so few bytes, all zero, is held as
-  `doubtful` until an acknowledgement or the sender's next segment confirms or refutes it. Dropping short segments
-  was rejected: a record may end in one.
+  `possible_padding` until an acknowledgement or the sender's next segment confirms or refutes it. Dropping short
+  segments was rejected: a record may end in one.
 - Bytes may be missing. A hole is given up when held segments exceed a limit or at the end of the flow; reading then
   continues at the next record header that is known or found.
 
@@ -163,7 +163,7 @@ class Direction:
     """The memory that these segments count: their payload, and OVERHEAD for each."""
     reset_text: tuple[int, bytes] | None
     """The frame and the text of the first RST with payload."""
-    doubtful: Segment | None
+    possible_padding: Segment | None
     """A segment that may be padding of a frame: it is short, and nothing has confirmed it as stream data."""
     first_hole: cython.longlong
     """Stream offset of the first missing byte; UNKNOWN if none is missing."""
@@ -208,7 +208,7 @@ class Direction:
         self.late = []
         self.late_bytes = 0
         self.reset_text = None
-        self.doubtful = None
+        self.possible_padding = None
         self.first_hole = UNKNOWN
         self.cut_off = 0
         self.accounted = 0
@@ -255,13 +255,13 @@ class Direction:
             self._hold_late(segment)
             return []
         self.payload += segment.length
-        pieces: list[Piece] | None = None if self.doubtful is None else self._compare(segment)
+        pieces: list[Piece] | None = None if self.possible_padding is None else self._compare(segment)
         if segment.length <= _PADDING and self.assembler.expects(segment.sequence) and not segment.payload.strip(b"\0"):
-            doubtful: Segment | None = self.doubtful
-            known: cython.longlong = 0 if doubtful is None else doubtful.length
+            possible_padding: Segment | None = self.possible_padding
+            known: cython.longlong = 0 if possible_padding is None else possible_padding.length
             self.payload -= min(segment.length, known)
             if segment.length > known:
-                self.doubtful = segment
+                self.possible_padding = segment
             return pieces or []
         taken: list[Piece] = self._reassemble(segment)
         return pieces + taken if pieces else taken
@@ -280,10 +280,10 @@ class Direction:
             return [] if self._awaits_more() else self.place()
         if self.late and self.tcp.fin is None:
             return self._take_late()
-        doubtful: Segment | None = self.doubtful
-        if doubtful is None or self.tcp.acknowledged == _UNKNOWN:
+        possible_padding: Segment | None = self.possible_padding
+        if possible_padding is None or self.tcp.acknowledged == _UNKNOWN:
             return []
-        if difference(self.tcp.acknowledged, doubtful.sequence + doubtful.length) < 0:
+        if difference(self.tcp.acknowledged, possible_padding.sequence + possible_padding.length) < 0:
             return []
         return self._accept_doubtful()
 
@@ -389,45 +389,45 @@ class Direction:
 
     @cython.cfunc
     def _compare(self, segment: Segment) -> list[Piece]:
-        """Compare the sender's next segment with the doubtful one; return the records that this one completes.
+        """Compare the sender's next segment with one that may be padding; return the records that this one completes.
 
         Unacknowledged bytes that the sender sends again with other values were not stream data (RFC 9293 section 3.4):
         some stacks count a frame's padding as payload of a bare ACK.
         """
-        doubtful: Segment | None = self.doubtful
-        if doubtful is None:
+        possible_padding: Segment | None = self.possible_padding
+        if possible_padding is None:
             return []
         data: bytes = segment.payload
-        ahead: cython.longlong = difference(segment.sequence, doubtful.sequence)
+        ahead: cython.longlong = difference(segment.sequence, possible_padding.sequence)
         if ahead + segment.length <= 0:
             return []
-        if ahead >= doubtful.length:
+        if ahead >= possible_padding.length:
             return self._accept_doubtful()
-        old: bytes = doubtful.payload
+        old: bytes = possible_padding.payload
         if ahead >= 0:
             old = old[min(ahead, len(old)) :]
         else:
             data = data[min(0 - ahead, len(data)) :]
         shared: cython.longlong = min(len(old), len(data))
         if old[:shared] != data[:shared]:
-            self.payload -= doubtful.length
-            self.doubtful = None
+            self.payload -= possible_padding.length
+            self.possible_padding = None
             return []
         return [] if segment.length <= _PADDING else self._accept_doubtful()
 
     @cython.cfunc
     def _accept_doubtful(self) -> list[Piece]:
-        """Read the doubtful segment as stream data, unless a FIN has its sequence number."""
-        doubtful: Segment | None = self.doubtful
-        self.doubtful = None
-        if doubtful is None:
+        """Read the segment that may be padding as stream data, unless a FIN has its sequence number."""
+        possible_padding: Segment | None = self.possible_padding
+        self.possible_padding = None
+        if possible_padding is None:
             return []
         fin = self.tcp.fin
-        if fin is not None and difference(doubtful.sequence, fin.end) >= 0:
-            self.payload -= doubtful.length
-            self._hold_late(doubtful)
+        if fin is not None and difference(possible_padding.sequence, fin.end) >= 0:
+            self.payload -= possible_padding.length
+            self._hold_late(possible_padding)
             return []
-        return self._reassemble(doubtful)
+        return self._reassemble(possible_padding)
 
     def _hold_late(self, segment: Segment) -> None:
         """Hold a segment after a FIN; its receiver ignores it unless it dropped the FIN (RFC 9293 section 3.10.7.4)."""
@@ -466,16 +466,16 @@ class Direction:
 
         What a message took is counted when its piece is logged, so that nothing after it may have been read by then.
         """
-        doubtful: Segment | None
+        possible_padding: Segment | None
         record: Record
         if self.unplaced:
             yield from self.place()
         if self.late and self.tcp.fin is None:
             yield from self._take_late()
-        doubtful = self.doubtful
+        possible_padding = self.possible_padding
         # Unacknowledged zeros where a record should begin are padding.
-        if doubtful is not None and not (
-            self.mode == _TLS and self.reader.is_between() and not doubtful.payload.strip(b"\0")
+        if possible_padding is not None and not (
+            self.mode == _TLS and self.reader.is_between() and not possible_padding.payload.strip(b"\0")
         ):
             yield from self._accept_doubtful()
         while self.assembler.is_holding():
@@ -561,7 +561,7 @@ class Direction:
             or self._framing is not None
             or reader.astray is not None
             or assembler.held_bytes > 0
-            or self.doubtful is not None
+            or self.possible_padding is not None
             or reader.is_keeping()
         ):
             self.cursor.stop()

@@ -119,7 +119,7 @@ class _Direction:
         """The start and frame of the first encrypted record."""
         self.last: Record | None = None
         """The latest record of DTLS 1.3 that is encrypted."""
-        self.sealed: list[tuple[int, HandshakeEvent]] = []
+        self.encrypted_messages: list[tuple[int, HandshakeEvent]] = []
         """The epoch and the event of each encrypted handshake record."""
         self.has_finished = False
         """Whether it sent its Finished."""
@@ -179,7 +179,7 @@ class _Direction:
         """
         seen: set[tuple[int, int]] = set()
         again = []
-        for epoch, event in self.sealed:
+        for epoch, event in self.encrypted_messages:
             if (epoch, event.size) in seen:
                 again.append(event)
             seen.add((epoch, event.size))
@@ -289,7 +289,7 @@ class DtlsTracker:
                 matters = self._matters(record)
                 content = self._in_plaintext(record, data)
                 repeated = self._add(packet, sender, content, at)
-                self._seal(packet, sender, record, data, at)
+                self._keep_sealed(packet, sender, record, data, at)
                 if self._recorder is not None and matters:
                     # Its tree has the MAC, too.
                     kept = record if content is record else replace(record, fragment=data[record.body : record.end])
@@ -323,7 +323,7 @@ class DtlsTracker:
             return True
         if self.log.tls13:
             return any(direction.first_data is None for direction in self.directions)
-        return not all(self.log.sealed)
+        return not all(self.log.has_finished)
 
     def _add(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> bool:
         """Log a record, and return whether all that it contains was sent before.
@@ -344,13 +344,13 @@ class DtlsTracker:
             self._add_event(packet, sender, record, start, encrypted=False)
         elif record.fragment is not None and record.content_type == HANDSHAKE:
             if record.epoch:
-                self.log.sealed[sender] = direction.has_finished = True
+                self.log.has_finished[sender] = direction.has_finished = True
             return self._handshake(packet, sender, record, start)
         elif record.fragment is not None and record.content_type == ALERT:
             self._alert(packet, sender, record, start)
         elif record.content_type == HANDSHAKE or (record.content_type == TLS12_CID and record.sequence == 0):
             # The Finished is the first record of its epoch (RFC 5246 section 7.4.9).
-            self._sealed(packet, sender, record, start)
+            self._add_encrypted_message(packet, sender, record, start)
         elif record.content_type == ALERT:
             self._add_event(packet, sender, record, start, encrypted=True)
         elif record.content_type == APPLICATION_DATA and record.epoch and direction.first_data is None:
@@ -363,7 +363,7 @@ class DtlsTracker:
         """Return whether the handshake has succeeded. After an alert, a flight in progress may still go on."""
         log = self.log
         if not log.tls13:
-            return all(log.sealed)
+            return all(log.has_finished)
         flight = datagram_flight(log)
         return flight is not None and flight.reply is not None
 
@@ -441,7 +441,7 @@ class DtlsTracker:
             yield first, place
         for side, other in ((client, server), (server, client)):
             encrypted = self.directions[side].encrypted
-            if encrypted is not None and not self.log.sealed[other] and self.directions[side].goes_on:
+            if encrypted is not None and not self.log.has_finished[other] and self.directions[side].goes_on:
                 detail = "the Finished is not in the capture, but what the other side sent once it had it"
                 place = self.directions[other].position
                 self.directions[other].problems.report("gap", detail, encrypted[1], place)
@@ -513,13 +513,13 @@ class DtlsTracker:
         """Learn what a ServerHello or HelloRetryRequest decides for later records."""
         log = self.log
         if event.is_retry_request:
-            if log.hello_retry is event:
+            if log.retry_request is event:
                 asked = extension_data(decode_retry_request(event).hello.extensions, ExtensionType.COOKIE)
                 self._cookie_bytes = self._cookie_bytes if asked is None else max(0, len(asked) - 2)
             return
         if log.server_hello is None or log.server_hello.event is not event:
             return
-        if self._asked_for_cookie is None and (message_seq == 0 or log.hello_retry is not None):
+        if self._asked_for_cookie is None and (message_seq == 0 or log.retry_request is not None):
             # A server numbers its messages from 0, whichever it sends first.
             self._asked_for_cookie = False
         self._first[event.sender] = message_seq
@@ -541,14 +541,14 @@ class DtlsTracker:
             agreed = self._ids[server] is not None
             self.directions[side].cid_length = 0 if not agreed else None if chosen is None else len(chosen)
 
-    def _sealed(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+    def _add_encrypted_message(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted handshake record."""
-        self.log.sealed[sender] = self.directions[sender].has_finished = True
+        self.log.has_finished[sender] = self.directions[sender].has_finished = True
         event = self._add_event(packet, sender, record, start, kind=HANDSHAKE, encrypted=True)
-        if len(self.directions[sender].sealed) < MAX_SEALED:
-            self.directions[sender].sealed.append((record.epoch, event))
+        if len(self.directions[sender].encrypted_messages) < MAX_SEALED:
+            self.directions[sender].encrypted_messages.append((record.epoch, event))
 
-    def _seal(self, packet: Packet, sender: int, record: DtlsRecord, data: bytes, start: int) -> None:
+    def _keep_sealed(self, packet: Packet, sender: int, record: DtlsRecord, data: bytes, start: int) -> None:
         """Keep an encrypted record if keys may open it; application data only where its content type is encrypted."""
         self.log.look_for_keys()
         if not self.log.opens or not record.whole or record.epoch == 0:
@@ -559,7 +559,7 @@ class DtlsTracker:
             kept = record.length <= self.log.keeps and record.epoch != EARLY_EPOCH
         elif record.content_type == TLS12_CID:
             # After the handshake, long records are application data.
-            kept = record.length <= MAX_SHORT or not all(self.log.sealed)
+            kept = record.length <= MAX_SHORT or not all(self.log.has_finished)
         else:
             kept = record.content_type in (HANDSHAKE, ALERT)
         if not kept:
@@ -686,9 +686,9 @@ class DtlsFollower:
             if len(self._trackers) > 1 and records and not current.has_keys(records[0], sender):
                 # The latest handshake has no keys yet: this is of the one before it (RFC 6347 section 4.2.8).
                 tracker = self._trackers[-2]
-            before = tracker.log.client_hello, all(tracker.log.sealed)
+            before = tracker.log.client_hello, all(tracker.log.has_finished)
             tracker.feed(packet, sender, records, (data, start, end))
-            if before != (tracker.log.client_hello, all(tracker.log.sealed)):
+            if before != (tracker.log.client_hello, all(tracker.log.has_finished)):
                 self.changed.append((packet.frame, tracker.log))
             self.ready = self._early and tracker.is_decided()
 

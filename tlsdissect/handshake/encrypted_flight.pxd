@@ -17,7 +17,7 @@ cdef class EncryptedFlight:
 
 
 cpdef EncryptedFlight flight_after(
-    SeenServerHello server_hello, SeenClientHello client_hello, HandshakeEvent hello_retry, list[HandshakeEvent] events
+    SeenServerHello server_hello, SeenClientHello client_hello, HandshakeEvent retry_request, list[HandshakeEvent] events
 )
 cdef list[HandshakeEvent] _protected(HandshakeEvent hello, list[HandshakeEvent] events)
 cdef Py_ssize_t _after(list[HandshakeEvent] events, Py_ssize_t start, long long sender, long long size)

@@ -162,14 +162,14 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
     """Find the client's flight; None if the server did not select TLS 1.3."""
     if log.server_hello is None or not log.tls13:
         return None
-    return flight_after(log.server_hello, log.client_hello, log.hello_retry, log.events)
+    return flight_after(log.server_hello, log.client_hello, log.retry_request, log.events)
 
 
 @cython.ccall
 def flight_after(
     server_hello: SeenServerHello,
     client_hello: SeenClientHello | None,
-    hello_retry: HandshakeEvent | None,
+    retry_request: HandshakeEvent | None,
     events: list[HandshakeEvent],
 ) -> EncryptedFlight | None:
     """Find the client's flight after a ServerHello of TLS 1.3; None if that has no cipher suite.
@@ -184,7 +184,7 @@ def flight_after(
     server: cython.longlong = server_hello.event.sender
     client: cython.longlong = 1 - server
     # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
-    early: cython.bint = client_hello is not None and hello_retry is None and client_hello.offers_early_data
+    early: cython.bint = client_hello is not None and retry_request is None and client_hello.offers_early_data
     start: cython.Py_ssize_t = _after(protected, 0, client, lengths.end_of_early_data) if early else 0
     ended_early_data: cython.bint = start > 0
     end: cython.Py_ssize_t = _after(protected, start, client, lengths.finished)

@@ -171,7 +171,7 @@ def _encoded(number: int, data: bytes) -> bytes:
 def _second(log: LoggedHandshake, secret: bytes, config: bytes) -> bytes | None:
     """Return the inner hello after a HelloRetryRequest; its sequence number in the context of HPKE is 1."""
     hellos = [one for one in log.events if one.handshake_type == HandshakeType.CLIENT_HELLO and one.body]
-    if log.hello_retry is None or len(hellos) < 2:
+    if log.retry_request is None or len(hellos) < 2:
         return None
     try:
         return _Contexts(secret, config).open(hellos[1].body, 1)
@@ -184,11 +184,11 @@ def _is_accepted(log: LoggedHandshake, first: bytes, second: bytes | None) -> bo
     chosen = suite13(log)
     if log.server_hello is None:
         return None
-    if chosen is None or not log.tls13 or (log.hello_retry is not None and second is None):
+    if chosen is None or not log.tls13 or (log.retry_request is not None and second is None):
         return False
     answer = log.server_hello.event.body
     zeroed = answer[: _CONFIRMATION.start] + bytes(_CONFIRMATION_BYTES) + answer[_CONFIRMATION.stop :]
-    hashed = _transcript(log.hello_retry, chosen, first, second, _message(HandshakeType.SERVER_HELLO, zeroed))
+    hashed = _transcript(log.retry_request, chosen, first, second, _message(HandshakeType.SERVER_HELLO, zeroed))
     secret = hmac.digest(bytes(chosen.hash_bytes), first[2:_RANDOM_END], chosen.hash)
     label = b"ech accept confirmation"
     expected = schedule.hkdf_expand_label(secret, label, _CONFIRMATION_BYTES, chosen.hash, context=hashed)

@@ -25,7 +25,7 @@ cdef class HandshakeLog:
     cdef public list events
     cdef public SeenClientHello client_hello
     cdef public SeenServerHello server_hello
-    cdef public HandshakeEvent hello_retry
+    cdef public HandshakeEvent retry_request
     cdef readonly long long hello_retries
     cdef readonly long long client
     cdef public long long version
@@ -36,7 +36,7 @@ cdef class HandshakeLog:
     cdef readonly bint replied
     cdef readonly list first_data
     cdef readonly list protected
-    cdef readonly list sealed
+    cdef readonly list has_finished
     cdef readonly list heartbeats
     cdef readonly set limited
     cdef readonly long long keeps
@@ -66,7 +66,7 @@ cdef class HandshakeLog:
     cdef bint _numbers_are_known(self)
     cdef long long _longest(self)
     cdef bint _count_sealed(self, long long sender, Direction direction, Record record, long long frame, long long time)
-    cdef bint _seal(self, long long sender, long long epoch, long long number, long long kind, long long version, KeptBody body)
+    cdef bint _keep_sealed(self, long long sender, long long epoch, long long number, long long kind, long long version, KeptBody body)
     cpdef bint add_sealed(self, SealedRecord record)
     cdef bint _chains(self)
     cpdef bint take_bodies(self, long long sender, Direction direction) except? -1

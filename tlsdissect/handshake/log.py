@@ -156,7 +156,7 @@ class HandshakeLog:
     """The first ClientHello."""
     server_hello: SeenServerHello | None
     """The first ServerHello that is not a HelloRetryRequest."""
-    hello_retry: HandshakeEvent | None
+    retry_request: HandshakeEvent | None
     """The first HelloRetryRequest."""
     hello_retries: cython.longlong
     """Number of HelloRetryRequests before the ServerHello."""
@@ -178,7 +178,7 @@ class HandshakeLog:
     """The packets in which each side's first record of application data begins."""
     protected: list[int]
     """Records of application data that each side began while TLS 1.3 was possible."""
-    sealed: list[bool]
+    has_finished: list[bool]
     """Whether each side sent an encrypted handshake record, which is its Finished."""
     heartbeats: list[HeartbeatRecord]
     """Heartbeats of both sides, in order."""
@@ -227,7 +227,7 @@ class HandshakeLog:
         self.events = []
         self.client_hello = None
         self.server_hello = None
-        self.hello_retry = None
+        self.retry_request = None
         self.hello_retries = 0
         self.client = UNKNOWN
         self.version = UNKNOWN
@@ -238,7 +238,7 @@ class HandshakeLog:
         self.replied = False
         self.first_data = [None, None]
         self.protected = [0, 0]
-        self.sealed = [False, False]
+        self.has_finished = [False, False]
         self.heartbeats = []
         self.limited = set()
         self.opens = keys is not None and keys.exist
@@ -275,7 +275,7 @@ class HandshakeLog:
     def is_over(self) -> cython.bint:
         """Return whether the handshake has succeeded or failed, so that its packets need no longer be decoded."""
         if not self.tls13:
-            return self.sealed[0] and self.sealed[1]
+            return self.has_finished[0] and self.has_finished[1]
         if not self.replied:
             return False
         seen: EncryptedFlight | None = self._flight()
@@ -286,7 +286,7 @@ class HandshakeLog:
         """Return the client's encrypted flight so far; None if there is no ServerHello."""
         if self.server_hello is None:
             return None
-        return flight_after(self.server_hello, self.client_hello, self.hello_retry, self.events)
+        return flight_after(self.server_hello, self.client_hello, self.retry_request, self.events)
 
     @cython.ccall
     def is_long(self) -> cython.bint:
@@ -373,7 +373,9 @@ class HandshakeLog:
     @cython.cfunc
     def _numbers_are_known(self) -> cython.bint:
         """Return whether the number of the next protected record of each side is known, or is in the record."""
-        return self._datagrams or (self.tls13 and not self.decided) or not (self.sealed[0] or self.sealed[1])
+        return (
+            self._datagrams or (self.tls13 and not self.decided) or not (self.has_finished[0] or self.has_finished[1])
+        )
 
     @cython.cfunc
     def _longest(self) -> cython.longlong:
@@ -426,7 +428,7 @@ class HandshakeLog:
             self.take_bodies(sender, direction)
             if record.whole:
                 body: KeptBody = KeptBody(record.start, record.fragment or b"", frame, time)
-                self._seal(sender, direction.changed, number, kind, record.version, body)
+                self._keep_sealed(sender, direction.changed, number, kind, record.version, body)
         elif record.length <= self.keeps:
             self._begun[sender][record.start] = (direction.changed, number, record.version)
         return True
@@ -444,7 +446,7 @@ class HandshakeLog:
                 begun = waiting.pop(body.start, None)
                 if begun is not None:
                     epoch, number, version = begun
-                    self._seal(sender, epoch, number, _APPLICATION_DATA, version, body)
+                    self._keep_sealed(sender, epoch, number, _APPLICATION_DATA, version, body)
             direction.bodies = []
         # Of the records that began before the latest one, bytes are missing.
         while len(waiting) > 1:
@@ -452,7 +454,7 @@ class HandshakeLog:
         return True
 
     @cython.cfunc
-    def _seal(
+    def _keep_sealed(
         self,
         sender: cython.longlong,
         epoch: cython.longlong,
@@ -579,17 +581,17 @@ class HandshakeLog:
         if direction.changed > 0 and self.mac_size != _UNKNOWN and whole:
             body = self._without_mac(record).fragment or b""
         protected: cython.bint = direction.changed > 0 and not self.tls13 and (self.mac_size == _UNKNOWN or not whole)
-        sealed: cython.bint = protected or len(body) > MAX_ALERTS
+        encrypted: cython.bint = protected or len(body) > MAX_ALERTS
         at: cython.Py_ssize_t = 0
         direction.alert = None
         # If the records are not adjacent, bytes between them may be missing.
-        if begun is not None and not sealed and body and (begun.end == start or direction.is_whole(start)):
+        if begun is not None and not encrypted and body and (begun.end == start or direction.is_whole(start)):
             body = begun.level + body
             start = begun.start
             begun = None
         if begun is not None:
             _report_incomplete_alert(begun, direction)
-        if sealed or (len(body) < ALERT_SIZE and not whole):
+        if encrypted or (len(body) < ALERT_SIZE and not whole):
             return self._add_record(sender, record, frame, time, True)
         while at + ALERT_SIZE <= len(body):
             alert = body[at : at + ALERT_SIZE]
@@ -614,10 +616,10 @@ class HandshakeLog:
             return self._truncated_handshake(sender, direction, record, frame, time)
         if direction.changed > 0 and self.mac_size != _UNKNOWN:
             # The suite encrypts nothing: the MAC at the end is all that keys would check.
-            self.sealed[sender] = True
+            self.has_finished[sender] = True
             return self._messages(sender, direction, self._without_mac(record), frame, time)
         if direction.changed > 0 and not self._is_clear(direction, record.fragment or b""):
-            self.sealed[sender] = True
+            self.has_finished[sender] = True
             return self._add_record(sender, record, frame, time, True)
         return self._messages(sender, direction, record, frame, time)
 
@@ -698,7 +700,7 @@ class HandshakeLog:
         if direction.changed > 0 and joiner.waiting == 0:
             if self.version != _UNKNOWN and not self.tls13:
                 # The header alone shows that the record is encrypted: it is the Finished.
-                self.sealed[sender] = True
+                self.has_finished[sender] = True
                 self._add_record(sender, record, frame, time, True)
             return False
         direction.problems.report("gap", "a handshake message has bytes missing", frame, record.start)
@@ -773,7 +775,7 @@ class HandshakeLog:
                 if self.client_hello is None:
                     self._client_hello(event, problems, segments)
             elif kind == _HELLO_RETRY_REQUEST:
-                if self.hello_retry is None:
+                if self.retry_request is None:
                     self._retry_request(event, problems)
             elif self.server_hello is None:
                 if retry_request:
@@ -786,8 +788,8 @@ class HandshakeLog:
             self.client = self.client_hello.event.sender
         elif self.server_hello is not None:
             self.client = 1 - self.server_hello.event.sender
-        elif self.hello_retry is not None:
-            self.client = 1 - self.hello_retry.sender
+        elif self.retry_request is not None:
+            self.client = 1 - self.retry_request.sender
         return True
 
     def _count_retry(self, event: HandshakeEvent, problems: ProblemList) -> None:
@@ -848,8 +850,8 @@ class HandshakeLog:
     def _retry_request(self, event: HandshakeEvent, problems: ProblemList) -> None:
         decoded: DecodedHello = decode_retry_request(event)
         _report_malformed(decoded.error, problems, event)
-        if self.hello_retry is None:
-            self.hello_retry = event
+        if self.retry_request is None:
+            self.retry_request = event
             self.tls13 = True
             self.version = self._selected(event, decoded.shared)
 

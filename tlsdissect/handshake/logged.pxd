@@ -40,7 +40,7 @@ cdef class LoggedHandshake:
     cdef readonly list events
     cdef readonly SeenClientHello client_hello
     cdef readonly SeenServerHello server_hello
-    cdef readonly HandshakeEvent hello_retry
+    cdef readonly HandshakeEvent retry_request
     cdef readonly long long hello_retries
     cdef readonly long long version
     cdef readonly bint tls13

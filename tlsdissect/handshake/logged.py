@@ -230,7 +230,7 @@ class LoggedHandshake:
     """In the order of the frames that completed them."""
     client_hello: SeenClientHello | None
     server_hello: SeenServerHello | None
-    hello_retry: HandshakeEvent | None
+    retry_request: HandshakeEvent | None
     hello_retries: cython.longlong
     """Number of HelloRetryRequests before the ServerHello."""
     version: cython.longlong
@@ -290,7 +290,7 @@ class LoggedHandshake:
         events: list[HandshakeEvent],
         client_hello: SeenClientHello | None,
         server_hello: SeenServerHello | None,
-        hello_retry: HandshakeEvent | None,
+        retry_request: HandshakeEvent | None,
         hello_retries: cython.longlong,
         version: cython.longlong,
         tls13: cython.bint,
@@ -325,7 +325,7 @@ class LoggedHandshake:
         self.events = events
         self.client_hello = client_hello
         self.server_hello = server_hello
-        self.hello_retry = hello_retry
+        self.retry_request = retry_request
         self.hello_retries = hello_retries
         self.version = version
         self.tls13 = tls13
@@ -375,7 +375,7 @@ class LoggedHandshake:
             events=log.events,
             client_hello=log.client_hello,
             server_hello=log.server_hello,
-            hello_retry=log.hello_retry,
+            retry_request=log.retry_request,
             hello_retries=log.hello_retries,
             version=log.version,
             tls13=log.tls13,

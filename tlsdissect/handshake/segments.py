@@ -45,7 +45,7 @@ MAX_WITNESSES = 16
 SWAPPED_NS = 1_000_000
 """A segment that follows its acknowledgement within these nanoseconds was sent before it and captured late. A
 retransmission would follow later (RFC 6298 section 2.4 has a second as the minimum)."""
-DOUBTFUL_BYTES = 64
+GIVEN_UP_BYTES = 64
 """Bytes kept of a segment that is not TLS, in whose place a hello may follow."""
 _WINDOW = 14
 """Offset of the window in TCP's header (RFC 9293 section 3.1)."""
@@ -144,7 +144,7 @@ def captured_segment(packet: Packet, sender: cython.longlong) -> Segment:
     )
 
 
-class Doubtful(NamedTuple):
+class GivenUpSegment(NamedTuple):
     """A segment that is not TLS. Its receiver may have dropped it, and the acknowledgement may be forged."""
 
     segment: Segment
@@ -349,7 +349,7 @@ class Segments:
             and last.acknowledgement == one.acknowledgement
         )
 
-    def doubtful(self, flow: Flow) -> Doubtful | None:
+    def given_up(self, flow: Flow) -> GivenUpSegment | None:
         """Return the beginning of the latest segment, or None if no segment is kept."""
         if not self.kept:
             return None
@@ -365,18 +365,18 @@ class Segments:
             one.acknowledgement,
             one.length,
             b"",
-            one.payload[:DOUBTFUL_BYTES],
+            one.payload[:GIVEN_UP_BYTES],
             one.place,
             one.hop_limit,
         )
-        return Doubtful(beginning, one.checksum(flow.endpoints) is False, acknowledged)
+        return GivenUpSegment(beginning, one.checksum(flow.endpoints) is False, acknowledged)
 
-    def recall(self, doubtful: Doubtful) -> None:
+    def recall(self, given_up: GivenUpSegment) -> None:
         """Compare later segments with the beginning of one that was given up as not TLS."""
-        one = doubtful.segment
-        if doubtful.wrong:
+        one = given_up.segment
+        if given_up.wrong:
             self._wrong = (*self._wrong, one.frame)
-        if doubtful.acknowledged:
+        if given_up.acknowledged:
             self.settled = one.frame
         sent = self._of(one)
         sent.compared.append(one)

@@ -66,7 +66,7 @@ def established(log: HandshakeLog, decided_frame: cython.longlong) -> tuple:  # 
     """Return the sessions that a handshake before TLS 1.3, decided in this frame, set up or renewed by a ticket."""
     event: HandshakeEvent
     server_hello: SeenServerHello | None = log.server_hello
-    if log.tls13 or server_hello is None or not (log.sealed[0] and log.sealed[1]):
+    if log.tls13 or server_hello is None or not (log.has_finished[0] and log.has_finished[1]):
         return ()
     keys: list[bytes] = []
     full: cython.bint = False

@@ -34,7 +34,7 @@ from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import (
     MAX_CONFLICTS,
     UNCOMPARED,
-    Doubtful,
+    GivenUpSegment,
     Segment,
     Segments,
     captured_segment,
@@ -226,8 +226,8 @@ class Tracker:
         self._process(segment)
         if self._segments is not segments:
             segments = self._segments
-            if isinstance(self.flow.doubtful, Doubtful):
-                segments.recall(self.flow.doubtful)
+            if isinstance(self.flow.given_up_segment, GivenUpSegment):
+                segments.recall(self.flow.given_up_segment)
             segments.add(segment)
         if self.state != _PACKETS and segments.kept:
             self._review()
@@ -256,10 +256,10 @@ class Tracker:
             unacknowledged: cython.bint = direction.tcp.acknowledged == _UNKNOWN
             if direction.tcp.first == sequence and (not direction.assembler.started or unacknowledged):
                 direction = self._begin(sender, sequence)
-        if self.flow.doubted:
+        if self.flow.may_have_dropped:
             self._follow_answers()
             direction, other = self.directions[sender], self.directions[1 - sender]
-        if flags & _ACK and (other.unplaced or other.late or other.doubtful is not None):
+        if flags & _ACK and (other.unplaced or other.late or other.possible_padding is not None):
             self._add_records(1 - sender, other.acknowledge(), _UNKNOWN)
         if flags & _RST:
             if segment.length > 0 and direction.reset_text is None:
@@ -300,7 +300,10 @@ class Tracker:
             numbers = sorted(one.frame for one in order)
             if numbers != [one.frame for one in order]:
                 self.frames = {number: one.frame for number, one in zip(numbers, order, strict=True)}
-            if isinstance(self.flow.doubtful, Doubtful) and self.flow.doubtful.segment.frame in false:
+            if (
+                isinstance(self.flow.given_up_segment, GivenUpSegment)
+                and self.flow.given_up_segment.segment.frame in false
+            ):
                 self.flow.passed = False
             self._read_again(order, numbers)
         self._left_out = frozenset(false)
@@ -526,7 +529,7 @@ class Tracker:
             log.events,
             log.client_hello,
             log.server_hello,
-            log.hello_retry,
+            log.retry_request,
             log.hello_retries,
             log.version,
             log.tls13,
@@ -709,7 +712,7 @@ class Tracker:
             self.flow.protocol = self.flow.protocol or self.protocol()
             self.state = Interest.HELLOS
             first = not self.flow.passed and not self.reread
-            self.flow.doubtful = self._segments.doubtful(self.flow) if first else None
+            self.flow.given_up_segment = self._segments.given_up(self.flow) if first else None
             self.flow.passed = True
             # A hello may follow after this tracker is deleted, and its first bytes with it.
             self.before = _NOT_KEPT

@@ -109,10 +109,10 @@ def connection(
     evidence: Evidence | None = None,
     keys: CaptureKeys | None = None,
 ) -> Connection:
-    """Derive all facts of a connection from its packets in numbers and the log of its handshake.
+    """Derive all facts of a connection from the totals of its packets and the log of its handshake.
 
     With `raw`, the unhashed fingerprints are included. Certificates and times that verdicts need are kept as evidence.
-    With `keys`, `hidden` has what these open.
+    With `keys`, `hidden` has what they decrypt.
     """
     handshake: Handshake = Handshake(log)
     ends = _stations(log.eap) if log.eap is not None and log.eap.carrier == "eapol" else endpoints(totals.endpoints)
@@ -120,7 +120,7 @@ def connection(
     end, resumed = ending(handshake, log.until), resumption(handshake)
     early, times = early_data(handshake), timing(handshake)
     agreed, shown = key_agreement(handshake), exposure(handshake, resumed, evidence)
-    asked = handshake.hello_retry
+    asked = handshake.retry_or_verify_request
     retry, in_retry = (None, ()) if asked is None else hello_retry_request(asked)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
     inferred = _inferred(handshake, end.inferred, early, times.split_path)
@@ -437,7 +437,7 @@ def _malformed(handshake: Handshake, in_key_exchange: Any, in_retry: tuple) -> l
     if in_key_exchange is not None:
         event = handshake.message(_SERVER, _SERVER_KEY_EXCHANGE)
         problems += _in_message(handshake, event, (("malformed_message", in_key_exchange),))
-    return problems + _in_message(handshake, handshake.hello_retry, in_retry)
+    return problems + _in_message(handshake, handshake.retry_or_verify_request, in_retry)
 
 
 @cython.cfunc

@@ -20,13 +20,13 @@ cdef class Handshake:
     cdef readonly tuple alerts
     cdef readonly tuple messages
     cdef readonly list changes
-    cdef readonly list sealed
+    cdef list _finished
     cdef readonly DecodedHello client_hello
     cdef readonly DecodedHello server_hello
     cdef readonly Extensions client_extensions
     cdef readonly Extensions server_extensions
     cdef readonly object cipher_suite
-    cdef readonly HandshakeEvent hello_retry
+    cdef readonly HandshakeEvent retry_or_verify_request
     cdef readonly object start
     cdef readonly object is_full
     cdef readonly EncryptedFlight encrypted_flight
@@ -36,7 +36,7 @@ cdef class Handshake:
     cpdef HandshakeEvent change(self, long long side)
     cpdef HandshakeEvent finished(self, long long side)
     cpdef bint lacks_first_hello(self)
-    cdef bint _seal(self, long long side, HandshakeEvent event) except? -1
+    cdef bint _note_finished(self, long long side, HandshakeEvent event) except? -1
     cpdef bint may_follow_finished(self, HandshakeEvent record)
     cpdef long long received(self, long long side, HandshakeEvent record)
     cpdef bint follows_hole(self, long long side, HandshakeEvent record)
@@ -44,4 +44,4 @@ cdef class Handshake:
 
 
 cdef EncryptedFlight _encrypted_flight(LoggedHandshake log)
-cdef object _start(LoggedHandshake log, HandshakeEvent hello_retry)
+cdef object _start(LoggedHandshake log, HandshakeEvent retry_request)

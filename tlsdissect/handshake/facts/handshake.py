@@ -59,7 +59,7 @@ class Handshake:
     """Of each side, its first plaintext handshake message of each type."""
     changes: list[HandshakeEvent | None]
     """Of each side, its first ChangeCipherSpec."""
-    sealed: list[HandshakeEvent | None]
+    _finished: list[HandshakeEvent | None]
     """Of each side before TLS 1.3, its Finished: the first encrypted handshake record, or with a NULL suite a plaintext
     one."""
     client_hello: DecodedHello | None
@@ -70,7 +70,7 @@ class Handshake:
     """Extensions of the ServerHello."""
     cipher_suite: Any
     """The number of the selected cipher suite; None if there was none."""
-    hello_retry: HandshakeEvent | None
+    retry_or_verify_request: HandshakeEvent | None
     """The HelloRetryRequest, or DTLS's HelloVerifyRequest."""
     start: Any
     """The time of the first ClientHello; None if it was not captured or has no time."""
@@ -94,7 +94,7 @@ class Handshake:
         self.alerts = ([], [])
         self.messages = ({}, {})
         self.changes = [None, None]
-        self.sealed = [None, None]
+        self._finished = [None, None]
         for event in log.events:
             side = event.sender ^ client
             sent = self.events[side]
@@ -102,16 +102,20 @@ class Handshake:
             if event.handshake_type is not None:
                 messages = self.messages[side]
                 messages.setdefault(event.handshake_type, event)
-                if event.handshake_type == _FINISHED and self.changes[side] is not None and self.sealed[side] is None:
-                    self._seal(side, event)
+                if (
+                    event.handshake_type == _FINISHED
+                    and self.changes[side] is not None
+                    and self._finished[side] is None
+                ):
+                    self._note_finished(side, event)
             elif event.content_type == _CHANGE_CIPHER_SPEC:
                 # A longer one is encrypted, of a renegotiation; but Cisco's DTLS has three bytes in the clear.
                 plain: cython.bint = event.size == _CHANGE_SIZE or log.transport == "udp"
                 if self.changes[side] is None and plain:
                     self.changes[side] = event
             elif event.content_type == _HANDSHAKE:
-                if self.sealed[side] is None:
-                    self._seal(side, event)
+                if self._finished[side] is None:
+                    self._note_finished(side, event)
             elif event.content_type == _ALERT:
                 self.alerts[side].append(event)
         datagrams: cython.bint = log.transport == "udp"
@@ -120,8 +124,8 @@ class Handshake:
         self.client_extensions = NOTHING if self.client_hello is None else client_extensions(self.client_hello)
         self.server_extensions = NOTHING if self.server_hello is None else server_extensions(self.server_hello)
         self.cipher_suite = None if log.server_hello is None else log.server_hello.cipher_suite
-        self.hello_retry = log.hello_retry or self.message(_SERVER, _HELLO_VERIFY_REQUEST)
-        self.start = _start(log, self.hello_retry)
+        self.retry_or_verify_request = log.retry_request or self.message(_SERVER, _HELLO_VERIFY_REQUEST)
+        self.start = _start(log, self.retry_or_verify_request)
         self.is_full = self._is_full()
         self.encrypted_flight = _encrypted_flight(log)
 
@@ -149,19 +153,19 @@ class Handshake:
     @cython.ccall
     def finished(self, side: cython.longlong) -> HandshakeEvent | None:
         """Return a side's Finished in TLS 1.2 and older: its first encrypted handshake record."""
-        return self.sealed[side]
+        return self._finished[side]
 
     @cython.ccall
     def lacks_first_hello(self) -> cython.bint:
         """Return whether the ClientHello is known to be a second one, which answers a HelloRetryRequest."""
-        retry: HandshakeEvent | None = self.log.hello_retry
+        retry: HandshakeEvent | None = self.log.retry_request
         return (
             self.log.client_hello is not None and retry is not None and retry.frame < self.log.client_hello.event.frame
         )
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def _seal(self, side: cython.longlong, event: HandshakeEvent) -> cython.bint:
+    def _note_finished(self, side: cython.longlong, event: HandshakeEvent) -> cython.bint:
         """Note a record as a side's Finished, unless the Finished may be among bytes missing before it.
 
         Then it may be of a renegotiation, or a segment that somebody forged: the Finished may come later.
@@ -171,7 +175,7 @@ class Handshake:
         if change is not None and not known:
             known = change.end == event.start or self.direction(side).is_whole(event.start)
         if known:
-            self.sealed[side] = event
+            self._finished[side] = event
         return True
 
     @cython.ccall
@@ -231,10 +235,10 @@ def _encrypted_flight(log: LoggedHandshake) -> EncryptedFlight | None:
 
 
 @cython.cfunc
-def _start(log: LoggedHandshake, hello_retry: HandshakeEvent | None) -> Any:
+def _start(log: LoggedHandshake, retry_request: HandshakeEvent | None) -> Any:
     """Return the time of the first ClientHello; None if it was not captured or has no time."""
     client_hello = log.client_hello
-    if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):
+    if client_hello is None or (retry_request is not None and retry_request.frame < client_hello.event.frame):
         return None
     if log.transport == "udp" and cookie(client_hello.event.body):
         # The client sends the server's cookie, so this is its second ClientHello.

@@ -83,7 +83,7 @@ def resumption(handshake: Handshake) -> Any:
 @cython.ccall
 def hello_retry(handshake: Handshake) -> Any:
     """Return whether the server sent a HelloRetryRequest; None if the missing bytes may contain one."""
-    if handshake.log.hello_retry is not None or handshake.log.hello_verify:
+    if handshake.log.retry_request is not None or handshake.log.hello_verify:
         return True
     server_hello = handshake.log.server_hello
     if (
@@ -108,7 +108,7 @@ def early_data(handshake: Handshake) -> Any:
     if not offered:
         # A second ClientHello offers none (RFC 8446 section 4.2.10), whatever the first one did.
         return "none" if offered is False and not handshake.lacks_first_hello() else None
-    if handshake.log.hello_retry is not None:
+    if handshake.log.retry_request is not None:
         return "rejected"
     if handshake.log.server_hello is None:
         # A server of QUIC that went on had answered: the capture lacks its hello.
@@ -131,7 +131,7 @@ def early_data(handshake: Handshake) -> Any:
 @cython.ccall
 def infers_early_data(handshake: Handshake) -> cython.bint:
     """Return whether the acceptance of early data is inferred from record lengths."""
-    if _EARLY_DATA not in handshake.client_extensions.bodies or handshake.log.hello_retry is not None:
+    if _EARLY_DATA not in handshake.client_extensions.bodies or handshake.log.retry_request is not None:
         return False
     return bool(handshake.server_extensions.shown(_PRE_SHARED_KEY, "selected_identity") == 0)
 

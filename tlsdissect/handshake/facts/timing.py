@@ -377,12 +377,12 @@ def certificate_times(handshake: Handshake) -> CertificateTimes:
     client_hello, server_hello = handshake.log.client_hello, handshake.log.server_hello
     hello = None if client_hello is None else _time(client_hello.event)
     if handshake.tls13:
-        sealed: EncryptedFlight | None = handshake.encrypted_flight
+        encrypted: EncryptedFlight | None = handshake.encrypted_flight
         return CertificateTimes(
             hello,
             None if server_hello is None else _time(server_hello.event),
-            None if sealed is None else _time(sealed.last()),
-            None if sealed is None else _time(sealed.reply),
+            None if encrypted is None else _time(encrypted.last()),
+            None if encrypted is None else _time(encrypted.reply),
         )
     exchange = handshake.message(_CLIENT, _CLIENT_KEY_EXCHANGE)
     flight = handshake.message(_CLIENT, _CERTIFICATE) or exchange
