@@ -122,7 +122,8 @@ def test_a_picture_is_what_its_command_draws(command: str, tmp_path: Path) -> No
 
 def test_the_pictures_are_those_shown() -> None:
     shown = re.findall(r'(?:srcset|src)="([^"]+)"', README.read_text())
-    assert re.findall(r"^`(tlsdissect ladder [^`]*)` drew this", README.read_text(), re.MULTILINE) == PICTURES[:1]
+    drawing = re.findall(r"^`(tlsdissect ladder [^`]*)` draws this figure", README.read_text(), re.MULTILINE)
+    assert drawing == PICTURES[:1]
     drawn = [shlex.split(command)[-1] for command in PICTURES]
     assert sorted(shown) == sorted([*drawn, *(f"docs/pictures/{one}" for one in RECORDED)])
     assert len({_background(ROOT / path) for path in drawn}) == len(drawn) == 2

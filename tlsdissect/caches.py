@@ -61,10 +61,10 @@ class ByteCache(Generic[T]):
 
     Entries are in two generations. New entries go into the young one, and so does an old entry when it is looked up.
     When the young generation is about to exceed half of the limit, it becomes the old one, and the previous old one is
-    evicted as a whole. So most hits take one lookup in a dict, whereas an exact order of use would have to be updated
-    on every hit, and evicting many small entries for a large one takes no search.
+    evicted as a whole. This approximates the order of last use. Most hits take one lookup in a dict; the exact order
+    would have to be updated on every hit. Making room for a large entry takes no search.
 
-    Threads may share a cache: two of them may compute the same value, but bytes are counted under a lock.
+    Threads may share a cache. Bytes are counted under a lock; two threads may compute the same value.
     """
 
     __slots__ = ("_changing", "_old", "_used", "_young", "largest", "limit")

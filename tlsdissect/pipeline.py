@@ -528,7 +528,7 @@ def _cut(connection: Connection) -> Connection:
 
 
 def _with_captures(connection: Connection, names: CaptureNames) -> Connection:
-    """Add the captures that have its frames, of those that are read as one."""
+    """Name the captures that have the frames of a connection, when several captures are read as one."""
     places = names.locate_all(named_frames(connection))
     return replace(connection, captures=tuple([CapturePart(*place) for place in places]))
 

@@ -44,7 +44,7 @@ def test_rows_are_sorted_and_those_without_a_value_come_last() -> None:
 def test_sorting_keeps_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arranging, "SORTED_BYTES", 5000)
     some = rows(*[float(number % 7) for number in range(100)], size=500)
-    with pytest.raises(arranging.click.UsageError, match="--top takes less"):
+    with pytest.raises(arranging.click.UsageError, match="--top needs less memory"):
         list(arranging.in_order(some, [False], top=None))
     assert texts(arranging.in_order(some, [False], top=3)) == [0, 7, 14]
 
@@ -150,7 +150,7 @@ def test_columns_are_keys_of_the_output() -> None:
         (("--columns", "certificates.subjct"), "did you mean 'subject'?"),
         (("--columns", "sni.length"), "'sni.length': text has no keys"),
         (("--columns", "sni", "--format", "json"), "--columns requires a table or --format csv"),
-        (("--sort", "certificates"), "'certificates' has no order"),
+        (("--sort", "certificates"), "connections cannot be sorted by 'certificates'"),
         (("--sort", "sni:down"), "the order is asc or desc, not 'down'"),
     ],
 )

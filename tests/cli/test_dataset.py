@@ -187,8 +187,8 @@ def test_documents_outside_the_selected_times_are_not_opened(copied: Path) -> No
     [
         (["--joined"], "--joined: a dataset has no packets"),
         (["--keylog", "samples/tls13-full.keys"], "--keylog: a dataset has no packets"),
-        (["--known", "5"], "--known: the captures of a dataset were read earlier"),
-        (["--emit", "decided"], "--emit decided: a dataset contains only connections that have ended"),
+        (["--known", "5"], "--known cannot be used with a dataset: its captures were read earlier"),
+        (["--emit", "decided"], "--emit decided cannot be used with a dataset"),
         (["samples/tls12-full.pcap"], "is a dataset, which cannot be read together with captures"),
     ],
 )

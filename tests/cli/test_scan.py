@@ -120,7 +120,7 @@ def test_other_options_need_another_folder(scanned: Path, monkeypatch: pytest.Mo
         assert b"was written with different options (" in done.stderr
     done = run("scan", SAMPLES / "tls12-full.pcap", "--to", scanned / "captures")
     assert done.returncode == 2
-    assert b"captures: is not empty, and not the folder of a dataset" in done.stderr
+    assert b"captures: is neither empty nor a dataset" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_other_options_need_another_folder(scanned: Path, monkeypatch: pytest.Mo
         (("--where", "findings.size() > 0"), b"cannot select by findings"),
         (("--where", "resumes != null"), b"cannot select by links or problems"),
         (("--scheduler", "tcp://127.0.0.1:1", "--jobs", "2"), b"--jobs is for workers on this machine"),
-        (("--memory", "2 apples"), b"is not a number of bytes such as 500M or 2G"),
+        (("--memory", "2 apples"), b"is not a size such as 500M or 2G"),
     ],
 )
 def test_what_a_scan_cannot_do_is_said(options: tuple[str, ...], said: bytes, tmp_path: Path) -> None:

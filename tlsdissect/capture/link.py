@@ -384,7 +384,7 @@ def pppoe(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def mpls(h: Headers) -> cython.longlong:
-    """One label (RFC 3032 section 2.1); after the last one, the first four bits of the contents show what they are."""
+    """Decode one label (RFC 3032 section 2.1); the first four bits after the last label tell what the payload is."""
     if h.at + 4 > h.end:
         return h.skip("cut MPLS label")
     last: cython.longlong = h.data[h.at + 2] & 1

@@ -235,7 +235,7 @@ def _has_ethernet(interface: str) -> bool:
     try:
         return device.hardware(interface) in (device.ETHERNET, device.LOOPBACK)
     except OSError:
-        raise CaptureError("there is no such interface (tlsdissect live --list shows all)") from None
+        raise CaptureError("no such interface (tlsdissect live --list shows all)") from None
 
 
 def _saver(saved: Saved, drops: Callable[[], Drops]) -> Saver:

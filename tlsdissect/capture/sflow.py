@@ -54,7 +54,7 @@ def sampled_packets(datagram: bytes) -> Iterator[tuple[int, int, int]]:
             yield from _records(datagram[here : here + size], here, *_FLOW_SAMPLES[kind])
         here += size
     if here > len(datagram):
-        raise struct.error("the last sample is cut")
+        raise struct.error("the last sample is truncated")
 
 
 def _records(sample: bytes, start: int, here: int, count_at: int) -> Iterator[tuple[int, int, int]]:

@@ -38,7 +38,7 @@ def in_order(rows: Iterable[OutputRow], descending: Sequence[bool], *, top: int 
             kept = _sorted(kept, descending)[:top]
             held = sum(len(one.text) + _ROW_BYTES for one in kept)
         if held > SORTED_BYTES:
-            raise click.UsageError(f"--sort: the rows take more than {SORTED_BYTES >> 20} MiB; --top takes less")
+            raise click.UsageError(f"--sort: the rows take more than {SORTED_BYTES >> 20} MiB; --top needs less memory")
     yield from _sorted(kept, descending)[:top]
 
 

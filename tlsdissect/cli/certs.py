@@ -62,7 +62,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
     "ends_within",
     type=click.IntRange(0, MOST),
     metavar="DAYS",
-    help="Only certificates that expire at most this many days after they were last seen, or before.",
+    help="Only certificates that had expired when they were last seen, or expire within this many days after.",
 )
 @options.jobs_option
 @options.run_options

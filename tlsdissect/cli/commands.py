@@ -103,7 +103,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def tlsdissect() -> None:
     """Analyze TLS handshakes in packet captures: versions, certificates, fingerprints, round trips and failures.
 
-    The analysis is passive: it sends no packets and looks up no names.
+    The analysis is passive: it makes no DNS queries, and only scan opens network connections.
     """
 
 

@@ -39,10 +39,10 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
 def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, whole: bool, **given: Any) -> int:
     """Compare TLS 1.2 and TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
 
-    Times are those that the client saw, wherever the packets were captured: if an interval ends with a message of the
-    server, the round trip between capture point and client, as measured by the TCP handshake, is added. Differences are
-    computed over connections of the same client to the same server in both versions, with a 95 % interval; a difference
-    is significant if the interval excludes zero.
+    Times are as the client saw them, wherever the packets were captured. If an interval ends with a message of the
+    server, the round-trip time between capture point and client, measured in the TCP handshake, is added. Differences
+    are computed over connections of the same client to the same server in both versions, with a 95 % interval; a
+    difference is significant if the interval excludes zero.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)

@@ -32,7 +32,7 @@ _EXIT_STATUS = click.option(
     "--exit-status",
     "tells_matches",
     is_flag=True,
-    help="Exit with status 3 if something fails that worked before, or 1 if no connection is selected on a side.",
+    help="Exit with status 3 if something that worked before fails now, or 1 if a side has no selected connections.",
 )
 
 
@@ -54,10 +54,10 @@ _EXIT_STATUS = click.option(
 def command(before: str, after: str, by: Any, form: str | None, output: str | None, **given: Any) -> int:
     """Show what changed between two captures or folders.
 
-    It shows first which clients worked with a server before and fail now, and why; then changes of versions, suites,
-    groups, ALPN, certificates, JA4 fingerprints and times; then the servers and clients that only one of the captures
-    has, and how much stayed the same. The connections of a client to a server are compared with those of the same
-    client to the same server before. Options that select connections apply to both captures.
+    The first section shows which clients worked with a server before and fail now, and why. It is followed by changes
+    of versions, suites, groups, ALPN, certificates, JA4 fingerprints and times; then by the servers and clients that
+    only one of the captures has, and by how much stayed the same. Connections are compared by client and server: those
+    in AFTER with those of the same client and server in BEFORE. Options that select connections apply to both captures.
     """
     if before == after == "-":
         raise click.UsageError("only one of BEFORE and AFTER can be standard input")

@@ -86,10 +86,10 @@ def print_traceback() -> None:
 
 
 def replace_closed_standard_output() -> None:
-    """Open a standard output that was closed when the process started, so that writing to it fails.
+    """Replace a standard output that was closed when the process started by one to which writing fails.
 
-    Python sets `sys.stdout` to None then, and `print` and click would silently print nothing. As in gnulib's stdopen,
-    the descriptor that takes its place cannot be written to.
+    Python sets `sys.stdout` to None if it is closed, and `print` and click would silently print nothing. gnulib's
+    stdopen does the same.
     """
     if sys.stdout is None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: PTH123, SIM115

@@ -34,7 +34,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """Explain handshakes in sentences, each with the frames it is based on.
 
     The sentences say what the client offered and what the server chose, what each round trip was for, what anyone on
-    the path could read, and who ended a failed handshake and why. Inferred conclusions are marked as guesses. A
+    the path could read, and who ended a failed handshake and why. Inferences are marked as guesses. A
     connection that was captured at both ends of a path is explained once, with what was lost and where time went
     between the two.
 

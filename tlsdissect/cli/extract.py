@@ -53,13 +53,14 @@ _NAME = "extract.pcapng"
 )
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, filtering: bool, **given: Any) -> int:
-    """Write the packets of the selected connections to a pcapng file, and nothing else.
+    """Write only the packets of the selected connections, to a pcapng file.
 
     All packets of their flows are written, in both directions and from the first to the last, including IP fragments,
     packets in tunnels, retransmissions, RSTs that TCP drops, and ICMP errors about the flow, with their original bytes,
     lengths, times, interfaces and comments. The file also contains every secret of the capture or of --keylog that
-    opens them: consider this before you share it. Each capture becomes a section of the file; with --joined, only
-    captures that have such packets do. The captures are read twice, so they must be files.
+    decrypts these packets: consider this before you share the file. Each capture becomes a section of the file; with
+    --joined, only captures that have packets of the selected connections. The captures are read twice, so they must be
+    files.
 
     A UDP flow is written whole if one of its connections is selected. For EAP, the packets of the conversation are
     written, without EAPOL-Key frames.

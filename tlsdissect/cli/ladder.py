@@ -67,11 +67,11 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     """Draw handshakes as ladder diagrams, to scale, in milliseconds and in round trips.
 
     Each arrow is a flight: the messages, with their sizes, that one side sent before the other answered. Encrypted
-    messages and application data are drawn with distinct arrows, and the cause of a failure in red. A long pause is
-    shortened and labelled with its length. Round trips are those of TCP, and are shown if they take at least 1 ms. Two
-    connections selected by --stream are drawn side by side, in the order of the options, on a common time axis that
-    starts at each ClientHello. The two views of a connection that was captured at both ends of a path are drawn side by
-    side, too, with the packets that were lost between them.
+    messages and application data are drawn with distinct arrows; the cause of a failure is drawn in red. A long pause
+    is shortened and labelled with its length. Round trips are measured in the TCP handshake, and shown if they take at
+    least 1 ms. Two connections selected by --stream are drawn side by side, in the order of the options, on a common
+    time axis that starts at each ClientHello. The two views of a connection that was captured at both ends of a path
+    are drawn side by side, too, with the packets that were lost between them.
     """
     file = None if output in (None, "-") else output
     form = "text" if file is None else options.format_of(file, _SUFFIXES, otherwise="")

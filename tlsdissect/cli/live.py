@@ -44,7 +44,7 @@ _UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "s": 1, "m": 60, "h": 3600, "d": 8
 
 
 class RotationType(click.ParamType["Rotation"]):
-    """`100M`, `1h`."""
+    """The type of a size such as 100M or a time such as 1h."""
 
     name = "rotation"
 
@@ -63,7 +63,12 @@ class RotationType(click.ParamType["Rotation"]):
 
 @click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.option(
-    "-i", "--interface", default="lo", show_default=True, metavar="NAME", help="Interface to capture from; any for all."
+    "-i",
+    "--interface",
+    default="lo",
+    show_default=True,
+    metavar="NAME",
+    help="Interface to capture from; 'any' captures from all.",
 )
 @click.option(
     "-p",
@@ -94,8 +99,8 @@ class RotationType(click.ParamType["Rotation"]):
     "rotation",
     type=RotationType(),
     metavar="N",
-    help="With -w: start a new file at this size (100M) or after this time (1h); a number and the time are added to "
-    "the file name.",
+    help="With -w: start a new file at this size (100M) or after this time (1h); a sequence number and the time "
+    "are added to the file name.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print each handshake as a tree, as `show` does.")
 @click.option("--stats", is_flag=True, help="Print statistics on standard error every second.")
@@ -106,17 +111,17 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
     """List the TLS connections of an interface, each as soon as its handshake is decided.
 
     A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; the key `open` is true if the
-    connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. It needs root or
-    CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Before it decodes the first packet, the program
-    gives up root and switches to the user that called sudo, or without sudo to the user nobody. It remains root if it
-    has to create files later.
+    connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. The command
+    needs root or CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Before it decodes the first
+    packet, it gives up root and switches to the user that called sudo or, without sudo, to the user nobody. It keeps
+    root if it has to create files later.
     """
     if listing:
         return _list()
     if given["rotation"] and not given["save"]:
         raise click.UsageError("--rotate requires -w FILE")
     if given["save"] == "-":
-        raise click.UsageError("-w -: packets can be saved to files only; ./- is a file named -")
+        raise click.UsageError("-w -: packets can be saved to files only; write ./- for a file named -")
     if given["verbose"] and (form or output) not in (None, "table", "-"):
         raise click.UsageError("--verbose cannot be combined with --format json or csv, or with -o FILE")
     result = options.result(output, form, _SUFFIXES, "table")

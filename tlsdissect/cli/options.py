@@ -111,8 +111,8 @@ _NUMBERS: tuple[Decorator, ...] = (
         type=Parsed("stream", Stream.parse, completion.streams),
         multiple=True,
         metavar="[SOURCE:]N",
-        help="Only the connection with this stream number of Wireshark (tcp.stream, or udp.stream for QUIC and DTLS), "
-        "in the capture SOURCE or in all; tcp:N, udp:N and eap:N are those of one kind.",
+        help="Only the connection with this stream number of Wireshark (tcp.stream, or udp.stream for QUIC and DTLS). "
+        "With SOURCE, only in that capture; tcp:N, udp:N and eap:N select one kind of stream.",
     ),
     click.option(
         "-p", "--port", type=click.IntRange(0, 65_535), multiple=True, metavar="N", help="From or to this port."
@@ -139,7 +139,7 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--tls",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="That negotiated this version of TLS or DTLS; 'older' is any before TLS 1.2.",
+        help="That negotiated this version of TLS or DTLS; 'older' is any version before TLS 1.2.",
     ),
     click.option(
         "--offers",
@@ -155,13 +155,13 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--since",
         type=Parsed("time", Moment.parse),
         metavar="TIME",
-        help="Begun at TIME (2026-01-31T12:00:00Z) or later; 5m: five minutes after the capture's first packet.",
+        help="That began at TIME (2026-01-31T12:00:00Z) or later; 5m is five minutes after the capture's first packet.",
     ),
     click.option(
         "--until",
         type=Parsed("time", Moment.parse),
         metavar="TIME",
-        help="Begun before TIME, in the format of --since.",
+        help="That began before TIME, in the format of --since.",
     ),
     click.option(
         "--where",
@@ -549,7 +549,9 @@ def _check_for_dataset(reading: Options) -> None:
     for name in _LIMITS:
         if is_given(name):
             option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option}: the captures of a dataset were read earlier, with their own limits")
+            raise click.UsageError(
+                f"{option} cannot be used with a dataset: its captures were read earlier, with their own limits"
+            )
     try:
         check_options(reading)
         from tlsdissect.corpus import documents  # noqa: F401, PLC0415 (an extra)

@@ -64,7 +64,7 @@ def _number(variable: str) -> int:
     """Read the number of a user or group from an environment variable of sudo."""
     given = os.environ.get(variable)
     if given is None:
-        raise click.UsageError(f"{variable} is not set, although sudo sets it: name the user with --user")
+        raise click.UsageError(f"{variable} is not set, although sudo normally sets it; name the user with --user")
     if not re.fullmatch("[0-9]{1,10}", given) or int(given) >= _NO_ID:
         raise click.UsageError(f"{variable}={given!r}: this is not the number of a user or group")
     return int(given)

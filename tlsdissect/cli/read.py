@@ -91,8 +91,8 @@ def _columns(given: str) -> tuple[Column, ...]:
     type=options.Parsed("key", _order, completion.orders),
     multiple=True,
     metavar="KEY[:desc]",
-    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. The first "
-    "of several keys counts most.",
+    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. If there are "
+    "several keys, the first takes precedence.",
 )
 @click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="Print the first N only.")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
@@ -107,12 +107,12 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     as soon as its handshake has succeeded or failed, and the key `open` is true if it continues.
 
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, - is
-    something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show. The
-    rows are in the order of the captures and of time in each, or if there are more than 10,000, in the order in which
-    connections are over; --top N prints the first N of them.
+    something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show.
+    Rows are sorted by capture, then by time. If there are more than 10,000, they are in the order in which the
+    connections ended; --top N prints the first N of them.
 
     SARIF and JUnit list findings instead, for use in a pipeline: each once per server, not once per connection. In
-    JUnit those of the --fail-on severity or higher fail, by default all but info.
+    JUnit, findings of the --fail-on severity or higher are failures; by default, all except info.
     """
     result = options.result(output, form, _SUFFIXES, "table", captures)
     if result.form in options.FINDING_FORMS:

@@ -35,7 +35,7 @@ def _bytes(given: str) -> int:
     """Read a number of bytes; ValueError says what is wrong."""
     match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", given, re.IGNORECASE)
     if match is None or not int(match[1]):
-        raise ValueError(f"{given!r} is not a number of bytes such as 500M or 2G")
+        raise ValueError(f"{given!r} is not a size such as 500M or 2G")
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
@@ -76,7 +76,8 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
 
     For each capture, the dataset has the tables that `tlsdissect export` writes, as Parquet files by day, and each
     connection as JSON. Captures that the dataset already has are not read again unless they have changed, so an
-    interrupted scan continues where it stopped. Connections are linked over the whole dataset.
+    interrupted scan continues where it stopped. Links between connections
+    (resumes, same_ticket_as, retry_of) are found across the whole dataset.
     """
     try:
         from tlsdissect.corpus.scan import Scan, described  # noqa: PLC0415 (an extra)

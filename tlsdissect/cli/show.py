@@ -47,7 +47,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """Show handshakes as trees: records, messages, and every field of every message and extension.
 
     Each field is shown with its value and meaning, its byte range in the frame, and the RFC section that defines it.
-    Malformed data is shown in place, together with what was expected there.
+    Malformed data is shown in place, with what was expected instead.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "tree", captures)
     if given["dumped"] and form == "json":

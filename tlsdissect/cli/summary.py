@@ -34,8 +34,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """Summarize captures on one screen.
 
     It shows failures by reason, with the clients and servers that had most of them; versions; what is old or weak; the
-    servers' own certificates that expire within 30 days; resumption; the slowest handshakes; and what was not TLS or
-    not decoded, whatever is selected. `tlsdissect FILE` does the same.
+    servers' own certificates that expire within 30 days; resumption; and the slowest handshakes. Traffic that was not
+    TLS or not decoded is always counted, whatever is selected. `tlsdissect FILE` does the same.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415 (not needed for --help)

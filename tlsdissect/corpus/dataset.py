@@ -249,11 +249,11 @@ def check_options(options: Options) -> None:
     if options.joined:
         raise DatasetError("--joined: a dataset has no packets; each capture in it was read alone")
     if options.keylog is not None:
-        raise DatasetError("--keylog: a dataset has no packets to decrypt: give the captures")
+        raise DatasetError("--keylog: a dataset has no packets to decrypt; name the captures instead")
     if options.keep:
-        raise DatasetError("a dataset has no packets, which are needed here: give the captures")
+        raise DatasetError("a dataset has no packets, which are needed here; name the captures instead")
     if options.idle is not None:
-        raise DatasetError("--emit decided: a dataset contains only connections that have ended")
+        raise DatasetError("--emit decided cannot be used with a dataset, which has only connections that have ended")
 
 
 def _check_mark(mark: Mark, options: Options) -> None:

@@ -318,16 +318,18 @@ class _Checker:
 
     def _known(self, sign: Token, kind: Kind, constant: Kind) -> None:
         """Refuse a comparison with a constant that is never the value."""
-        values = kind.known.get("enum", ()) or kind.known.get("examples", ())
+        enum = kind.known.get("enum", ())
+        values = enum or kind.known.get("examples", ())
+        are = "values are" if enum else "a value is for example"
         pattern = kind.known.get("pattern")
         for text in constant.texts:
             if values and text not in values and not (pattern and re.search(pattern, text)):
-                raise self._wrong(sign, f"the value is never {text!r}, but for example {', '.join(values)}")
+                raise self._wrong(sign, f"{text!r} is no possible value; {are} {', '.join(values)}")
 
     def _ordered(self, sign: Token, *kinds: Kind) -> None:
         for kind in kinds:
             if kind not in _ORDERED and kind != ANY:
-                raise self._wrong(sign, f"{kind} has no order")
+                raise self._wrong(sign, f"{kind} cannot be compared with {sign.text}")
 
     def _membership(self, sign: Token, kind: Kind, container: Kind) -> None:
         if container == ANY:
@@ -536,7 +538,7 @@ class _Checker:
 
     def _macro(self, name: Token, path: tuple[str, ...], kind: Kind) -> Kind:
         if len(self._bound) == MAX_NESTED:
-            raise self._wrong(name, f"more than {MAX_NESTED} of {', '.join(_MACROS)} are inside each other")
+            raise self._wrong(name, f"more than {MAX_NESTED} of {', '.join(_MACROS)} are nested")
         if name.text in ("filter", "map"):
             self._copied += 1
             if self._copied > MAX_COPIED:

@@ -52,7 +52,7 @@ class Numbers:
         byte = number >> 3
         if byte >= len(self._bits):
             if number >= MAX_MARKED:
-                raise OverflowError(f"more than {MAX_MARKED:,} packets or flows")
+                raise OverflowError(f"more than {MAX_MARKED:,} packets or flows cannot be selected")
             self._bits.extend(bytes(byte + 1 - len(self._bits) + (byte >> 3)))
         self._bits[byte] |= 1 << (number & 7)
 
@@ -204,7 +204,7 @@ def check_readable_twice(captures: Iterable[str]) -> None:
     """Raise ValueError if a capture is standard input or a pipe, which can be read only once, or a dataset."""
     for path in captures:
         if is_dataset(path):
-            raise ValueError(f"{path} is a dataset, which has no packets: give the captures")
+            raise ValueError(f"{path} is a dataset, which has no packets; name the captures instead")
         if path == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):  # noqa: PTH110, PTH112, PTH113
             name = "standard input" if path == "-" else path
             raise ValueError(f"{name} cannot be read twice: save it to a file first")

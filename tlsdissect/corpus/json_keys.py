@@ -44,10 +44,10 @@ def column(key: str) -> Column:
 
 
 def order(key: str) -> Column:
-    """Return the column to sort by; raises ValueError if it has no order."""
+    """Return the column to sort by; raises ValueError if its values have no order."""
     found = column(key)
     if found.kind is list:
-        raise ValueError(f"{key!r} has no order: its values are lists or objects")
+        raise ValueError(f"connections cannot be sorted by {key!r}: its values are lists or objects")
     return found
 
 

@@ -123,7 +123,7 @@ def check_connection(connection: Connection) -> None:
 def check_extension(value: dict[str, Any]) -> None:
     """Raise ValueError if an extension lacks a required key, or if a value specific to its type cannot be printed."""
     if not (type(value.get("type")) is str and type(value.get("code")) is type(value.get("bytes")) is int):
-        raise ValueError("its type, code or bytes is missing, or is not of the right type")
+        raise ValueError("its type, code or bytes is missing or has the wrong type")
     check_untyped(value)
 
 

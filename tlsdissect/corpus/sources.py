@@ -111,7 +111,7 @@ def _file(path: str, *, named: bool) -> Source:
     except (OSError, ValueError) as error:
         raise SourceError(getattr(error, "strerror", None) or str(error)) from error
     if not os.path.isfile(path):  # noqa: PTH113
-        raise SourceError("is not a regular file, so it cannot be read a second time")
+        raise SourceError("is not a regular file; scan needs files that can be read twice")
     return Source(path, named, status.st_size, None, str(status.st_mtime_ns))
 
 

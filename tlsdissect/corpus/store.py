@@ -179,7 +179,7 @@ class Store:
         mark = self.read(MARK, Mark)
         if mark is None:
             if self._do("exists", self.path(MARK)) or (self._do("exists", self._root) and self._names(self._root)):
-                raise StoreError("is not empty, and not the folder of a dataset")
+                raise StoreError("is neither empty nor a dataset")
             return
         if (mark.format, mark.version) != (FORMAT, VERSION):
             raise StoreError(

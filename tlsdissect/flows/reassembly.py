@@ -206,7 +206,7 @@ class Assembler:
         self.position += octets
 
     def give_up(self) -> tuple[int, tuple[Arrival, ...]]:
-        """Give up the first hole; return its size and the payload that is deliverable after it."""
+        """Skip the first hole; return its size and the payload that can be delivered after it."""
         first: Arrival = self._take_first()
         hole: cython.longlong = first.offset - self.position
         self.position = first.offset

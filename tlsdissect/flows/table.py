@@ -130,7 +130,7 @@ class FlowTable:
     _budget: Budget
 
     def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, budget: Budget | None = None) -> None:
-        """The `budget` is shared with other tables."""
+        """A `budget` that is given is shared with other tables."""
         self.clock = PAST
         self.begin = UNTIMED
         self.late = self.evicted = self.known = self.sender = 0

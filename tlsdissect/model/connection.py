@@ -144,7 +144,7 @@ class Timing(Struct, frozen=True, gc=False):
 
     @property
     def path_ms(self) -> float | None:
-        """The round trip of TCP's handshake; None if it is not known or measures the programs (LOOPBACK_MS)."""
+        """The round-trip time of the TCP handshake; None if it is unknown or shorter than LOOPBACK_MS."""
         return None if self.tcp_ms is None or self.tcp_ms < LOOPBACK_MS else self.tcp_ms
 
     @property

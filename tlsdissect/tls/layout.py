@@ -101,7 +101,7 @@ class Known(Struct, frozen=True):
     values: tuple[int, ...]
 
     def check(self, value: int, start: int) -> int:
-        """Return the value; WireError if it is unknown."""
+        """Return the value; raise WireError if it is unknown."""
         if value not in self.values:
             raise WireError(f"unknown {self.what} {value}", start)
         return value

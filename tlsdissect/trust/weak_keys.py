@@ -126,7 +126,10 @@ def _others(numbers: list[mpz], outside: mpz, work: _Work) -> list[mpz]:
 
 @lru_cache(maxsize=1)
 def _powers() -> tuple[tuple[int, frozenset[int]], ...]:
-    """List small primes with the powers of 65537 modulo each, without those where every residue is a power."""
+    """List each small prime with the powers of 65537 modulo it.
+
+    Primes of which every residue but 0 is a power are left out: they rule nothing out.
+    """
     primes = [n for n in range(2, _LARGEST_PRIME + 1) if all(n % divisor for divisor in range(2, n))]
     groups = [(prime, frozenset(pow(_GENERATOR, power, prime) for power in range(prime - 1))) for prime in primes]
     return tuple([(prime, group) for prime, group in groups if len(group) < prime - 1])

@@ -34,7 +34,7 @@ class Csv:
         self.head = line([column.name for column in chosen])
 
     def section(self, _: str) -> bytes:
-        """Return nothing: each row names its capture."""
+        """Return no heading: each row names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:

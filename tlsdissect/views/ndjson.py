@@ -46,7 +46,7 @@ class JsonLines:
         self._describe = describe
 
     def section(self, _: str) -> bytes:
-        """Return nothing: each object names its capture."""
+        """Return no heading: each object names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:

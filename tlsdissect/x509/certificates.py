@@ -57,7 +57,7 @@ class Outline(Struct, frozen=True):
         if version is not None:
             parts = parts[1:]
         if len(parts) < 6:
-            raise WireError("a certificate without a public key", signed.start)
+            raise WireError("the certificate has no subjectPublicKeyInfo", signed.start)
         wrapped = [part.item() for part in parts[6:] if part.tag == _EXTENSIONS]
         return cls(
             version=version,

@@ -101,7 +101,7 @@ class Value:
             values.append(one)
             at = one.end
         if len(values) < least:
-            raise WireError(f"{least} values wanted, {len(values)} found", self.start)
+            raise WireError(f"expected {least} values, found {len(values)}", self.start)
         return tuple(values)
 
     @cython.ccall
@@ -116,7 +116,7 @@ class Value:
     def expect(self, tag: cython.longlong) -> Value:
         """Return this value; raise WireError if its tag differs."""
         if self.tag != tag:
-            raise WireError(f"a value of type 0x{tag:02x} wanted, one of type 0x{self.tag:02x} found", self.start)
+            raise WireError(f"expected a value of type 0x{tag:02x}, found one of type 0x{self.tag:02x}", self.start)
         return self
 
 
@@ -179,7 +179,7 @@ def oid(identifier: Value) -> str:
     """Return an object identifier in dotted decimal (X.690 section 8.19)."""
     body: bytes = identifier.expect(OBJECT_IDENTIFIER).body
     if not body or body[len(body) - 1] & 0x80 or len(body) > _MAX_OID:
-        raise WireError("an unterminated or too long object identifier", identifier.start)
+        raise WireError("an object identifier that is empty, unterminated or too long", identifier.start)
     return _dotted(body)
 
 
@@ -210,7 +210,7 @@ def text(string: Value) -> str | None:
 def time(moment: Value) -> str:
     """Convert a UTCTime or GeneralizedTime to RFC 3339 in UTC."""
     if moment.tag not in {UTC_TIME, GENERALIZED_TIME}:
-        raise WireError(f"a time wanted, a value of type 0x{moment.tag:02x} found", moment.start)
+        raise WireError(f"expected a time, found a value of type 0x{moment.tag:02x}", moment.start)
     try:
         return utc(moment.body, generalized=moment.tag == GENERALIZED_TIME)
     except ValueError as error:

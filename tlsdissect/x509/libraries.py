@@ -175,7 +175,7 @@ def bits_of(key: object) -> int:
     """Return the size in bits of a key object of `cryptography`."""
     bits = getattr(key, "key_size", None)
     if not isinstance(bits, int):
-        raise WireError("a key without a size", 0)
+        raise WireError("the public key has no size in bits", 0)
     return bits
 
 

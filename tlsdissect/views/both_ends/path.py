@@ -58,7 +58,10 @@ def ends(one: KeptConnection, other: KeptConnection) -> Ends:
 
 
 def joined(one: KeptConnection, other: KeptConnection) -> KeptConnection:
-    """Return the view nearer to the client, with the other as its other view; the first if that is not known."""
+    """Return the view captured nearer to the client, with the other as its `other_view`.
+
+    If it is not known which one is nearer, return the first.
+    """
     found = ends(one, other)
     return replace(found.client, other_view=found.server)
 

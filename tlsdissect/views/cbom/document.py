@@ -58,7 +58,7 @@ class Document:
             raise ImportError(str(error)) from None
 
     def pieces(self, use: CryptographicUse) -> Iterator[bytes]:
-        """Yield the parts of the file; each is validated first."""
+        """Yield the file in parts; what comes from captures is validated before it is yielded."""
         digest = sha256()
         for piece in self._content(use):
             digest.update(piece)

@@ -368,7 +368,7 @@ class Text:
             yield from self._table(["", *(versions[at] for at in chosen)], part)
 
     def _table(self, heads: Sequence[str], filled: Sequence[FilledSection]) -> Iterator[str]:
-        """Format sections as a table with one header; labels are cut if not all fits, numbers are not."""
+        """Format sections as a table with one header; if it is too wide, labels are cut, but no numbers."""
         table = [heads, *([f"  {label}", *cells] for _, rows in filled for label, cells in rows)]
         labels, *widths = [max(map(columns, texts)) + 2 for texts in zip(*table, strict=True)]
         labels = min(labels, _LONGEST, max(self._width - sum(widths), _SHORTEST))

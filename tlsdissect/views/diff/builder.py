@@ -156,7 +156,7 @@ class _Side:
         return ends
 
     def _handshakes(self, kept: dict[tuple[str, str], _Handshakes], ends: tuple[str, str]) -> _Handshakes | None:
-        """Return the handshakes of a pair; None if there is no room for a new one."""
+        """Return the handshakes of a pair, which is added if it is new; None if there is no room for a new pair."""
         if ends not in kept:
             if not self._room.takes(*ends, more=_PAIR_BYTES):
                 return None

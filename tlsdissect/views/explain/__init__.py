@@ -61,7 +61,7 @@ def explain(connection: Connection) -> Explanation:
 
 
 def _seen(connection: Connection) -> Connection:
-    """Return what whoever has no keys sees, who reads the same sentences."""
+    """Return the connection as it appears without keys; it is explained by the same sentences."""
     return connection if connection.hidden is None else replace(connection, hidden=None)
 
 

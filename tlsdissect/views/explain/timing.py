@@ -282,7 +282,7 @@ def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
 
 
 def before_end(c: KeptConnection, packets: list[Packet]) -> list[Packet]:
-    """Return the packets up to the end of the client's handshake; all of them where that is not known."""
+    """Return the packets up to the end of the client's handshake; all packets if that end is not known."""
     took, hello = c.timing.handshake_ms, c.client_hello
     begin = None if hello is None else next((one for one in packets if one.frame == hello.frame), None)
     if took is None or begin is None:

@@ -75,7 +75,7 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _fingerprint(result: Result) -> str:
-    """Identify a result by its rule, its server and its certificate, which are the same in the next capture."""
+    """Identify a result by what stays the same in the next capture: its rule, its server and its certificate."""
     found = result.finding
     return sha256("\0".join([found.code, result.about, found.certificate or ""]).encode()).hexdigest()
 

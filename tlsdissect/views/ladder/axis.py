@@ -74,7 +74,7 @@ class Course:
         return next((one.arrow for one in self.slants if done is not None and one.arrow.ms == done), None)
 
     def bands(self) -> Iterator[Band]:
-        """Yield TCP's handshake and that of TLS, its round trips apart if it waited for nothing else."""
+        """Yield a band for TCP's handshake and one for TLS's, or for each round trip if it waited for nothing else."""
         timing, rtt, done = self.ladder.timing, self.ladder.timing.path_ms, self.ladder.timing.handshake_ms
         gap, tcp = timing.ack_client_hello_ms, timing.tcp_ms
         if gap is not None and tcp is not None:

@@ -88,7 +88,7 @@ class EapBuilder:
         """By frame, the offsets of the bytes that the nodes of records show."""
 
     def records(self, hello: int | None) -> list[TreeRecord]:
-        """Build all packets; `hello` is the frame of the ClientHello, at which time starts."""
+        """Build a record for each packet; times count from the ClientHello, which is in frame `hello`."""
         self._place_records(Builder(self._transcript, self._lay).records(hello))
         packets = self._transcript.eap_packets
         zero = next((packet for packet in packets if packet.frame == hello), packets[0] if packets else None)
