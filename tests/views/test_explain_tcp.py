@@ -151,6 +151,11 @@ def test_a_hello_in_the_syn(tmp_path: Path) -> None:
     assert "no_tcp_handshake" not in found
 
 
+def test_a_single_byte_that_was_never_acknowledged() -> None:
+    [connection] = tlsdissect.read(ROOT / "samples" / "evasion.pcap.gz", stream=26, keep=True)
+    assert told(connection)["never_acknowledged"] == "The client's first byte was sent 3 times and never acknowledged."
+
+
 def test_both_sides_open_at_once(tmp_path: Path) -> None:
     """RFC 9293 section 3.5: two SYNs cross, and each is acknowledged by a SYN-ACK."""
     sent, _ = recorded()
@@ -176,4 +181,13 @@ def test_other_bytes_are_not_the_same_segment_again(tmp_path: Path) -> None:
     forged = replace(flight, time=flight.time + 1, payload=bytes([*flight.payload[:-1], flight.payload[-1] ^ 1]))
     found = told(written(tmp_path / "a.pcap", [*sent[:end], forged, *sent[end:]]))
     assert "conflicting_data" in found
+
+
+def test_of_long_copies_that_differ_the_first_bytes_are_shown(tmp_path: Path) -> None:
+    sent, place = recorded()
+    hello = sent[place]
+    forged = replace(hello, payload=hello.payload[:62] + bytes(40) + hello.payload[102:])
+    found = told(written(tmp_path / "a.pcap", [*sent[:place], forged, *sent[place:]]))["conflicting_data"]
+    assert f" differ: {bytes(16).hex()}… in frame " in found
+    assert f"{hello.payload[62:78].hex()}… in frame " in found
     assert "sent_again" not in found
