@@ -243,6 +243,8 @@ def test_what_was_not_read_is_not_said_to_have_no_tls(tmp_path: Path) -> None:
     header.write_bytes((ROOT / "samples/tls12-full.pcap").read_bytes()[:24])
     assert run("read", text).stderr.decode().splitlines()[1:] == ["nothing was read; 1 input refused"]
     assert run("read", header).stderr == b"no packets\n"
+    assert run("summary", header).stdout == b"Connections   no packets\n"
+    assert str(tlsdissect.summary(header)) == "Connections   no packets"
     assert run("read", text, header).stderr.decode().splitlines()[1:] == ["no packets; 1 input refused"]
 
 

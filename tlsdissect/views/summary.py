@@ -102,6 +102,8 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     connections: int
     connections_read: int
     """With those that were not selected."""
+    frames: int | None
+    """Frames read; null if they were not counted."""
     selected: bool
     """Whether connections were selected; `not_tls` and `notes` are about all that was read."""
     captures: int
@@ -278,12 +280,19 @@ class SummaryBuilder:
         self._slowest = sorted([*self._slowest, slow], key=_slowest_first)[:_WORST]
 
     def summary(
-        self, read: int, not_tls: Counter[str], notes: Sequence[str], *, selected: bool = False
+        self,
+        read: int,
+        not_tls: Counter[str],
+        notes: Sequence[str],
+        *,
+        selected: bool = False,
+        frames: int | None = None,
     ) -> CaptureSummary:
-        """Return the summary; the number of connections read, flows and notes come from the reading."""
+        """Return the summary; the numbers of connections and frames read, flows and notes come from the reading."""
         return CaptureSummary(
             connections=self._connections,
             connections_read=read,
+            frames=frames,
             selected=selected,
             captures=self._captures,
             start=self._start,
@@ -446,7 +455,8 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
             yield Section("Handshakes", "", list(_times(found.times, found, detail)))
     else:
         read = found.connections_read
-        yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")])
+        none = "no packets" if found.frames == 0 else "no TLS connections"
+        yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else none)])
     if found.not_tls:
         total = sum(found.not_tls.values())
         every = ", selected or not" if found.selected else ""
