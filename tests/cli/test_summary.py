@@ -91,6 +91,7 @@ def test_old_and_weak() -> None:
     assert counts == {"TLS 1.0 negotiated": 1, "TLS 1.0 offered at most": 1, "rc4_cipher": 1, "static_rsa": 1}
     assert summarized(made()).weak == ()
     text = str(summarized(old, weak, made()))
+    assert "1 offering at most TLS 1.0: from" in text
     assert "1 with RC4: from" in text
     assert "1 with RSA key transport: from" in text
 

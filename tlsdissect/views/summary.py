@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import timedelta
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,7 +22,7 @@ from tlsdissect.views.problems import counted_problems
 from tlsdissect.views.table import NO_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from tlsdissect.model.connection import Certificate, Connection
@@ -39,6 +38,7 @@ _WORST = 3
 _FAILING = 10
 """Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
+_AT_MOST = " offered at most"
 EXPLAINED = 100
 """Failures of each reason that are explained, to say what to do: explaining one takes half as long as reading it."""
 
@@ -360,7 +360,14 @@ def weaknesses(c: Connection) -> Iterator[str]:
             yield found.code
     offered = max(c.offered_versions, default=None)
     if offered in OLD_VERSIONS:
-        yield f"{offered} offered at most"
+        yield f"{offered}{_AT_MOST}"
+
+
+def weakness_in_words(what: str) -> str:
+    """Say what is old or weak as it follows a number of connections."""
+    if what.endswith(_AT_MOST):
+        return f"offering at most {what.removesuffix(_AT_MOST)}"
+    return WEAK_IN_WORDS.get(what, what)
 
 
 # ---------------------------------------------------------------- text
@@ -447,7 +454,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         versions = {NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
         yield Section("Versions", "", [(0, _counted(versions, detail))])
         if found.weak:
-            yield Section("Old or weak", _RED, _groups(found.weak, detail, WEAK_IN_WORDS))
+            yield Section("Old or weak", _RED, _groups(found.weak, detail, weakness_in_words))
         if found.ending:
             yield Section("Certificates", _RED, _ending(found.ending, detail))
         yield Section("Resumption", "", [(0, _resumption(found, detail))])
@@ -489,8 +496,8 @@ def _failures(groups: Sequence[FailureGroup], detail: _Detail) -> _Texts:
     return found + texts[detail.groups :]
 
 
-def _groups(groups: Sequence[Group], detail: _Detail, words: Mapping[str, str] = MappingProxyType({})) -> _Texts:
-    texts = [f"{group.connections:,} {words.get(group.what, group.what)}: {_peers(group, detail)}" for group in groups]
+def _groups(groups: Sequence[Group], detail: _Detail, words: Callable[[str], str] = str) -> _Texts:
+    texts = [f"{group.connections:,} {words(group.what)}: {_peers(group, detail)}" for group in groups]
     return _cut(texts, detail.groups, "and {} more")
 
 
