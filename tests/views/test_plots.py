@@ -269,6 +269,11 @@ def test_a_timeline_is_of_one_connection() -> None:
     assert [text.get_text() for text in drawn(many(3), "timeline").texts] == ["3 connections: select one"]
 
 
+def test_a_figure_without_data_takes_little_room() -> None:
+    heights = {kind: figure(Tables(list), kind).get_figheight() for kind in PLOTS}
+    assert max(heights.values()) < figure(many(3), "versions").get_figheight() / 2
+
+
 def test_names_do_no_harm() -> None:
     hostile = ["=cmd()", "<script>alert(1)</script>", "\x1b[31m", "\u202eevil", "$\\frac{1}{2}$", "a" * 255]
     tables = Tables(lambda: [made(stream=n, group=name) for n, name in enumerate(hostile)])
