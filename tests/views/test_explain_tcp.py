@@ -137,6 +137,18 @@ def test_a_closed_window_is_probed(tmp_path: Path) -> None:
     assert told(never)["closed_window"] == "From then on the client accepted no bytes: its receive window was 0."
 
 
+def test_a_window_that_is_closed_again_and_again(tmp_path: Path) -> None:
+    sent, place = recorded()
+    hello = sent[place]
+    probes: Segments = []
+    for number in range(6):
+        closed = replace(hello, time=hello.time + 2 * number * SECOND, payload=hello.payload[:1])
+        probes += [closed, answer(sent, closed, hello.sequence, 0), replace(closed, time=closed.time + SECOND // 2)]
+        probes.append(answer(sent, replace(closed, time=closed.time + SECOND), hello.sequence, 500))
+    connection = written(tmp_path / "a.pcap", [*sent[:place], *probes, *later(sent[place:], 13 * SECOND)])
+    assert told(connection)["closed_window_more"] == "This happened 2 more times."
+
+
 def test_a_hello_in_the_syn(tmp_path: Path) -> None:
     """TCP Fast Open (RFC 7413): the whole handshake of TCP is there, and its round trip is not."""
     sent, place = recorded("tls13-full")
