@@ -92,6 +92,7 @@ def test_old_and_weak() -> None:
     assert summarized(made()).weak == ()
     text = str(summarized(old, weak, made()))
     assert "1 offering at most TLS 1.0: from" in text
+    assert "1 with TLS 1.0: from" in text
     assert "1 with RC4: from" in text
     assert "1 with RSA key transport: from" in text
 

@@ -38,7 +38,7 @@ _WORST = 3
 _FAILING = 10
 """Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
-_AT_MOST = " offered at most"
+_NEGOTIATED, _AT_MOST = " negotiated", " offered at most"
 EXPLAINED = 100
 """Failures of each reason that are explained, to say what to do: explaining one takes half as long as reading it."""
 
@@ -354,7 +354,7 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
 def weaknesses(c: Connection) -> Iterator[str]:
     """Yield what is old or weak in a connection: versions, and codes of findings of medium or high severity."""
     if c.version in OLD_VERSIONS:
-        yield f"{c.version} negotiated"
+        yield f"{c.version}{_NEGOTIATED}"
     for found in protocol_findings(c):
         if found.severity in _GRAVE and found.code not in ("old_tls_version", "ssl_version"):
             yield found.code
@@ -367,6 +367,8 @@ def weakness_in_words(what: str) -> str:
     """Say what is old or weak as it follows a number of connections."""
     if what.endswith(_AT_MOST):
         return f"offering at most {what.removesuffix(_AT_MOST)}"
+    if what.endswith(_NEGOTIATED):
+        return f"with {what.removesuffix(_NEGOTIATED)}"
     return WEAK_IN_WORDS.get(what, what)
 
 
