@@ -293,10 +293,12 @@ def plot(kind: str, *captures: str | os.PathLike[str], **options: Unpack[ReadOpt
     `options` are those of `read`, which also says what is raised. A notebook shows the figure; its `savefig` writes it.
     """
     from tlsdissect.views.plots import KINDS, figure  # noqa: PLC0415 (matplotlib takes half a second)
+    from tlsdissect.views.plots.style import inked  # noqa: PLC0415
 
     if kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
-    return figure(tables(*captures, **options), kind)
+    with inked(dark=False):
+        return figure(tables(*captures, **options), kind)
 
 
 def __getattr__(name: str) -> object:

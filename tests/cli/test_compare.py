@@ -42,6 +42,14 @@ def test_a_selection_is_compared(tmp_path: Path) -> None:
     assert {line.split(",")[1] for line in file.read_text().splitlines()[1:]} == {"TLS 1.3"}
 
 
+def test_many_connections_are_too_few_between_others() -> None:
+    """The clients that speak one version reach other servers than those that speak the other."""
+    apart = "version == 'TLS 1.2' && server.ip == '10.77.0.160' || version == 'TLS 1.3' && server.ip == '10.77.0.200'"
+    shown = run("compare", "--where", apart, PATHS).stdout.decode()
+    assert "10 of each version between the same clients and servers are needed" in " ".join(shown.split())
+
+
 def test_nothing_to_compare() -> None:
     done = run("compare", "--stream", "99", TLS12)
-    assert done.stdout == b"no TLS connections to compare\n"
+    assert done.stdout == b"nothing to compare\n"
+    assert done.stderr.endswith(b"none of 1 connection selected\n")

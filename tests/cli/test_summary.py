@@ -91,6 +91,8 @@ def test_old_and_weak() -> None:
     assert counts == {"TLS 1.0 negotiated": 1, "TLS 1.0 offered at most": 1, "rc4_cipher": 1, "static_rsa": 1}
     assert summarized(made()).weak == ()
     text = str(summarized(old, weak, made()))
+    assert "1 offering at most TLS 1.0: from" in text
+    assert "1 with TLS 1.0: from" in text
     assert "1 with RC4: from" in text
     assert "1 with RSA key transport: from" in text
 
@@ -243,6 +245,8 @@ def test_what_was_not_read_is_not_said_to_have_no_tls(tmp_path: Path) -> None:
     header.write_bytes((ROOT / "samples/tls12-full.pcap").read_bytes()[:24])
     assert run("read", text).stderr.decode().splitlines()[1:] == ["nothing was read; 1 input refused"]
     assert run("read", header).stderr == b"no packets\n"
+    assert run("summary", header).stdout == b"Connections   no packets\n"
+    assert str(tlsdissect.summary(header)) == "Connections   no packets"
     assert run("read", text, header).stderr.decode().splitlines()[1:] == ["no packets; 1 input refused"]
 
 

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from contextlib import closing
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 from commands import RESUMED, TLS12, TLS13, on_terminal, run
 from recorded import ROOT
 
+from tlsdissect.cli.exit_status import print_stderr
 from tlsdissect.cli.status_line import ProgressBar
 from tlsdissect.corpus.parallel import ParallelOutputRows
 from tlsdissect.corpus.query import OutputRows, Query
@@ -136,6 +138,28 @@ def test_the_remaining_time_is_what_the_rate_so_far_says() -> None:
         bar.update()
         told.append((progress.tasks[0].time_remaining, total / 1e9 - clock[0]))
     assert all(said is not None and abs(said - true) <= 1 for said, true in told[2:])
+
+
+def test_a_rate_that_is_not_known_yet_is_left_out() -> None:
+    for finished in ((0, 0), (0, 10)):
+        bar = ProgressBar(lambda: (100, 100), lambda finished=finished: finished)
+        progress = bar.create()
+        bar.update()
+        *_, speed = bar.columns()
+        assert str(speed.render(progress.tasks[0])) == ""
+
+
+def test_a_line_about_a_run_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pieces(StringIO):
+        def write(self, text: str) -> int:
+            if text:
+                written.append(text)
+            return len(text)
+
+    written: list[str] = []
+    monkeypatch.setattr(sys, "stderr", Pieces())
+    print_stderr("1 connection")
+    assert written == ["1 connection\n"]
 
 
 def test_connections_that_come_after_the_last_byte_are_a_phase_with_a_time_of_its_own() -> None:

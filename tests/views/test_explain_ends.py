@@ -48,11 +48,10 @@ def told(connection: KeptConnection) -> dict[str, str]:
 def test_a_warning_before_the_end_is_named(description: int, name: str, tmp_path: Path) -> None:
     connection = read(tmp_path, steps_of(HELLO, (SERVER, alert((WARNING, description))), reset=b""))
     assert (connection.outcome, connection.failed_by) == ("reset", "server")
-    text = f"The server ended the connection with a RST, with no alert but {name}, after the ClientHello of the client."
+    without = f"without an alert other than {name}"
+    text = f"The server ended the connection with a RST, {without}, after the ClientHello of the client."
     assert told(connection)["ended_early"] == text
-    assert (
-        verdict(connection).text == f"the server reset the connection after the ClientHello, with no alert but {name}"
-    )
+    assert verdict(connection).text == f"the server reset the connection after the ClientHello, {without}"
 
 
 def test_a_text_in_a_rst_is_told(tmp_path: Path) -> None:

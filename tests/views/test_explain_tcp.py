@@ -137,6 +137,18 @@ def test_a_closed_window_is_probed(tmp_path: Path) -> None:
     assert told(never)["closed_window"] == "From then on the client accepted no bytes: its receive window was 0."
 
 
+def test_a_window_that_is_closed_again_and_again(tmp_path: Path) -> None:
+    sent, place = recorded()
+    hello = sent[place]
+    probes: Segments = []
+    for number in range(6):
+        closed = replace(hello, time=hello.time + 2 * number * SECOND, payload=hello.payload[:1])
+        probes += [closed, answer(sent, closed, hello.sequence, 0), replace(closed, time=closed.time + SECOND // 2)]
+        probes.append(answer(sent, replace(closed, time=closed.time + SECOND), hello.sequence, 500))
+    connection = written(tmp_path / "a.pcap", [*sent[:place], *probes, *later(sent[place:], 13 * SECOND)])
+    assert told(connection)["closed_window_more"] == "This happened 2 more times."
+
+
 def test_a_hello_in_the_syn(tmp_path: Path) -> None:
     """TCP Fast Open (RFC 7413): the whole handshake of TCP is there, and its round trip is not."""
     sent, place = recorded("tls13-full")
@@ -149,6 +161,11 @@ def test_a_hello_in_the_syn(tmp_path: Path) -> None:
     found = told(connection)
     assert found["no_tcp_round_trip"].startswith("No packet in the capture acknowledges the SYN-ACK alone")
     assert "no_tcp_handshake" not in found
+
+
+def test_a_single_byte_that_was_never_acknowledged() -> None:
+    [connection] = tlsdissect.read(ROOT / "samples" / "evasion.pcap.gz", stream=26, keep=True)
+    assert told(connection)["never_acknowledged"] == "The client's first byte was sent 3 times and never acknowledged."
 
 
 def test_both_sides_open_at_once(tmp_path: Path) -> None:
@@ -176,4 +193,13 @@ def test_other_bytes_are_not_the_same_segment_again(tmp_path: Path) -> None:
     forged = replace(flight, time=flight.time + 1, payload=bytes([*flight.payload[:-1], flight.payload[-1] ^ 1]))
     found = told(written(tmp_path / "a.pcap", [*sent[:end], forged, *sent[end:]]))
     assert "conflicting_data" in found
+
+
+def test_of_long_copies_that_differ_the_first_bytes_are_shown(tmp_path: Path) -> None:
+    sent, place = recorded()
+    hello = sent[place]
+    forged = replace(hello, payload=hello.payload[:62] + bytes(40) + hello.payload[102:])
+    found = told(written(tmp_path / "a.pcap", [*sent[:place], forged, *sent[place:]]))["conflicting_data"]
+    assert f" differ: {bytes(16).hex()}… in frame " in found
+    assert f"{hello.payload[62:78].hex()}… in frame " in found
     assert "sent_again" not in found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import matplotlib.image
 import pytest
 from made import made
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.dates import num2date
@@ -22,6 +23,7 @@ from tlsdissect.cli.plot import _KINDS
 from tlsdissect.model.connection import Timing
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.comparison.client_times import since_client_hello
+from tlsdissect.views.comparison.notebook import Comparison
 from tlsdissect.views.dataframes import Tables
 from tlsdissect.views.plots import KINDS, PLOTS, figure, picture
 from tlsdissect.views.plots.counts import MAX_BARS
@@ -267,6 +269,11 @@ def test_a_timeline_is_of_one_connection() -> None:
     assert [text.get_text() for text in drawn(many(3), "timeline").texts] == ["3 connections: select one"]
 
 
+def test_a_figure_without_data_takes_little_room() -> None:
+    heights = {kind: figure(Tables(list), kind).get_figheight() for kind in PLOTS}
+    assert max(heights.values()) < figure(many(3), "versions").get_figheight() / 2
+
+
 def test_names_do_no_harm() -> None:
     hostile = ["=cmd()", "<script>alert(1)</script>", "\x1b[31m", "\u202eevil", "$\\frac{1}{2}$", "a" * 255]
     tables = Tables(lambda: [made(stream=n, group=name) for n, name in enumerate(hostile)])
@@ -275,6 +282,27 @@ def test_names_do_no_harm() -> None:
     assert "\x1b" not in svg
     assert "\u202e" not in svg
     assert not any(len(name) > 60 for name in names(drawn(tables, "groups")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_no_formulas_on_the_axes_of_others(kind: str) -> None:
+    tables = Tables(lambda: [made(stream=n, cipher_suite="$\\frac{$", group="$\\frac{$") for n in range(3)])
+    of = Figure()
+    Comparison(tables).plot(kind, of.add_subplot())
+    of.savefig(BytesIO())
+
+
+def test_figures_look_alike_on_all_axes(tables: Tables) -> None:
+    """Without a box, ticks or a frame around the legend, in the colours of whoever made the Axes."""
+    plain = tlsdissect.plot("handshake-times", SAMPLES / "paths-client.pcap.gz").axes[0]
+    with rc_context({"axes.edgecolor": "#123456"}):
+        foreign = Comparison(tables).plot("handshake-times", Figure().add_subplot())
+    for ax in (plain, foreign):
+        assert [side for side, spine in ax.spines.items() if spine.get_visible()] == ["bottom"]
+        assert {tick.tick1line.get_markersize() for tick in (*ax.xaxis.majorTicks, *ax.xaxis.minorTicks)} == {0}
+        assert not ax.get_legend().get_frame_on()
+    assert to_hex(foreign.spines["bottom"].get_edgecolor()) == "#123456"
+    assert to_hex(plain.spines["bottom"].get_edgecolor()) == SHEETS[False][1]
 
 
 def test_certificates_are_judged_by_when_they_were_seen() -> None:

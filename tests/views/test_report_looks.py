@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+BROKEN_DATES = r"""() => {
+    const words = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    const broken = [];
+    let dates = 0;
+    while (words.nextNode()) {
+        for (const date of words.currentNode.data.matchAll(/\d{4}-\d\d-\d\d/g)) {
+            const range = document.createRange();
+            range.setStart(words.currentNode, date.index);
+            range.setEnd(words.currentNode, date.index + date[0].length);
+            dates += 1;
+            if (new Set([...range.getClientRects()].map((one) => one.top)).size > 1) broken.push(date.input);
+        }
+    }
+    return [dates, broken];
+}"""
 PHONE = {"width": 390, "height": 844}
 SHEET, NIGHT = (f"rgb({', '.join(map(str, bytes.fromhex(SHEETS[dark][0][1:])))})" for dark in (False, True))
 
@@ -84,6 +99,20 @@ def test_one_connection_is_no_plural_and_a_path_breaks_after_its_folders(browser
         assert visit.count() == "1 of 1 connection"
         assert visit.page.locator(".tiles li").first.inner_text().split() == ["1", "connection", "in", "1", "capture"]
         assert visit.page.locator("h1 wbr").count() > 0
+
+
+def test_no_date_is_broken(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_bytes(report(*sorted((ROOT / "samples" / "talk").glob("*-revoked-tls12.pcap"))))
+    with Visit(browser, path) as visit:
+        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        visit.rows().first.press("Enter")
+        visit.opened()
+        for width in range(320, 1300, 20):
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            dates, broken = visit.page.evaluate(BROKEN_DATES)
+            assert dates > 5
+            assert broken == []
 
 
 def test_on_paper_no_remark_is_larger_than_its_sentence(browser: Browser, written: Path) -> None:

@@ -17,6 +17,7 @@ from tlsdissect.views.printable import columns, printable, shortened
 from tlsdissect.views.table import COLUMNS, GROWTH, Table, layout, of_key
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+SOURCES = ["captures/of/2026/monday-morning.pcap", "monday.pcap"]
 LONG = Endpoint("2001:0db8:85a3:1234:5678:8a2e:0370:7334", 51_234)
 
 
@@ -195,7 +196,23 @@ def test_captures_of_one_connection_each_have_a_row_each() -> None:
     rows = (made(source="captures/a.pcap"), made(source="captures/b.pcap"))
     lines = printed(*rows, width=80, sections=True, several=True)
     assert len(lines) == 3
-    assert [line.split()[-1] for line in lines] == ["source", "a.pcap", "b.pcap"]
+    assert [line.split()[-1] for line in lines] == ["source", "captures/a.pcap", "captures/b.pcap"]
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [(80, ["monday-morning", "monday"]), (100, ["monday-morning.pcap", "monday.pcap"]), (200, SOURCES)],
+)
+def test_all_captures_are_named_alike(width: int, names: list[str]) -> None:
+    rows = [made(source=source, outcome="alert", failed_by="server") for source in SOURCES]
+    lines = printed(*rows, width=width, sections=True, several=True)
+    assert [line.split()[-1] for line in lines[1:]] == names
+
+
+def test_captures_of_one_name_are_told_apart() -> None:
+    rows = [made(source=f"captures/{folder}/capture.pcap") for folder in ("first", "second")]
+    lines = printed(*rows, width=80, sections=True, several=True)
+    assert [line.split()[-1].removesuffix("/capture.pcap")[-3:] for line in lines[1:]] == ["rst", "ond"]
 
 
 def test_a_terminal_without_the_ellipsis_keeps_its_columns() -> None:

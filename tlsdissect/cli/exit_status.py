@@ -50,7 +50,8 @@ def print_stderr(line: str) -> None:
     # print(file=None) would print to standard output.
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+            # In one piece, so that no output of another program of a pipeline stands between a line and its end.
+            print(f"{printable(line)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def warn(line: str) -> None:

@@ -202,7 +202,9 @@ class ProgressBar(_Bar):
 
         class Speed(progress.TransferSpeedColumn):
             def render(self, task: progress.Task) -> Text:
-                if task.description != _FINISHING or task.speed is None:
+                if task.speed is None:  # rich writes a question mark
+                    return Text()
+                if task.description != _FINISHING:
                     return super().render(task)
                 return Text(f"{task.speed:,.0f}/s", "progress.data.speed")
 

@@ -65,7 +65,9 @@ class SummaryRun(Run):
 
         super()._print(sink, interrupts)
         totals = self._rows.summary
-        found = self._builder.summary(totals.connections, totals.not_tls, notes(totals), selected=self._selects)
+        found = self._builder.summary(
+            totals.connections, totals.not_tls, notes(totals), selected=self._selects, frames=totals.frames
+        )
         with self._aside(sink):
             for piece in [json_line(found)] if self._style is None else text(found, **self._style):
                 sink.write(piece)

@@ -162,7 +162,9 @@ class Settled:
         for connection in self._selected(reading):
             builder.add(connection)
         totals = reading.summary
-        return builder.summary(totals.connections, totals.not_tls, notes(totals), selected=bool(self.selection))
+        return builder.summary(
+            totals.connections, totals.not_tls, notes(totals), selected=bool(self.selection), frames=totals.frames
+        )
 
     def pass_to(self, add: Callable[[Connection], object]) -> Given:
         """Call a function with each selected connection; return what a diff says of this side besides."""

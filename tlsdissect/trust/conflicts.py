@@ -27,6 +27,10 @@ def conflicts(connection: Connection) -> Iterator[Problem]:
             yield problem
 
 
+_SHOWN = 32
+"""Hexadecimal digits of a copy in a sentence: the first two of them differ, and the key `copies` has more."""
+
+
 def described(problem: Problem) -> str:
     """Describe the copies of conflicting data: their bytes, where they are, and which of them counts."""
     sender = "bytes" if problem.sender is None else f"bytes of the {problem.sender}"
@@ -40,4 +44,7 @@ def described(problem: Problem) -> str:
 def _copy(one: DataCopy, limited: bool) -> str:
     where = "in a frame that is not known" if one.frame is None else f"in frame {one.frame}"
     limit = f" with hop limit {one.hop_limit}" if limited and one.hop_limit is not None else ""
-    return f"{one.bytes or 'nothing'} {where}{limit}{', which counts,' if one.used else ''}"
+    data = one.bytes or "nothing"
+    if len(data) > _SHOWN:
+        data = f"{data[:_SHOWN]}…"
+    return f"{data} {where}{limit}{', which counts,' if one.used else ''}"

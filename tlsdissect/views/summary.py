@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import timedelta
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,7 +22,7 @@ from tlsdissect.views.problems import counted_problems
 from tlsdissect.views.table import NO_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from tlsdissect.model.connection import Certificate, Connection
@@ -39,6 +38,7 @@ _WORST = 3
 _FAILING = 10
 """Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
+_NEGOTIATED, _AT_MOST = " negotiated", " offered at most"
 EXPLAINED = 100
 """Failures of each reason that are explained, to say what to do: explaining one takes half as long as reading it."""
 
@@ -102,6 +102,8 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     connections: int
     connections_read: int
     """With those that were not selected."""
+    frames: int | None
+    """Frames read; null if they were not counted."""
     selected: bool
     """Whether connections were selected; `not_tls` and `notes` are about all that was read."""
     captures: int
@@ -278,12 +280,19 @@ class SummaryBuilder:
         self._slowest = sorted([*self._slowest, slow], key=_slowest_first)[:_WORST]
 
     def summary(
-        self, read: int, not_tls: Counter[str], notes: Sequence[str], *, selected: bool = False
+        self,
+        read: int,
+        not_tls: Counter[str],
+        notes: Sequence[str],
+        *,
+        selected: bool = False,
+        frames: int | None = None,
     ) -> CaptureSummary:
-        """Return the summary; the number of connections read, flows and notes come from the reading."""
+        """Return the summary; the numbers of connections and frames read, flows and notes come from the reading."""
         return CaptureSummary(
             connections=self._connections,
             connections_read=read,
+            frames=frames,
             selected=selected,
             captures=self._captures,
             start=self._start,
@@ -345,13 +354,22 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
 def weaknesses(c: Connection) -> Iterator[str]:
     """Yield what is old or weak in a connection: versions, and codes of findings of medium or high severity."""
     if c.version in OLD_VERSIONS:
-        yield f"{c.version} negotiated"
+        yield f"{c.version}{_NEGOTIATED}"
     for found in protocol_findings(c):
         if found.severity in _GRAVE and found.code not in ("old_tls_version", "ssl_version"):
             yield found.code
     offered = max(c.offered_versions, default=None)
     if offered in OLD_VERSIONS:
-        yield f"{offered} offered at most"
+        yield f"{offered}{_AT_MOST}"
+
+
+def weakness_in_words(what: str) -> str:
+    """Say what is old or weak as it follows a number of connections."""
+    if what.endswith(_AT_MOST):
+        return f"offering at most {what.removesuffix(_AT_MOST)}"
+    if what.endswith(_NEGOTIATED):
+        return f"with {what.removesuffix(_NEGOTIATED)}"
+    return WEAK_IN_WORDS.get(what, what)
 
 
 # ---------------------------------------------------------------- text
@@ -438,7 +456,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
         versions = {NO_VERSION if name == "unknown" else name: many for name, many in found.versions.items()}
         yield Section("Versions", "", [(0, _counted(versions, detail))])
         if found.weak:
-            yield Section("Old or weak", _RED, _groups(found.weak, detail, WEAK_IN_WORDS))
+            yield Section("Old or weak", _RED, _groups(found.weak, detail, weakness_in_words))
         if found.ending:
             yield Section("Certificates", _RED, _ending(found.ending, detail))
         yield Section("Resumption", "", [(0, _resumption(found, detail))])
@@ -446,7 +464,8 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
             yield Section("Handshakes", "", list(_times(found.times, found, detail)))
     else:
         read = found.connections_read
-        yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")])
+        none = "no packets" if found.frames == 0 else "no TLS connections"
+        yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else none)])
     if found.not_tls:
         total = sum(found.not_tls.values())
         every = ", selected or not" if found.selected else ""
@@ -479,8 +498,8 @@ def _failures(groups: Sequence[FailureGroup], detail: _Detail) -> _Texts:
     return found + texts[detail.groups :]
 
 
-def _groups(groups: Sequence[Group], detail: _Detail, words: Mapping[str, str] = MappingProxyType({})) -> _Texts:
-    texts = [f"{group.connections:,} {words.get(group.what, group.what)}: {_peers(group, detail)}" for group in groups]
+def _groups(groups: Sequence[Group], detail: _Detail, words: Callable[[str], str] = str) -> _Texts:
+    texts = [f"{group.connections:,} {words(group.what)}: {_peers(group, detail)}" for group in groups]
     return _cut(texts, detail.groups, "and {} more")
 
 

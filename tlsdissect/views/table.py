@@ -31,6 +31,7 @@ HEADING, SECTION, FAINT = "1;4", "1", "2"
 _RED, _YELLOW = "31", "33"
 _WEAK = re.compile(r"_(NULL|anon|EXPORT|RC4|RC2|DES|DES40|3DES)(_|$)|^TLS_NULL_").search
 
+_EXTENSION = re.compile(r"\.(pcap|pcapng|cap)(\.\w+)?$")
 _GRAVE = ("high", "medium", "low", "info")
 _HTTPS = 443
 _ABSENT = "-"
@@ -51,8 +52,11 @@ GROWTH = (
     ("findings", 15),
     ("findings", 22),
     ("source", 12),
+    ("source", 18),
     ("client", 15),
     ("ms", 7),
+    ("source", 24),
+    ("source", 30),
     ("start", 16),
     ("suite", 10),
     ("ms", 7),
@@ -67,7 +71,6 @@ GROWTH = (
     ("suite", 20),
     ("certificate", 12),
     ("server", 30),
-    ("source", 24),
     ("ALPN", 8),
     ("findings", 40),
     ("JA4", 36),
@@ -237,8 +240,9 @@ def _marked(c: Connection, name: str, text: str | None) -> str | None:
 
 
 def source(c: Connection) -> Texts:
-    """The capture, by its file name only if there is no room for its path."""
-    return c.source, c.source.rpartition("/")[2] or c.source
+    """The capture: its path, or where there is no room its file name, with or without its extension."""
+    name = c.source.rpartition("/")[2] or c.source
+    return c.source, name, _EXTENSION.sub("", name) or name
 
 
 def plain(_: Connection) -> str:
@@ -383,6 +387,9 @@ class Table:
         self._shown: list[tuple[int, int]] = []
         """Indexes of the columns that are shown, each with its width."""
         self._start = next((at for at, one in enumerate(self._columns) if one.texts is start), None)
+        self._paths = next((at for at, one in enumerate(self._columns) if one.texts is source), None)
+        self._named: int | None = None
+        """Which of its texts names each capture; None if that is not decided yet."""
         self._dated = False
         """Whether the first rows are of several days, so that times need a date."""
         self._sections = sections
@@ -417,6 +424,8 @@ class Table:
         else:
             chosen = layout(needs, self._widths(cells, -1), room, len(self._gap))
         self._shown = [(at, chosen[one.title]) for at, one in enumerate(self._columns) if one.title in chosen]
+        if self._paths is not None and "source" in chosen:
+            self._named = _naming([row[self._paths][1] for row in cells], chosen["source"])
         titles = [(self._columns[at], width) for at, width in self._shown]
         return self._line(
             [(_padded(shortened(one.title, width), one, width), HEADING) for one, width in titles], between=HEADING
@@ -434,6 +443,8 @@ class Table:
 
     def _texts(self, at: int, texts: list[str]) -> list[str]:
         """Return the texts of a cell that may be used."""
+        if at == self._paths and self._named is not None:
+            return texts[self._named : self._named + 1]
         if at != self._start or not texts:
             return texts
         return texts[:-1] if self._dated else [*texts[:-2], texts[-1]]
@@ -473,7 +484,10 @@ _DECODER: msgpack.Decoder[list[tuple[str, list[str]]]] = msgpack.Decoder(list[tu
 
 
 def layout(needs: dict[str, int], least: dict[str, int], room: int, gap: int) -> dict[str, int]:
-    """Choose columns for a width: by GROWTH, then what is left for those that are cut, the first ones first."""
+    """Choose columns for a width: by GROWTH, then what is left for those that are cut, the first ones first.
+
+    A column that has no room for its shortest texts comes before those that could have longer ones.
+    """
     widths: dict[str, int] = {}
     most = room - gap
     for title, step in GROWTH:
@@ -485,11 +499,26 @@ def layout(needs: dict[str, int], least: dict[str, int], room: int, gap: int) ->
             break
         widths[title] = wanted
         room -= more
-    for title, width in widths.items():
-        more = min(room, needs[title] - width)
-        widths[title] = width + more
-        room -= more
+    for enough in (least, needs):
+        for title, width in widths.items():
+            more = max(min(room, enough[title] - width), 0)
+            widths[title] = width + more
+            room -= more
     return widths
+
+
+def _naming(names: Sequence[list[str]], width: int) -> int:
+    """Return which of their texts names captures: the longest that fits all of them and does not confuse two.
+
+    So all rows have paths, or none has. If nothing fits, it is the shortest that confuses no two, to be cut.
+    """
+    clear = 0
+    for which, texts in enumerate(zip(*names, strict=True)):
+        if len(set(texts)) == len({one[0] for one in names}):
+            clear = which
+            if max(map(columns, texts)) <= width:
+                break
+    return clear
 
 
 def _cut(needs: dict[str, int], room: int) -> dict[str, int]:

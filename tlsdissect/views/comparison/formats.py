@@ -300,7 +300,7 @@ class Text:
         if group.key is not None:
             yield self._styled(shortened(printable(group.key), self._width, tail=self._width // 2), _BOLD)
         if not group.sides:
-            yield "no TLS connections to compare"
+            yield "nothing to compare"
             return
         for sentence in verdict(group):
             first, *more = wrap(sentence, self._width, subsequent_indent="  ")
@@ -561,7 +561,7 @@ def conclusions(
     `each` names both sides where there are too few connections.
     """
     if differences is None:
-        yield f"too few connections to compare: {LEAST} {each} are needed"
+        yield f"too few connections to compare: {LEAST} {each} between the same clients and servers are needed"
     for one in differences or ():
         measure = f"{one.kind}, {'time' if one.measure == 'milliseconds' else _UNITS[one.measure]}:"
         pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"

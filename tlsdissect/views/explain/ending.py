@@ -14,7 +14,7 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, listed, message_frame, named
+from tlsdissect.views.explain.model import Sentence, counted, described, is_by_one_of, listed, message_frame, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -335,7 +335,7 @@ def without_alert(c: Connection) -> str:
     names = list(
         dict.fromkeys([one.description or "an encrypted one" for one in c.alerts if one.sender == c.failed_by])
     )
-    return f"with no alert but {listed(names)}" if names else "without an alert"
+    return f"without an alert other than {listed(names)}" if names else "without an alert"
 
 
 def _reported(c: Connection) -> Iterator[Sentence]:
@@ -534,20 +534,20 @@ class _Blocks:
 
 
 def _never_acknowledged(lost: Unreceived) -> Sentence:
-    if not lost.from_start:
-        what = f"{lost.size:,} bytes of the {lost.sender}"
-    elif lost.start:
-        what = f"{lost.size:,} bytes of the {lost.sender} after its first {lost.start:,}"
+    one = lost.size == 1
+    if lost.from_start and not lost.start:
+        what = f"The {lost.sender}'s first {'byte' if one else f'{lost.size:,} bytes'}"
     else:
-        what = f"The {lost.sender}'s first {lost.size:,} bytes"
-    how = f"were sent {len(lost.sent)} times" if lost.sent else "are not in the capture"
-    again = "" if lost.sent else " were"
+        what = f"{counted(lost.size, 'byte')} of the {lost.sender}"
+        what += f" after its first {lost.start:,}" if lost.from_start else ""
+    was, times = "was" if one else "were", "once" if len(lost.sent) == 1 else f"{len(lost.sent)} times"
+    how = f"{was} sent {times} and" if lost.sent else f"{'is' if one else 'are'} not in the capture and {was}"
     if not lost.sent:
         others = ", while later bytes arrived"
     else:
         others = ", while shorter ones arrived" if lost.only_shorter_passed else ""
     frames = tuple(packet.frame for packet in (lost.sent or lost.passed[-1:]))
-    text = f"{what} {how} and{again} never acknowledged{others}."
+    text = f"{what} {how} never acknowledged{others}."
     return Sentence("end", "never_acknowledged", text, frames[:_SHOWN])
 
 

@@ -333,7 +333,7 @@ def _closed_windows(packets: list[Packet]) -> Iterator[Sentence]:
             text = f"For {in_ms(ms)} the {side} accepted no bytes: its receive window was 0."
             yield Sentence("time", "closed_window", text, frames)
         if len(found) > _MANY:
-            text = f"So it did {counted(len(found) - _MANY, 'more time')}."
+            text = f"This happened {counted(len(found) - _MANY, 'more time')}."
             yield Sentence("time", "closed_window_more", text, tuple(one[0] for _, one in found[_MANY:])[:_LISTED])
         if closed is not None and waits:
             text = f"From then on the {side} accepted no bytes: its receive window was 0."

@@ -17,7 +17,7 @@ from tlsdissect.views.plots.style import LEFT, Plot, caption, inked
 if TYPE_CHECKING:
     from tlsdissect.views.dataframes import Tables
 
-_INCHES = {"width": 8.0, "usual": 4.0, "row": 0.27, "around": 1.7, "pad": 0.1}
+_INCHES = {"width": 8.0, "usual": 4.0, "row": 0.27, "around": 1.7, "empty": 1.6, "pad": 0.1}
 _DPI = 144
 
 PLOTS: dict[str, Plot] = {
@@ -91,7 +91,8 @@ def figure(tables: Tables, kind: str, data: Any = None) -> Figure:
     plot = KINDS[kind]
     data = plot.data(tables) if data is None else data
     rows = plot.rows(data) if len(data) else 0
-    height = rows * _INCHES["row"] + _INCHES["around"] if rows else _INCHES["usual"]
+    usual = _INCHES["usual" if len(data) else "empty"]
+    height = rows * _INCHES["row"] + _INCHES["around"] if rows else usual
     made = Figure(
         figsize=(_INCHES["width"], height), layout=ConstrainedLayoutEngine(w_pad=_INCHES["pad"], h_pad=_INCHES["pad"])
     )

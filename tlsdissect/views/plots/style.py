@@ -32,6 +32,8 @@ VERSIONS = {
     "SSL": "#9c6152", "other": "#44aa99", "no version": GREY,
 }  # fmt: skip
 """Colours that colour-blind people can distinguish (Okabe and Ito; Tol), from the newest version to none."""
+_PLAIN: dict[Any, Any] = {"text.parse_math": False, "legend.frameon": False}
+"""A name from the wire is no formula, and a legend has no box."""
 LABEL = 44
 """Characters of a category's name."""
 _TICKS = 7
@@ -63,31 +65,36 @@ class Plot(NamedTuple):
     """What is written without data."""
 
     def draw_on(self, data: Any, ax: Axes) -> Axes:
-        """Draw data on `ax`, and return it; without data, say so."""
-        if len(data):
-            self.draw(data, ax)
-        else:
-            ax.text(0.5, 0.5, self.instead, ha="center", va="center", transform=ax.transAxes)
-            ax.set_axis_off()
+        """Draw data on `ax`, and return it; without data, say so.
+
+        `ax` may be of a figure that somebody else made: it gets our lines, and keeps its own colours and type.
+        """
+        with rc_context(_PLAIN):
+            ax.spines[["top", "right", "left"]].set_visible(False)
+            ax.set_axisbelow(True)
+            ax.grid(visible=True, alpha=0.25, linewidth=0.8)
+            ax.tick_params(which="both", length=0)
+            ax.tick_params(axis="x", pad=7)  # The lowest label of the other axis must not touch the first one here.
+            if len(data):
+                self.draw(data, ax)
+            else:
+                ax.text(0.5, 0.5, self.instead, ha="center", va="center", transform=ax.transAxes)
+                ax.set_axis_off()
+            for label in ax.get_yticklabels() if ax.axison else ():
+                label.set_parse_math(False)  # The first one was made with the Axes, and is copied to all.
         return ax
 
 
 def inked(*, dark: bool) -> AbstractContextManager[None]:
-    """Set type, spacing and colours for a light or dark background."""
+    """Set type and colours for a light or dark background."""
     sheet, ink = SHEETS[dark]
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     settings: dict[Any, Any] = {
         **dict.fromkeys(names, ink),
-        "axes.facecolor": sheet,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
-        "axes.axisbelow": True,
-        "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.8,
-        "xtick.major.size": 0, "xtick.minor.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0,
-        "font.size": 10,
-        "xtick.major.pad": 7,  # The lowest label of the other axis must not touch the first one here.
-        "legend.frameon": False, "legend.fontsize": 10,
+        **_PLAIN,
+        "figure.facecolor": sheet, "axes.facecolor": sheet,
+        "font.size": 10, "legend.fontsize": 10,
         "svg.hashsalt": "tlsdissect",
-        "text.parse_math": False,
     }  # fmt: skip
     return rc_context(settings)
 

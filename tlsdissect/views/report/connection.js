@@ -48,7 +48,7 @@ function facts(pairs) {
 
 function found(findings) {
   const lines = findings.map(([severity, code, detail, rule]) => element("li", null,
-    element("span", { class: `badge ${severity}` }, severity), element("code", null, code), ` ${detail} `,
+    element("span", { class: `badge ${severity}` }, severity), element("code", null, code), " ", ...dated(detail), " ",
     element("cite", null, rule)));
   return element("ul", { class: "list" }, ...lines);
 }
@@ -56,7 +56,7 @@ function found(findings) {
 function story(said) {
   const parts = [];
   settings.topics.forEach((topic, number) => {
-    const lines = said.filter(([about]) => about === number).map(([, text]) => element("li", null, text));
+    const lines = said.filter(([about]) => about === number).map(([, text]) => element("li", null, ...dated(text)));
     if (lines.length) parts.push(element("h5", null, topic), element("ul", { class: "sentences" }, ...lines));
   });
   return parts;

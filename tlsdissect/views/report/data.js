@@ -45,6 +45,12 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
+// Keep each date of a sentence on one line: browsers break it after its hyphens.
+function dated(text) {
+  return String(text).split(/(\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?)/)
+    .map((part, at) => (at % 2 ? element("span", { class: "date" }, part) : part));
+}
+
 function button(text, act, kind = "plain") {
   const made = element("button", { type: "button", class: kind }, text);
   made.addEventListener("click", act);

@@ -13,7 +13,7 @@ from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import listed
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.printable import printable
-from tlsdissect.views.summary import EXPLAINED, WEAK_IN_WORDS, Group, Peer, weaknesses
+from tlsdissect.views.summary import EXPLAINED, Group, Peer, weakness_in_words, weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +151,7 @@ def _story(c: Connection, said: Explanation, row: int) -> Story:
 
 def _weak(summary: CaptureSummary) -> str:
     """Say what most of the old or weak connections are."""
-    kinds = [(group.connections, printable(WEAK_IN_WORDS.get(group.what, group.what))) for group in summary.weak]
+    kinds = [(group.connections, printable(weakness_in_words(group.what))) for group in summary.weak]
     if len(kinds) == 1:
         return kinds[0][1]
     return listed([f"{many:,} {what}" for many, what in kinds], most=_WEAKNESSES) or "none"

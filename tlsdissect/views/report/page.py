@@ -72,6 +72,7 @@ _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "o
 The first of them is the same in all rows if there is one capture only.
 """
 _BRIEF = ("client", "server")
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?)")
 _NARROW_SCREEN = ("outcome", "source", "stream", "server", "TLS", "certificate", "until", "findings")
 """Columns that a phone shows at first, in this order, as many as fit."""
 _FILTERS = {
@@ -147,7 +148,7 @@ def _head(*, settings: dict[str, Any], **values: Any) -> str:
     environment = Environment(
         loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "dated": _dated}
     style = _source("report.css")
     grids = {name: values[name].columns for name in ("connections", "certificates")}
     return environment.get_template("report.html").render(
@@ -201,6 +202,14 @@ def _hash(text: str) -> str:
 def _breakable(text: str) -> Markup:
     """Make a name printable, and allow a line break after each underscore and each folder of a path."""
     return Markup("").join([Markup("{}<wbr>").format(one) if one in "_/" else one for one in printable(text)])
+
+
+def _dated(text: str) -> Markup:
+    """Keep each date of a sentence on one line: browsers break it after its hyphens."""
+    parts = _DATE.split(text)
+    return Markup("").join(
+        [Markup('<span class="date">{}</span>').format(one) if at % 2 else one for at, one in enumerate(parts)]
+    )
 
 
 def _harmless(value: object) -> Markup:
