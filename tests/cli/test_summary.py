@@ -60,7 +60,7 @@ def test_failures_are_grouped_by_reason_with_the_worst_clients_and_servers() -> 
 
 
 def test_a_failure_is_followed_by_what_to_do_about_it_as_in_a_report(tmp_path: Path) -> None:
-    said = "Allow a version on one side that the other accepts"
+    said = "Allow a version that both sides accept"
     capture = "samples/tls13-no-common-version.pcap"
     shown = run("summary", capture).stdout.decode()
     assert f"to localhost:8443\n              To do: {said}.\n" in shown

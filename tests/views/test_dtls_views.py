@@ -143,7 +143,7 @@ def explained(sample: str) -> dict[str, str]:
 
 def test_the_cookie_and_its_round_trip_are_explained() -> None:
     found = explained("dtls12-full")
-    assert "asked for its cookie of 20 bytes first (HelloVerifyRequest)" in found["hello_retry"]
+    assert "sent a cookie of 20 bytes and asked for it back (HelloVerifyRequest)" in found["hello_retry"]
     assert found["trip_retry"].startswith("Round trip 1: the ClientHello, and the server's request for its cookie")
     assert found["trip_keys"].startswith("Round trip 3:")
     assert "no_tcp_handshake" not in found
@@ -177,7 +177,7 @@ def test_a_cookie_of_dtls_13_is_the_reason_of_a_second_hello(tmp_path: Path) -> 
     path = write(tmp_path / "cookie.pcap", [flow[0], (SERVER, retry)])
     [connection] = tlsdissect.read(path, keep=True)
     said = " ".join(sentence.text for sentence in tlsdissect.explain(connection).about("choice"))
-    assert "asked for its cookie of 6 bytes first (HelloRetryRequest)" in said
+    assert "sent a cookie of 6 bytes and asked for it back (HelloRetryRequest)" in said
     assert "another ClientHello" not in said
 
 

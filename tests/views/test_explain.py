@@ -35,6 +35,16 @@ def told(name: str, number: int = 0) -> dict[str, str]:
     return texts(tlsdissect.explain(kept(ROOT / f"samples/{name}.pcap")[number]))
 
 
+@pytest.mark.parametrize(
+    ("name", "answer", "guessed"),
+    [("tls13-early-data", "accepted", True), ("tls13-early-data-rejected", "rejected", False)],
+)
+def test_the_answer_to_early_data_is_told(name: str, answer: str, guessed: bool) -> None:
+    whole = tlsdissect.explain(kept(ROOT / f"samples/{name}.pcap")[1])
+    [sentence] = [one for one in whole.sentences if one.code == "early_data_answer"]
+    assert (sentence.text, sentence.guess) == (f"The server {answer} the client's early data.", guessed)
+
+
 def texts(whole: Explanation) -> dict[str, str]:
     return {sentence.code: sentence.text for sentence in whole.sentences}
 
@@ -103,7 +113,7 @@ def test_captures_of_other_projects() -> None:
 
 def test_a_full_handshake_of_tls_1_2() -> None:
     sentences = told("tls12-full")
-    assert sentences["round_trips"] == "The client waited 2 round trips, 3.35 ms from the ClientHello on."
+    assert sentences["round_trips"] == "The client waited 2 round trips, 3.35 ms counted from the ClientHello."
     assert sentences["trip_hello"] == "Round trip 1: the ClientHello, and the server's whole flight."
     assert sentences["trip_keys"] == "Round trip 2: the client's keys and Finished, and the server's Finished."
     assert "CN=localhost" in sentences["server_certificate_visible"]
@@ -116,7 +126,7 @@ def test_a_retry_costs_a_round_trip() -> None:
     sentences = told("tls13-hello-retry")
     assert (
         sentences["hello_retry"]
-        == "The server asked for a share of secp384r1, because the client had sent only one of x25519."
+        == "The server asked for a share of secp384r1, because the client had sent a share only for x25519."
     )
     assert sentences["trip_retry"].startswith("Round trip 1: ")
     assert sentences["trip_hello"] == "Round trip 2: the second ClientHello, and the server's whole flight."
@@ -150,7 +160,7 @@ def test_resumption() -> None:
     assert told("tls12-resumed-id", 1)["resumed"].endswith("by its session id: no certificate was needed.")
     assert (
         told("tls13-resumed", 1)["resumption_offered"]
-        == "It offered to resume an earlier session, by 1 pre-shared key."
+        == "It offered to resume an earlier session, with 1 pre-shared key."
     )
     assert "early" in told("tls13-early-data", 1)
     assert "not_resumed" in told("tls13-early-data-rejected", 1)
@@ -302,7 +312,7 @@ def test_an_authority_whose_own_certificate_was_not_sent() -> None:
     [connection] = tlsdissect.read(ROOT / "samples/network/network-failures.pcap", stream=4)
     sentences = {one.code: one for one in tlsdissect.explain(connection).sentences}
     assert len(connection.certificates or ()) == 1
-    assert "that authority's own certificate" in sentences["issuer_not_sent"].text
+    assert "did not send the certificate of that authority" in sentences["issuer_not_sent"].text
     assert sentences["issuer_not_sent"].guess
 
 
@@ -346,7 +356,8 @@ def test_what_links_and_what_is_left_to_see() -> None:
     assert "links this connection" in told("tls12-resumed-ticket", 1)["session_visible"]
     assert "session_visible" not in told("tls12-full")
     assert "sizes and times" in told("tls13-full")["sizes_visible"]
-    assert told("tls12-renegotiation")["renegotiated"] == "Later the two renegotiated once, under encryption."
+    said = told("tls12-renegotiation")["renegotiated"]
+    assert said == "Later, client and server renegotiated once, under encryption."
 
 
 def test_nothing_of_the_kind_in_the_samples() -> None:

@@ -118,5 +118,5 @@ def test_an_external_pre_shared_key_is_no_session(tmp_path: Path) -> None:
     assert "resumption_offered" not in sentences
     assert "resumed" not in sentences
     assert sentences["external_psk_offered"].startswith("It offered 1 pre-shared key, which may be external: ")
-    assert sentences["external_psk"].startswith("It accepted a pre-shared key that may be external: ")
+    assert sentences["external_psk"].startswith("The server accepted a pre-shared key that may be external: ")
     assert "resumed" not in verdict(found).text

@@ -149,7 +149,8 @@ def test_a_renegotiation_in_the_clear(tmp_path: Path, own: list[str]) -> None:
     [connection] = tlsdissect.read(relayed(tmp_path / "a.pcap", accepts, offers, says=b"R\n"), keep=True)
     sentences = told(connection)
     assert (connection.outcome, connection.renegotiations) == ("established", 1)
-    assert sentences["renegotiated"].text == "Later the two renegotiated once, in records that anyone can read."
+    said = "Later, client and server renegotiated once, in records that anyone can read."
+    assert sentences["renegotiated"].text == said
     assert "content_visible" in sentences
     parts = [part for record in tree(connection).records for part in record.node.children]
     said = [part.name for part in parts if part.reference and part.name not in ("type", "length", "MAC")]

@@ -58,7 +58,7 @@ def test_a_missing_staple_explains_an_alert_about_it() -> None:
 def test_what_the_server_had_asked_for_when_the_client_sent_nothing() -> None:
     [one] = kept(ROOT / "samples/tls12-client-cert-missing.pcap")
     assert codes(one)["certificate_requested"] == (
-        "It had asked for one of the types rsa_sign, dss_sign and ecdsa_sign, issued by "
+        "It had asked for a certificate of the types rsa_sign, dss_sign and ecdsa_sign, issued by "
         "emailAddress=ca@localhost,CN=smplca,OU=Loopback test authority,O=Sample captures,C=XX."
     )
     assert one.certificate_request is not None

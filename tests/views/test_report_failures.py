@@ -32,22 +32,22 @@ def said(c: Connection) -> str:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("tls13-no-common-version", "Allow a version on one side that the other accepts"),
-        ("tls12-client-cert-missing", "Give the client a certificate, or let the server ask for none"),
+        ("tls13-no-common-version", "Allow a version that both sides accept"),
+        ("tls12-client-cert-missing", "Give the client a certificate, or make the server ask for none"),
         ("talk/httpd-8889-unknown-ca-tls12", "Give the client a certificate by an authority that the server asks for"),
         ("talk/httpd-8890-revoked-tls12", "Replace the client's certificate"),
-        ("quic/quic-no-common-protocol", "Allow a protocol of ALPN on one side that the other speaks"),
+        ("quic/quic-no-common-protocol", "Allow a protocol of ALPN that both sides speak"),
         (
             "tls13-unknown-ca",
             (
-                "Let the client trust the authority of the server's certificate, or give the server one by an "
+                "Make the client trust the authority of the server's certificate, or give the server one by an "
                 "authority that the client trusts"
             ),
         ),
         (
             "talk/httpd-certbot-no-chain-tls12",
             (
-                "Let the server send all certificates between its own and that of a root that the client trusts, or "
+                "Make the server send all certificates between its own and that of a root that the client trusts, or "
                 "the client trust its authority"
             ),
         ),

@@ -79,7 +79,7 @@ def test_what_explanations_say() -> None:
     early = read("tls13-early-data", keys=True)[1]
     said = {sentence.code: sentence.text for sentence in explain(early).about("keys")}
     assert said["keys_early_data"] == "The server accepted the client's early data."
-    assert said["keys_resumes"].startswith("It resumed the session of stream 0")
+    assert said["keys_resumes"].startswith("The server resumed the session of stream 0")
     assert early.hidden is not None
     wrong = replace(early, early_data="rejected", round_trips=1, hidden=replace(early.hidden, round_trips=0))
     [said_of_it] = [one.text for one in explain(wrong).about("keys") if one.code == "keys_early_data"]

@@ -72,7 +72,11 @@ def _explained(connection: Connection, conflicts: tuple[Sentence, ...]) -> Expla
         spoken = f"{_PROTOCOLS.get(connection.upgrade, connection.upgrade.upper())}{target}"
         # Without an answer in TLS, the client may have begun it on its own.
         agreed = any(message.sender == "server" for message in connection.messages)
-        text = f"Before TLS, the two spoke {spoken}." if agreed else f"Before the ClientHello, {spoken} was spoken."
+        text = (
+            f"Before TLS, client and server spoke {spoken}."
+            if agreed
+            else f"Before the ClientHello, {spoken} was spoken."
+        )
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
     seen = _seen(connection)
     other = connection.other_view if isinstance(connection, KeptConnection) else None

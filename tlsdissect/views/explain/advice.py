@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from tlsdissect.views.explain.model import Explanation
 
 _ADVICE = {
-    "no_common_version": "Allow a version on one side that the other accepts",
-    "no_client_certificate": "Give the client a certificate, or let the server ask for none",
+    "no_common_version": "Allow a version that both sides accept",
+    "no_client_certificate": "Give the client a certificate, or make the server ask for none",
     "request_not_met": "Give the client a certificate by an authority that the server asks for",
-    "issuer_not_sent": "Let the {other} send all certificates between its own and that of a root that the {sender} "
+    "issuer_not_sent": "Make the {other} send all certificates between its own and that of a root that the {sender} "
     "trusts, or the {sender} trust its authority",
-    "unknown_authority": "Let the {sender} trust the authority of the {other}'s certificate, or give the {other} one "
+    "unknown_authority": "Make the {sender} trust the authority of the {other}'s certificate, or give the {other} one "
     "by an authority that the {sender} trusts",
-    "fallback_refused": "Let the client offer all that it supports",
-    "name_refused": "Let the server serve that name, or connect by one that it serves",
-    "no_common_protocol": "Allow a protocol of ALPN on one side that the other speaks",
+    "fallback_refused": "Make the client offer all that it supports",
+    "name_refused": "Make the server serve that name, or connect by one that it serves",
+    "no_common_protocol": "Allow a protocol of ALPN that both sides speak",
 }
 """What to do, by the code of the sentence that names the cause."""
-_MISMATCH = "Give the server a certificate for the name that the client asks for, or let it ask for one that it covers"
+_MISMATCH = (
+    "Give the server a certificate for the name that the client asks for, or make it ask for a name that it covers"
+)
 
 
 def advice(c: Connection, said: Explanation) -> str:

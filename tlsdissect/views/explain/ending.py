@@ -187,7 +187,7 @@ def _requested(c: Connection) -> Iterator[Sentence]:
         return
     types = f" of the types {listed(request.types)}" if request.types else ""
     by = f", issued by {listed(request.authorities, most=4)}" if request.authorities else ", of any authority"
-    text = f"It had asked for one{types}{by}."
+    text = f"It had asked for a certificate{types}{by}."
     yield Sentence("end", "certificate_requested", text, message_frame(c, "certificate_request", "server"))
 
 
@@ -258,8 +258,8 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
         frames = message_frame(c, "certificate", whose)
         yield Sentence("end", "unknown_authority", text, frames)
         if chain[-1].self_signed is False:
-            text = f"The {whose} did not send that authority's own certificate: if it is an intermediate authority, "
-            yield Sentence("end", "issuer_not_sent", f"{text}that is what is missing.", frames, guess=True)
+            text = f"The {whose} did not send the certificate of that authority: if it is an intermediate authority, "
+            yield Sentence("end", "issuer_not_sent", f"{text}that certificate is missing.", frames, guess=True)
     elif c.is_tls13:
         text = "Only keys show the authority: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))

@@ -26,7 +26,7 @@ def opened(c: Connection) -> Iterator[Sentence]:
     yield from _client_certificate(hidden)
     yield from _early_data(c, hidden)
     if hidden.resumes:
-        text = f"It resumed the session of stream {hidden.resumes.stream}, by a ticket that was sent there."
+        text = f"The server resumed the session of stream {hidden.resumes.stream}, by a ticket that was sent there."
         yield Sentence("keys", "keys_resumes", text, (c.client_hello.frame,) if c.client_hello else ())
     yield from _ech(c, hidden)
     tickets = hidden.session_tickets or ()

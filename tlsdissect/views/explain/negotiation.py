@@ -83,16 +83,16 @@ def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
     if keys is not None:
         identities = getattr(keys, "identities", None) or ()
         count, external = len(identities) or 1, sum(map(_is_external, identities))
-        text = f"It offered to resume an earlier session, by {counted(count, 'pre-shared key')}."
+        text = f"It offered to resume an earlier session, with {counted(count, 'pre-shared key')}."
         if external:
             code, guess = "external_psk_offered", True
             which = "which" if external == count else f"{external} of which"
             age = "its ticket age is 0" if external == 1 else "their ticket ages are 0"
             text = f"It offered {counted(count, 'pre-shared key')}, {which} may be external: {age} ({_EXTERNAL})."
     elif ticket is not None and ticket.bytes:
-        text = f"It offered to resume an earlier session, by a ticket of {ticket.bytes:,} bytes."
+        text = f"It offered to resume an earlier session, with a ticket of {ticket.bytes:,} bytes."
     elif hello.session_id and hello.supported_versions is None and c.has_whole_client_hello:
-        text = "It offered to resume an earlier session, by its session id."
+        text = "It offered to resume an earlier session, with its session id."
     else:
         return
     yield Sentence("offer", code, text, (hello.frame,), guess)
@@ -146,6 +146,9 @@ def choice(c: Connection) -> Iterator[Sentence]:
         text = f"The handshake provides the keys for media in SRTP, with {listed(profiles)} (RFC 5764)."
         yield Sentence("choice", "use_srtp", text, at)
     yield from _resumed(c)
+    if c.early_data in ("accepted", "rejected"):
+        text, guess = f"The server {c.early_data} the client's early data.", "early_data" in c.inferred
+        yield Sentence("choice", "early_data_answer", text, at, guess)
     yield from _renegotiated(c)
 
 
@@ -153,7 +156,7 @@ def _renegotiated(c: Connection) -> Iterator[Sentence]:
     if c.renegotiations:
         times = "once" if c.renegotiations == 1 else f"{c.renegotiations} times"
         hidden = "in records that anyone can read" if "_NULL_" in (c.cipher_suite or "") else "under encryption"
-        text = f"Later the two renegotiated {times}, {hidden}."
+        text = f"Later, client and server renegotiated {times}, {hidden}."
         changes = [message.frame for message in c.messages if message.type == "change_cipher_spec"]
         yield Sentence("choice", "renegotiated", text, tuple(changes[2:]))
 
@@ -162,16 +165,18 @@ def _retry(c: Connection) -> str:
     retry, hello = c.hello_retry_request, c.client_hello
     if retry and c.first_message("hello_verify_request") is not None:
         cookie = f" of {retry.cookie_bytes} bytes" if retry.cookie_bytes else ""
-        text = f"The server asked for its cookie{cookie} first (HelloVerifyRequest): by sending it back, the client "
-        return f"{text}shows that it receives at its address (RFC 6347 section 4.2.1)."
+        text = (
+            f"The server first sent a cookie{cookie} and asked for it back (HelloVerifyRequest): this shows that the "
+        )
+        return f"{text}client receives packets at its address (RFC 6347 section 4.2.1)."
     if c.dtls is not None and retry and retry.cookie_bytes and not retry.group:
         text = (
-            f"The server asked for its cookie of {retry.cookie_bytes} bytes first (HelloRetryRequest): by sending it "
+            f"The server first sent a cookie of {retry.cookie_bytes} bytes and asked for it back (HelloRetryRequest): "
         )
-        return f"{text}back, the client shows that it receives at its address (RFC 9147 section 5.1)."
+        return f"{text}this shows that the client receives packets at its address (RFC 9147 section 5.1)."
     wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
     sent = listed(_offered(hello.key_shares)) if hello and hello.key_shares else ""
-    because = f", because the client had sent only one of {sent}" if sent and retry and retry.group else ""
+    because = f", because the client had sent a share only for {sent}" if sent and retry and retry.group else ""
     return f"The server asked for {wish}{because}."
 
 
@@ -245,18 +250,20 @@ def _resumed(c: Connection) -> Iterator[Sentence]:
     hello, answer = c.client_hello, c.server_hello
     frames = tuple(one.frame for one in (hello, answer) if one is not None)
     if accepts_external_psk(c):
-        text = f"It accepted a pre-shared key that may be external: its ticket age is 0 ({_EXTERNAL}). "
+        text = f"The server accepted a pre-shared key that may be external: its ticket age is 0 ({_EXTERNAL}). "
         yield Sentence("choice", "external_psk", f"{text}No certificate was needed.", frames, guess=True)
     elif c.resumption in _SESSIONS:
         earlier = f" of stream {stream_name(c.transport, c.resumes.stream)}" if c.resumes else ""
-        text = f"It resumed the session{earlier}, by its {_SESSIONS[c.resumption]}: no certificate was needed."
+        text = f"The server resumed the session{earlier}, by its {_SESSIONS[c.resumption]}: no certificate was needed."
         yield Sentence("choice", "resumed", text, frames)
     elif c.resumption == "none" and hello is not None:
         offered = next(_sessions(c, hello), None)
         if offered is not None and offered.code == "external_psk_offered":
-            yield Sentence("choice", "psk_refused", "It accepted no pre-shared key of the client.", frames)
+            yield Sentence("choice", "psk_refused", "The server accepted no pre-shared key of the client.", frames)
         elif offered is not None:
-            yield Sentence("choice", "not_resumed", "It did not resume the session that the client offered.", frames)
+            yield Sentence(
+                "choice", "not_resumed", "The server did not resume the session that the client offered.", frames
+            )
 
 
 def accepts_external_psk(c: Connection) -> bool:
@@ -295,7 +302,7 @@ def observer(c: Connection) -> Iterator[Sentence]:
     if c.is_tls13:
         certificates = "" if c.resumption == "psk" else "certificates, "
         hidden = f"{certificates}the protocol that was chosen, and whether a client certificate was asked for"
-        text = f"Not readable, because TLS 1.3 encrypts it: {hidden}."
+        text = f"TLS 1.3 encrypts {hidden}: these could not be read."
         frames = (c.server_hello.frame,) if c.server_hello else ()
         yield Sentence("observer", "hidden", text, frames)
     elif c.server_hello and c.certificates == ():
@@ -322,7 +329,7 @@ def _content(c: Connection) -> Iterator[Sentence]:
         text = "All data that was exchanged: this cipher suite encrypts nothing."
         yield Sentence("observer", "content_visible", text, frames)
     else:
-        text = "Of the data that was exchanged, sizes and times only."
+        text = "Only the sizes and times of the data that was exchanged."
         yield Sentence("observer", "sizes_visible", text, frames)
 
 

@@ -132,7 +132,7 @@ def _total(c: Connection) -> Iterator[Sentence]:
     if c.round_trips is None:
         return
     before = 0 if c.quic is None else quic.trips_before_hello(c, c.quic)
-    took = "" if c.timing.handshake_ms is None else f", {in_ms(c.timing.handshake_ms)} from the ClientHello on"
+    took = "" if c.timing.handshake_ms is None else f", {in_ms(c.timing.handshake_ms)} counted from the ClientHello"
     if took and before:
         took = f": {before} before this ClientHello, and {c.round_trips - before} within the {took[2:]}"
     guess = "round_trips" in c.inferred
