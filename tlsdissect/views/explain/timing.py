@@ -135,7 +135,7 @@ def _total(c: Connection) -> Iterator[Sentence]:
     took = "" if c.timing.handshake_ms is None else f", {in_ms(c.timing.handshake_ms)} from the ClientHello on"
     if took and before:
         took = f": {before} before this ClientHello, and {c.round_trips - before} within the {took[2:]}"
-    guess = "round_trips" in c.inferred
+    guess = "round_trips" in c.inferred or (took != "" and "timing.handshake_ms" in c.inferred)
     waited = counted(c.round_trips, "round trip") if c.round_trips else "no round trip"
     frames = (c.client_hello.frame,) if c.client_hello else ()
     yield Sentence("time", "round_trips", f"The client waited {waited}{took}.", frames, guess)
