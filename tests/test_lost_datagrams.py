@@ -271,3 +271,40 @@ def test_explain_says_what_was_captured_twice(tmp_path: Path) -> None:
     said = {one.code: one.frames for one in tlsdissect.explain(connection).sentences}
     assert said["captured_twice"] == (1, 2)
     assert not said.keys() & {"flight_again", "sent_again"}
+
+
+def explained(sample: str, frame: int, place: Path) -> dict[str, str]:
+    """What `explain` says of a sample without one of its frames."""
+    *_, connection = tlsdissect.read(without(path_of(sample), {frame}, place), keep=True)
+    return {one.code: one.text for one in tlsdissect.explain(connection).sentences}
+
+
+def test_explain_counts_at_least_what_is_there(tmp_path: Path) -> None:
+    told = explained("dtls/dtls12-client-cert", 5, tmp_path / "a.pcap")
+    assert told["flight_segments"].startswith("The server's flight came in at least 14 datagrams")
+    assert told["fragments"].startswith("The server sent messages in at least 21 fragments")
+    told = explained("dtls/webrtc-chromium", 4, tmp_path / "a.pcap")
+    assert told["fragments"].startswith("The client sent messages in at least 1 fragment:")
+
+
+def test_explain_counts_the_round_trip_of_a_request_that_is_missing(tmp_path: Path) -> None:
+    told = explained("dtls/dtls12-full", 2, tmp_path / "a.pcap")
+    assert told["round_trips"].startswith("The client waited 3 round trips")
+    assert "which is not in the capture" in told["trip_retry"]
+    assert told["trip_hello"].startswith("Round trip 2: the second ClientHello")
+    assert told["trip_keys"].startswith("Round trip 3")
+
+
+def test_explain_names_no_frame_for_a_hello_that_is_missing(tmp_path: Path) -> None:
+    """The one that is there came after the server's request."""
+    *_, connection = tlsdissect.read(without(path_of("dtls/dtls12-full"), {1}, tmp_path / "a.pcap"), keep=True)
+    [retry] = [one for one in tlsdissect.explain(connection).sentences if one.code == "trip_retry"]
+    assert retry.frames == (1,)
+
+
+def test_explain_does_not_say_more_of_a_hello_of_quic_than_is_there(tmp_path: Path) -> None:
+    cut = explained("quic/quic-chromium", 2, tmp_path / "a.pcap")
+    assert "in the client's first packet" not in cut["quic"]
+    begun_again = explained("quic/quic-version-negotiation", 3, tmp_path / "a.pcap")
+    assert "the client began again" in begun_again["version_negotiation"]
+    assert "amplification" not in explained("quic/quic-version-negotiation", 1, tmp_path / "a.pcap")
