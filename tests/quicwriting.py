@@ -104,9 +104,9 @@ def sealed(with_: Keys, head: bytes, number: int, frames: bytes) -> bytes:
     return bytes([head[0] ^ mask[0] & 15]) + head[1:-4] + tail + body
 
 
-def handshake(to: bytes, by: bytes, size: int = 100, version: int = V1) -> bytes:
-    """A Handshake packet with an encrypted payload."""
-    return header(HANDSHAKE, version, to, by) + varint(size) + b"\x5a" * size
+def handshake(to: bytes, by: bytes, size: int = 100, version: int = V1, fill: int = 0x5A) -> bytes:
+    """A Handshake packet with an encrypted payload; no two that are sent are equal."""
+    return header(HANDSHAKE, version, to, by) + varint(size) + bytes([fill]) * size
 
 
 def negotiation(to: bytes, by: bytes, versions: Iterable[int]) -> bytes:

@@ -370,3 +370,24 @@ def test_packets_that_are_missing_behind_the_start_are_noticed(*, keep: bool) ->
         [found], _ = read_capture(pcap(kept), Options(keep=keep))
         assert ("gap", "packets of EAP are not in the capture") in problems(found)
         assert (found["outcome"] in {"established", "incomplete"}, found["failed_by"]) == (True, None)
+
+
+@pytest.mark.parametrize(("name", "lost"), [("eapol-tls-server-refused-tls12", 10), ("eapol-tls-tls12", -2)])
+def test_a_result_answers_a_response(name: str, lost: int) -> None:
+    """What is missing before a Failure may be the supplicant's alert (RFC 3748 section 4.2)."""
+    sent = list(frames(name))
+    del sent[lost]
+    [found], _ = read(sent)
+    assert ("gap", "packets of EAP are not in the capture") in problems(found)
+    assert (found["outcome"], found["failed_by"]) in {("incomplete", None), ("established", None)}
+
+
+def test_a_supplicant_that_says_nothing_more_is_failed_by_the_server() -> None:
+    """A Request that nobody answers is sent again after some seconds: a Failure that comes later has no Response."""
+    sent = talk(fragments(RESPONSE, 1, HELLO), fragments(REQUEST, 2, FLIGHT)[-1:])
+    sent.append(lan(eap(FAILURE, 2)))
+    for seconds, outcome in ((1, "incomplete"), (4, "closed")):
+        times = [n * 1_000_000 for n in range(len(sent) - 1)]
+        times.append(times[-1] + seconds * 1_000_000_000)
+        [found], _ = read_capture(pcap(sent, times=times))
+        assert found["outcome"] == outcome

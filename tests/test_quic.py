@@ -50,7 +50,7 @@ def course(client: bytes = CLIENT, *, keyed: bytes = ORIGINAL, token: bytes = b"
         Sent(initial(first, keyed, client, keyed=keyed, number=number, token=token)),
         Sent(initial(second, keyed, client, keyed=keyed, number=number + 1, token=token)),
         Sent(
-            initial(ACK + crypto(0, ANSWER), client, SERVER, side="server", keyed=keyed, size=200)
+            initial(ACK + crypto(0, ANSWER), client, SERVER, side="server", keyed=keyed, number=number, size=200)
             + handshake(client, SERVER, 900),
             by_client=False,
         ),
@@ -97,7 +97,8 @@ def test_a_retry(path: Path, client: bytes) -> None:
     assert (one["quic"]["retry"], one["round_trips"]) == (True, 2)
     assert one["quic"]["original_destination_connection_id"] == ORIGINAL.hex()
     assert one["client_hello"]["frame"] == 1
-    [late] = read(path, [first, answer, first, *again])
+    once_more = Sent(initial(crypto(0, HELLO), ORIGINAL, client, number=1))
+    [late] = read(path, [first, answer, once_more, *again])
     assert late["quic"]["initial_packets"]["client"] == one["quic"]["initial_packets"]["client"] + 1
     [begun_late] = read(path, again)
     assert (begun_late["quic"]["retry"], begun_late["round_trips"]) == (None, None)
@@ -536,17 +537,17 @@ def test_budget_of_the_whole_reading_is_not_touched_by_other_udp(path: Path) -> 
 def test_an_id_that_was_sent_encrypted_counts_once_it_comes_again(path: Path) -> None:
     """The first packet with it is the server's answer then. Random bytes, as of a Stateless Reset, are none."""
     *handshaking, _, _ = course()
-    new = short(b"\x66" * 8)
-    [one] = read(path, [*handshaking, Sent(new, by_client=False), Sent(new, by_client=False)])
+    new, other = Sent(short(b"\x66" * 8), by_client=False), Sent(short(b"\x66" * 8, 41), by_client=False)
+    [one] = read(path, [*handshaking, new, other])
     [usual] = read(path, course())
     assert (one["outcome"], one["timing"]) == ("established", usual["timing"])
     resets = [Sent(b"\x41" + bytes([number]) * 40, by_client=False) for number in (7, 8, 9)]
-    for others in (resets, [Sent(new, by_client=False)]):
+    # What was captured twice came once.
+    for others in (resets, [new], [new, new]):
         [one] = read(path, [*handshaking, *others])
         assert one["outcome"] == "incomplete"
     # Before the client's first 1-RTT packet, an answer is no evidence that the client's flight came.
-    early = [Sent(new, by_client=False)]
-    [one] = read(path, [*handshaking[:-1], *early, handshaking[-1], *early])
+    [one] = read(path, [*handshaking[:-1], new, handshaking[-1], other])
     later = usual["timing"]["server_record_ms"] + 10
     assert (one["outcome"], one["timing"]["server_record_ms"]) == ("established", later)
 

@@ -68,13 +68,13 @@ def test_a_server_that_waits_for_the_clients_address(tmp_path: Path) -> None:
         + handshake(CLIENT, SERVER, 970),
         by_client=False,
     )
-    more = Sent(handshake(CLIENT, SERVER, 1170), by_client=False)
+    more, again, last = (Sent(handshake(CLIENT, SERVER, 1170, fill=n), by_client=False) for n in range(3))
     acknowledged = Sent(initial(ACK, SERVER, CLIENT, keyed=ORIGINAL, number=1))
     assert len(answer.data) == len(more.data) == 1195
-    told = written(path, [HELLO_SENT, answer, more, more, acknowledged, more, *begin[5:]])
+    told = written(path, [HELLO_SENT, answer, more, again, acknowledged, last, *begin[5:]])
     assert told["amplification"] == (5, 6)
-    assert "amplification" not in written(path, [HELLO_SENT, answer, more, acknowledged, more, *begin[5:]])
-    assert "amplification" not in written(path, [HELLO_SENT, answer, more, more, acknowledged, *begin[5:]])
+    assert "amplification" not in written(path, [HELLO_SENT, answer, more, acknowledged, last, *begin[5:]])
+    assert "amplification" not in written(path, [HELLO_SENT, answer, more, again, acknowledged, *begin[5:]])
 
 
 def test_a_refused_version_and_nothing_more(tmp_path: Path) -> None:
@@ -121,7 +121,9 @@ def test_initial_packets_that_are_sent_again_end_the_flight(tmp_path: Path) -> N
     repeated = Sent(
         initial(crypto(0, ANSWER), CLIENT, SERVER, side="server", keyed=ORIGINAL, number=1, size=200), by_client=False
     )
-    told = written(tmp_path / "written.pcap", [HELLO_SENT, HELLO_SENT, *begin[2:4], repeated, begin[3]])
+    hello = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT, number=1))
+    flight = Sent(handshake(CLIENT, SERVER, 700, fill=1), by_client=False)
+    told = written(tmp_path / "written.pcap", [HELLO_SENT, hello, *begin[2:4], repeated, flight])
     assert told["flight_segments"] == (3, 4)
     assert (told["flight_again"], told["flight_again_more"]) == ((2,), (5, 6))
 

@@ -77,18 +77,26 @@ MAX_RECENT = 64
 section 4.1.2.6)."""
 MAX_SEALED = 64
 """Encrypted handshake records of a side among which those that were sent again are recognised."""
+_EARLY_NUMBERS = 64
+"""Sequence numbers of the first epoch with encryption that are remembered, to tell whether the first data are."""
 MAX_NUMBERS = 4096
 """Maximum messages of a side among which missing ones are looked for."""
 HANDSHAKE_BYTES = 4096
 """Estimated bytes of a handshake besides its log."""
 
 _RANDOM = slice(2, 34)
+_PLAIN = (HANDSHAKE, CHANGE_CIPHER_SPEC)
+"""Content types of the records of a handshake in plaintext."""
 _NO_EPOCH = _NO_SEQUENCE = -1
 _SEQUENCE_BITS = 48
 _RECORD_NUMBER = 16
 """Bytes of a record number in an ACK."""
 _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
+_FIRST_EPOCH = 1
+"""The first epoch with encryption."""
+RECORDS_MISSING = "encrypted records are not in the capture, by their sequence numbers"
+"""The detail of a problem."""
 
 
 class _Direction:
@@ -99,6 +107,8 @@ class _Direction:
         self.problems = ProblemList()
         self.position = 0
         """Bytes of its records, repeated ones included: the offset of the next record."""
+        self.reached = 0
+        """The same without what was captured twice at the end."""
         self.first_frame = 0
         self.cid_length: int | None = None
         """Bytes of the connection IDs in its records; None if that is not known."""
@@ -108,7 +118,13 @@ class _Direction:
         """Number of fragments of messages that have several, repeated ones not included."""
         self.resealed = 0
         """Number of times that a Finished was sent again."""
+        self.plain = 0
+        """Bytes of its records of the handshake in plaintext, repeated ones not included."""
         self.first_data: PacketRef | None = None
+        self._first_data_at: tuple[int, int] | None = None
+        """The epoch and the sequence number of its first application data, before DTLS 1.3."""
+        self._early = 0
+        """The first sequence numbers of the first epoch with encryption, a bit for each that was captured."""
         self.records = 0
         """Number of records, repeated ones included."""
         self.protected = 0
@@ -153,6 +169,27 @@ class _Direction:
         if epoch == self._epoch:
             self._received += 1
             self._highest = max(self._highest, sequence)
+        if epoch == _FIRST_EPOCH and sequence < _EARLY_NUMBERS:
+            self._early |= 1 << sequence
+
+    def add_data(self, packet: Packet, record: DtlsRecord) -> None:
+        """Note its first application data before DTLS 1.3."""
+        if self.first_data is None:
+            self.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
+            self._first_data_at = record.epoch, record.sequence or 0
+
+    def check_first_data(self) -> None:
+        """Report records missing behind the Finished, which may have had data, so that none is known as the first.
+
+        A sender numbers the records of an epoch from 0, without gaps (RFC 6347 section 4.1).
+        """
+        epoch, number = self._first_data_at or (_FIRST_EPOCH, self._early.bit_length())
+        before = (1 << min(number, _EARLY_NUMBERS)) - 1
+        if self.encrypted is None or not self.has_finished or epoch != _FIRST_EPOCH or before & ~self._early == 0:
+            return
+        start, frame = self.encrypted
+        self.problems.report("gap", RECORDS_MISSING, self.first_data.frame if self.first_data else frame, start)
+        self.first_data = None
 
     @property
     def goes_on(self) -> bool:
@@ -187,9 +224,9 @@ class _Direction:
 
     def add_fragment(self, fragment: Fragment, start: int, frame: int) -> JoinedMessage | None:
         """Add a fragment of a record at this offset, and return the message that it completes."""
-        if len(fragment.data) < fragment.length and not self.joiner.is_complete(fragment):
-            self.fragments += 1
         joined = self.joiner.add(fragment, start, frame)
+        if len(fragment.data) < fragment.length and self.joiner.added:
+            self.fragments += 1
         conflict = self.joiner.conflict
         if conflict is not None:
             self.problems.report("conflicting_data", conflict.detail, frame, start, conflict.copies(frame))
@@ -241,6 +278,10 @@ class DtlsTracker:
         self._cookie_bytes: int | None = None
         self._asked_for_cookie: bool | None = None
         """Whether the server sent a HelloVerifyRequest; None while that is not known."""
+        self._cookie_frame = 0
+        """The frame of the first ClientHello with the cookie of a HelloVerifyRequest; 0 if there was none."""
+        self._verified = False
+        """Whether the capture has a HelloVerifyRequest."""
         self._promised_ticket = False
         """Whether the ServerHello says that a NewSessionTicket follows."""
         self._ids: list[bytes | None] = [None, None]
@@ -276,6 +317,7 @@ class DtlsTracker:
         """Log the records of a datagram; `place` is its captured bytes, and the offsets between which records lie."""
         direction, (data, start, end) = self.directions[sender], place
         direction.first_frame = direction.first_frame or packet.frame
+        is_new = not records
         if self._recorder is not None and any(self._matters(record) for record in records):
             self._recorder.add_packet(packet, sender, direction.position, data[start:end], start)
         for record in records:
@@ -284,11 +326,15 @@ class DtlsTracker:
                 cut = record.end - len(data)
                 detail = f"the capture cut {cut} bytes off a datagram"
                 direction.problems.report("truncated_packet", detail, packet.frame, at)
-            data_like = record.content_type == APPLICATION_DATA
-            if data_like or not direction.is_copy(data[record.start : record.end]):
+            # A short record of DTLS 1.3 may be an alert.
+            is_data = record.content_type == APPLICATION_DATA and (not record.is_unified or record.length > MAX_SHORT)
+            if is_data or not direction.is_copy(data[record.start : record.end]):
+                is_new = True
                 matters = self._matters(record)
                 content = self._in_plaintext(record, data)
                 repeated = self._add(packet, sender, content, at)
+                if record.epoch == 0 and not repeated and record.content_type in _PLAIN:
+                    direction.plain += record.end - record.start
                 self._keep_sealed(packet, sender, record, data, at)
                 if self._recorder is not None and matters:
                     # Its tree has the MAC, too.
@@ -299,6 +345,7 @@ class DtlsTracker:
             detail = "no record header here"
             direction.problems.report("malformed_record", detail, packet.frame, direction.position + read - start)
         direction.position += (end if records else read) - start
+        direction.reached = direction.position if is_new else direction.reached
 
     def add_media(self, packet: Packet, sender: int) -> None:
         """Log that a side of DTLS 1.3 sends media: it has the keys of the handshake, which give those of SRTP."""
@@ -353,8 +400,8 @@ class DtlsTracker:
             self._add_encrypted_message(packet, sender, record, start)
         elif record.content_type == ALERT:
             self._add_event(packet, sender, record, start, encrypted=True)
-        elif record.content_type == APPLICATION_DATA and record.epoch and direction.first_data is None:
-            direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
+        elif record.content_type == APPLICATION_DATA and record.epoch:
+            direction.add_data(packet, record)
         elif record.content_type == HEARTBEAT:
             self._heartbeat(packet, sender, record)
         return False
@@ -384,8 +431,11 @@ class DtlsTracker:
         for sender, _ in again:
             self.directions[sender].resealed += 1
         holes = [direction.first_hole(self._first[sender]) for sender, direction in enumerate(self.directions)]
-        for side, place in self._inferred_holes():
+        for side, place in (*self._inferred_holes(), *self._lacking_hellos(), *self._lacking_flights()):
             holes[side] = place if holes[side] == UNKNOWN else min(place, holes[side])
+        if not log.tls13:
+            for direction in self.directions:
+                direction.check_first_data()
         logged = LoggedHandshake.without_tcp(
             "udp",
             log,
@@ -396,7 +446,10 @@ class DtlsTracker:
             damage=tuple(damage),
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
         )
-        logged.first_data = tuple([direction.first_data for direction in self.directions])
+        # Without a ServerHello, it is not known which records of DTLS 1.3 have data.
+        known = log.tls13 or not any(direction.last for direction in self.directions)
+        logged.first_data = tuple([direction.first_data if known else None for direction in self.directions])
+        logged.plain_bytes = self._plain_bytes(holes)
         logged.hello_verify = self._asked_for_cookie
         logged.dtls = self._dtls()
         logged.next_messages = (self.directions[0].next_message, self.directions[1].next_message)
@@ -447,6 +500,69 @@ class DtlsTracker:
                 self.directions[other].problems.report("gap", detail, encrypted[1], place)
                 yield other, place
 
+    def _lacking_hellos(self) -> Iterator[tuple[int, int]]:
+        """Report hellos that are missing because others presuppose them; yield the side and the offset of each.
+
+        A client sends a cookie that a server demanded in a HelloVerifyRequest, and no server goes on from there without
+        it (RFC 6347 section 4.2.1). The unified header of an encrypted record is of DTLS 1.3, which a ServerHello
+        selects.
+        """
+        client, server = self.directions[self.log.client], self.directions[1 - self.log.client]
+        hello, answer = self.log.client_hello, self.log.server_hello
+        first_only = client.next_message <= 1 + self._first[self.log.client] and not client.joiner.incomplete()
+        if hello is not None and not cookie(hello.event.body) and self._lacks_verify_request():
+            detail = "the HelloVerifyRequest is not in the capture"
+            server.problems.report("gap", detail, self._cookie_frame, 0)
+        if self._verified and answer is not None and not self._cookie_frame and first_only:
+            detail = "the ClientHello with the server's cookie is not in the capture"
+            client.problems.report("gap", detail, answer.event.frame, client.position)
+            yield self.log.client, client.position
+        encrypted = [one for one in (client, server) if one.last is not None]
+        if answer is None and encrypted:
+            detail = "the ServerHello is not in the capture"
+            frame = min(event.frame for event in self.log.events if event.encrypted)
+            server.problems.report("gap", detail, frame, server.position)
+            yield 1 - self.log.client, server.position
+
+    def _lacks_verify_request(self) -> bool:
+        return bool(self._cookie_frame) and not self._verified
+
+    def _lacking_flights(self) -> Iterator[tuple[int, int]]:
+        """Report flights of DTLS 1.3 that are missing before others; yield the side and the offset of each.
+
+        A client sends data after its flight, and its flight after the server's (RFC 9147 section 5.6).
+        """
+        if not self.log.tls13:
+            return
+        client, server = self.log.client, 1 - self.log.client
+        flights: list[HandshakeEvent | None] = [None, None]
+        for event in self.log.events:
+            is_message = event.encrypted and event.content_type == HANDSHAKE
+            if flights[event.sender] is None and is_message and event.size != self.log.alert_sizes[event.sender]:
+                flights[event.sender] = event
+        flight, data = flights[client], self.directions[client].first_data
+        missing = "the flight of the {} is not in the capture"
+        if flight is not None and flights[server] is None:
+            place = self.directions[server].position
+            self.directions[server].problems.report("gap", missing.format("server"), flight.frame, place)
+            yield server, place
+        if flight is None and data is not None:
+            place = self.directions[client].position
+            self.directions[client].problems.report("gap", missing.format("client"), data.frame, place)
+            yield client, place
+
+    def _plain_bytes(self, holes: Sequence[int]) -> tuple[int | None, int | None]:
+        """Return the bytes of each side's handshake records in plaintext; None where some are missing."""
+        hello, retry = self.log.client_hello, self.log.retry_request
+        lacks_first = (
+            hello is None or bool(cookie(hello.event.body)) or (retry is not None and retry.frame < hello.event.frame)
+        )
+        lacking = [hole != UNKNOWN for hole in holes]
+        lacking[self.log.client] |= lacks_first
+        lacking[1 - self.log.client] |= self._lacks_verify_request()
+        one, other = [None if lacks else side.plain for lacks, side in zip(lacking, self.directions, strict=True)]
+        return one, other
+
     def _alert(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an alert in plaintext."""
         body, end = (record.fragment or b"")[:ALERT_SIZE], start + record.end - record.start
@@ -467,9 +583,9 @@ class DtlsTracker:
             detail = "a handshake record that is not made of whole fragments"
             direction.problems.report("malformed_record", detail, packet.frame, start)
         for fragment in fragments:
-            repeated = repeated and joiner.is_complete(fragment)
             held = joiner.held_bytes + joiner.compared_bytes
             joined = direction.add_fragment(fragment, start, packet.frame)
+            repeated = repeated and not joiner.added
             budget = self.log.budget
             if joiner.held_bytes > budget.held_bytes or budget.is_spent():
                 joiner.give_up()
@@ -498,12 +614,13 @@ class DtlsTracker:
         sent = cookie(event.body)
         if sent:
             self._asked_for_cookie, self._cookie_bytes = True, len(sent)
+            self._cookie_frame = self._cookie_frame or event.frame
         if self.client_random is None and len(event.body) >= _RANDOM.stop:
             self.client_random = event.body[_RANDOM]
             self._first[event.sender] = message_seq
 
     def _verify_request(self, event: HandshakeEvent, direction: _Direction) -> None:
-        self._asked_for_cookie = True
+        self._asked_for_cookie = self._verified = True
         try:
             self._cookie_bytes = len(Reader(event.body).whole(HelloVerifyRequest.read).cookie)
         except WireError as error:
@@ -625,7 +742,7 @@ class DtlsTracker:
     def _summary(self, side: int, first_hole: int) -> DirectionSummary:
         direction = self.directions[side]
         return DirectionSummary.of_datagrams(
-            position=direction.position,
+            position=direction.reached,
             payload=direction.position,
             first_frame=direction.first_frame,
             first_hole=first_hole,

@@ -181,6 +181,8 @@ class MessageJoiner:
         """Incomplete messages that were given up for lack of room."""
         self.compared_bytes = 0
         """Bytes of complete messages that are kept."""
+        self.added = False
+        """Whether the latest fragment had bytes that were not received before."""
         self.conflict: MessageConflict | None = None
         """The first place at which the latest fragment has other bytes, unless its message was reported before."""
         self._begun: dict[_Key, MessageBuffer] = {}
@@ -196,6 +198,7 @@ class MessageJoiner:
         """
         key = (fragment.message_seq, fragment.handshake_type, fragment.length)
         self.conflict = None
+        self.added = False
         if key in self._complete:
             self.retransmitted += fragment.offset == 0
             self._compare(key, fragment)
@@ -208,7 +211,9 @@ class MessageJoiner:
             self.held_bytes += buffer.held_bytes
         before = buffer.held_bytes
         self.retransmitted += fragment.offset == 0 and buffer.has_beginning()
+        known = buffer.fragments
         buffer.add(fragment.offset, fragment.data, frame)
+        self.added = buffer.fragments > known
         if buffer.conflict is not None:
             self._report(key, *buffer.conflict)
         buffer.frame = frame

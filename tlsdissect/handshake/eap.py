@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tlsdissect.capture.differences import differing
-from tlsdissect.capture.packet import time_or_none
+from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.eap import FAILURE, METHODS, REQUEST, RESPONSE, START, SUCCESS, EapPacket
 from tlsdissect.flows.flow import UNKNOWN, Signal, TcpSide
 from tlsdissect.handshake.direction import Direction
@@ -64,6 +64,8 @@ _TYPES = {1: "Identity", 2: "Notification", _NAK: "Nak"}
 """Types that are no methods of authentication (RFC 3748 section 5)."""
 _WANTED = 8
 """Methods named of those that a Nak asks for."""
+_RETRANSMITTED_NS = 3_000_000_000
+"""Nanoseconds after which a server sends a Request again, at the earliest (RFC 3748 section 4.3)."""
 _LATE = 8
 """Latest Requests whose Responses are recognised if they come late."""
 _LATE_STEP = 128
@@ -263,6 +265,7 @@ class EapTracker:
         self._latest: EapPacket | None = None
         self._latest_frame = 0
         """Its frame; 0 if that is not known."""
+        self._latest_time = UNTIMED
         self._more = False
         """Whether more fragments follow the latest packet, so that the other side only acknowledges it."""
         self._requests: deque[int] = deque(maxlen=_LATE)
@@ -281,6 +284,9 @@ class EapTracker:
                 self._keep(self._conversation.method_start, 0, more=False)
         if self._has_tls and eap.code in (REQUEST, RESPONSE):
             self._read(eap, packet, spans)
+            self._latest_time = packet.time
+        elif self._has_tls and self._lacks_response(packet):
+            self._lose(_SUPPLICANT, packet.frame)
         if self._recorder is not None:
             self._record(eap, packet, self._recorder)
         self.sessions = () if offered else identities(log)
@@ -364,6 +370,15 @@ class EapTracker:
         elif again:
             self._lose(_SUPPLICANT, frame, unless=self._more)
         return True
+
+    def _lacks_response(self, result: Packet) -> bool:
+        """Return whether the capture lacks the Response that a Success or a Failure answers (RFC 3748 section 4.2).
+
+        Without one, a server would have sent its Request again; a result that comes later may be that of a silent peer.
+        """
+        if self._latest is None or self._latest.code != REQUEST or UNTIMED in (self._latest_time, result.time):
+            return False
+        return 0 <= result.time - self._latest_time < _RETRANSMITTED_NS
 
     def _report_conflict(self, direction: Direction, known: bytes, other: bytes, frame: int) -> None:
         """Report a packet with the identifier of the one before, and where their bytes differ."""

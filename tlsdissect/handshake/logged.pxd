@@ -63,6 +63,7 @@ cdef class LoggedHandshake:
     cdef public tuple damage
     cdef public object recording
     cdef public tuple next_messages
+    cdef public tuple plain_bytes
     cdef public object hello_verify
     cdef public object quic
     cdef public object dtls

@@ -273,6 +273,8 @@ class LoggedHandshake:
     """The packets and records of the handshake if they were to be kept."""
     next_messages: tuple[int, int]
     """Of each side of DTLS, the number of the message after those in plaintext."""
+    plain_bytes: tuple[int | None, int | None]
+    """The bytes of each side's handshake records in plaintext, over DTLS; None where some are missing."""
     hello_verify: Any
     """Whether a DTLS server sent a HelloVerifyRequest; None if what it sent before its ServerHello is missing."""
     quic: LoggedQuic | None
@@ -312,6 +314,7 @@ class LoggedHandshake:
         damage: tuple[Damage, ...],
         recording: Recording | None,
         next_messages: tuple[int, int] = (0, 0),
+        plain_bytes: tuple[int | None, int | None] = (None, None),
         hello_verify: Any = False,
         quic: LoggedQuic | None = None,
         dtls: Dtls | None = None,
@@ -348,6 +351,7 @@ class LoggedHandshake:
         self.damage = damage
         self.recording = recording
         self.next_messages = next_messages
+        self.plain_bytes = plain_bytes
         self.hello_verify = hello_verify
         self.quic = quic
         self.dtls = dtls

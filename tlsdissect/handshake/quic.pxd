@@ -56,6 +56,7 @@ cdef class QuicConnection:
     cpdef bint is_noted(self, long long sender)
     cpdef bint is_decided(self)
     cpdef bint lacks_first(self)
+    cpdef bint lacks_negotiation(self, LongPacket packet)
     cpdef HandshakeLog hello(self)
     cpdef bint report(self, long long sender, str code, str detail, long long frame)
     cpdef bytes key_id(self)
@@ -105,10 +106,14 @@ cdef class QuicFollower:
     cdef list _lengths
     cdef list _unknown
     cdef Counts _unclaimed
+    cdef object _recent
+    cdef object _recent_frames
+    cdef long long _copied
     cdef list _held
     cdef bint _explains
     cdef long long _refused
     cpdef object feed(self, Packet packet, long long sender)
+    cdef bint _is_copy(self, Datagram datagram)
     cdef bint _note_google(self, object version, long long sender)
     cpdef object take_server_ids(self)
     cpdef bint goes_on(self, Packet packet, long long client)

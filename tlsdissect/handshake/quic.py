@@ -11,6 +11,7 @@ for a while: datagrams may change places on the way.
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -71,6 +72,8 @@ MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
 MAX_UNANSWERED = 8
 """Latest unanswered QUIC connections of one UDP flow with whose keys a server's Initial packet is tried."""
+MAX_RECENT = 64
+"""Latest datagrams of one UDP flow among which one that was captured twice is recognised."""
 MAX_HELD_DATAGRAMS = 8
 """Maximum datagrams held of one UDP flow because the Initial that explains them may come; the oldest is dropped."""
 CONNECTION_BYTES = 4096
@@ -256,6 +259,15 @@ class QuicConnection:
         self._original_id = self._key_id = packet.destination_id
         return True
 
+    @cython.ccall
+    def lacks_negotiation(self, packet: LongPacket) -> cython.bint:
+        """Return whether the client's packet begins again with another version, for which the capture has no reason.
+
+        Before a server answers, only a Version Negotiation makes a client change it (RFC 9000 section 6.2).
+        """
+        same: cython.bint = packet.destination_id == self._original_id and packet.source_id == self.ids[self.client]
+        return same and packet.version != self.version and not (self.answered or self.retry or self.returned)
+
     @cython.cfunc
     def _go_on_with(self, handshake: QuicHandshake) -> cython.bint:
         """Continue with another handshake, whose ClientHello counts."""
@@ -312,6 +324,15 @@ class QuicConnection:
             if self.offered and packet.version not in self.offered:
                 # The client had dropped the Version Negotiation, which may be a forged one, and not begun again.
                 self.version_negotiation = False
+            elif self.offered:
+                # The ClientHello that it answers is missing.
+                begun: QuicHandshake = QuicHandshake(self._budget, self._keys)
+                if self._handshake is not None:
+                    begun.take_cuts(self._handshake, self.client)
+                self._go_on_with(begun)
+            if self._second is not None and not self._second.has_crypto(self.client):
+                detail = "the Initial packet after the Retry is not in the capture"
+                self.report(self.client, "gap", detail, datagram.frame)
             self.offered = ()
             self.version = packet.version
             self.ids[sender] = packet.source_id
@@ -565,6 +586,12 @@ class QuicFollower:
     """By sender, where an unknown ID would be in its latest short header that has one, with the frame and time."""
     _unclaimed: Counts | None
     """What comes before the first connection, which counts it as its own."""
+    _recent: Any
+    """Hashes of the latest datagrams of the handshakes."""
+    _recent_frames: Any
+    """Their frames."""
+    _copied: cython.longlong
+    """The frame of the first copy of the latest datagram that was captured twice."""
     _held: list[Datagram]
     _explains: cython.bint
     """Whether a packet was read that may explain those."""
@@ -587,6 +614,9 @@ class QuicFollower:
         self._lengths = [(), ()]
         self._unknown = [_NO_ID, _NO_ID]
         self._unclaimed = None
+        self._recent = array("q")
+        self._recent_frames = array("q")
+        self._copied = 0
         self._held = []
         self._explains = False
         self.google_version = None
@@ -603,10 +633,14 @@ class QuicFollower:
         hello: HandshakeLog | None = None
         if not datagram.packets:
             found = self._of_short(datagram.data, sender)
-            if found is None:
+            if found is None and not self._is_copy(datagram):
                 found = self._of_new_id(datagram)
             if found is not None and found.read_one_rtt(sender, datagram.frame, datagram.time):
                 found.pass_by(datagram, {})
+        elif self._is_copy(datagram):
+            found = self._find(datagram.packets[0], sender)
+            if found is not None and found.recorder is not None:
+                found.recorder.add_copy(self._copied, datagram.frame)
         else:
             found = self._read_long(datagram)
             if found is None:
@@ -623,6 +657,19 @@ class QuicFollower:
         counts.add(packet, sender)
         self._let_pass(counts)
         self.ready = self._early and found is not None and found.is_decided() and not found.returned
+
+    @cython.cfunc
+    def _is_copy(self, datagram: Datagram) -> cython.bint:
+        """Return whether a datagram was captured twice: a sender numbers its packets, so that no two are equal."""
+        known = hash((datagram.sender, datagram.data))
+        if known in self._recent:
+            self._copied = self._recent_frames[self._recent.index(known)]
+            return True
+        self._recent.append(known)
+        self._recent_frames.append(datagram.frame)
+        if len(self._recent) > MAX_RECENT:
+            del self._recent[0], self._recent_frames[0]
+        return False
 
     @cython.cfunc
     def _note_google(self, version: Any, sender: cython.longlong) -> cython.bint:
@@ -866,7 +913,7 @@ class QuicFollower:
         sender: cython.longlong = datagram.sender
         one: QuicConnection
         for one in self._candidates(packet, sender, reading.found):
-            if sender == one.client and packet.version in one.offered:
+            if sender == one.client and (packet.version in one.offered or one.lacks_negotiation(packet)):
                 return self._begin(packet, reading, one)
             opened = one.open(packet, datagram.data, sender)
             if opened is not None:
@@ -924,6 +971,10 @@ class QuicFollower:
             return None
         if found is not None and packet.version in found.offered and not found.returned:
             found.begin_again(packet)
+        elif found is not None and found.lacks_negotiation(packet):
+            found.begin_again(packet)
+            found.version_negotiation = None
+            found.report(1 - sender, "gap", "the Version Negotiation is not in the capture", datagram.frame)
         elif found is not None and found.lacks_first() and not packet.token:
             # The capture has the client's first Initial after the one that follows the Retry.
             found.precede(packet.destination_id)

@@ -36,8 +36,8 @@ cdef class _Side:
     cdef long long first_encrypted
     cdef set frames
     cdef long long latest_frame
-    cdef long long latest_time
     cdef object problems
+    cdef long long first_hole
 
 
 cdef class QuicHandshake:
@@ -48,6 +48,8 @@ cdef class QuicHandshake:
     cdef _Side _side(self, long long sender)
     cpdef bint has_hellos(self)
     cpdef bint conflicts(self, long long sender)
+    cpdef bint take_cuts(self, QuicHandshake other, long long sender)
+    cpdef bint has_crypto(self, long long sender)
     cpdef bint report(self, long long sender, str code, str detail, long long frame)
     cpdef bint add_crypto(self, long long offset, bytes data, Datagram datagram)
     cdef bint _report_conflict(self, _Side side, object conflict, long long frame)

@@ -89,8 +89,9 @@ class _Side:
     """The frames with bytes of the message that is not whole yet."""
     latest_frame: cython.longlong
     """The latest frame with such bytes; 0 if there was none."""
-    latest_time: cython.longlong
     problems: ProblemList
+    first_hole: cython.longlong
+    """Where bytes of its messages in Initial packets are missing; UNKNOWN if none are."""
 
     def __init__(self) -> None:
         self.crypto = CryptoStream()
@@ -100,8 +101,8 @@ class _Side:
         self.first_encrypted = 0
         self.frames = set()
         self.latest_frame = 0
-        self.latest_time = UNTIMED
         self.problems = ProblemList()
+        self.first_hole = UNKNOWN
 
 
 @cython.cclass
@@ -135,6 +136,11 @@ class QuicHandshake:
         return self._side(sender).crypto.conflict is not None
 
     @cython.ccall
+    def has_crypto(self, sender: cython.longlong) -> cython.bint:
+        """Return whether a side sent bytes of a message."""
+        return self._side(sender).latest_frame != 0 or self._side(sender).end > 0
+
+    @cython.ccall
     def report(self, sender: cython.longlong, code: str, detail: str, frame: cython.longlong) -> cython.bint:
         """Report a problem of a side; return whether it was not reported before."""
         problems: ProblemList = self._side(sender).problems
@@ -142,6 +148,14 @@ class QuicHandshake:
             if problem.detail == detail:
                 return False
         problems.report(code, detail, frame, None)
+        return True
+
+    @cython.ccall
+    def take_cuts(self, other: QuicHandshake, sender: cython.longlong) -> cython.bint:
+        """Take over which packets of a side were reported as cut, from a handshake that this one replaces."""
+        for problem in other._side(sender).problems:
+            if problem.code == "truncated_packet" and problem.frame is not None:
+                self.report(sender, problem.code, problem.detail, problem.frame)
         return True
 
     def report_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
@@ -160,7 +174,6 @@ class QuicHandshake:
         if offset + len(data) > crypto.position:
             side.frames.add(datagram.frame)
             side.latest_frame = datagram.frame
-            side.latest_time = datagram.time
         joined: bytes | None = None if self._budget.is_spent() else crypto.add(offset, data)
         if joined is None:
             self.report(datagram.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", datagram.frame)
@@ -286,10 +299,16 @@ class QuicHandshake:
 
     @cython.cfunc
     def _later_frame(self, sender: cython.longlong, one_rtt: PacketRef | None) -> cython.longlong:
-        """Return the frame of a packet that shows that a side has sent its Initial packets; 0 if there is none."""
+        """Return the frame of a packet that shows that a side has sent its Initial packets; 0 if there is none.
+
+        The keys of Handshake packets follow from both hellos (RFC 9001 section 4.1.4).
+        """
         side: _Side = self._side(sender)
+        other: _Side = self._side(1 - sender)
         if side.first_encrypted != 0:
             return side.first_encrypted
+        if other.first_encrypted != 0:
+            return other.first_encrypted
         if one_rtt is not None:
             return one_rtt.frame
         answer = self.log.server_hello
@@ -308,19 +327,27 @@ class QuicHandshake:
                 cut_packets = [problem for problem in side.problems if problem.code == "truncated_packet"]
                 lacking = BYTES_MISSING if cut_packets else "the capture lacks the Initial packets of this side"
                 self.report(sender, "gap", lacking, later)
+                side.first_hole = 0
             return later > 0
         if not (side.crypto.has_gap() or len(begun) > 0):
             return False
         self.report(sender, "gap", BYTES_MISSING, side.latest_frame)
+        side.first_hole = side.end
         if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
             size: cython.longlong = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
             body: bytes = begun[_MESSAGE_HEADER:]
-            self._add_message(sender, begun[0], body, size, side.latest_frame, side.latest_time)
+            # It became whole in a packet that is missing.
+            self._add_message(sender, begun[0], body, size, side.latest_frame, UNTIMED)
         return True
 
 
 @cython.cfunc
 def _summary(side: _Side) -> DirectionSummary:
     return DirectionSummary.of_datagrams(
-        position=side.end, payload=side.end, first_frame=0, changed=0, problems=side.problems
+        position=side.end,
+        payload=side.end,
+        first_frame=0,
+        changed=0,
+        problems=side.problems,
+        first_hole=side.first_hole,
     )

@@ -32,6 +32,8 @@ class QuicRecorder:
         """Each with the side of the flow that sent it."""
         self._quic: list[QuicPacket] = []
         self._held = 0
+        self._copies = 0
+        self._copied: tuple[int, int] | None = None
         self.full = False
         """Whether there was no room for a datagram."""
 
@@ -66,13 +68,18 @@ class QuicRecorder:
         self._packets.append((datagram.sender, kept))
         self._quic += [_packet(number, packet, datagram, opened.get(packet.start)) for packet in datagram.packets]
 
+    def add_copy(self, first: int, frame: int) -> None:
+        """Note that a datagram was captured twice, in these frames."""
+        self._copies += 1
+        self._copied = self._copied or (first, frame)
+
     def recording(self, client: int) -> Recording:
         """Return what was kept with the sides named, and its bytes to the budget."""
         self._budget.used -= self._held
         self._held = 0
         sides: tuple[Side, Side] = ("client", "server")
         packets = [replace(packet, sender=sides[sender ^ client]) for sender, packet in self._packets]
-        return Recording(tuple(packets), (), 0, None, tuple(self._quic))
+        return Recording(tuple(packets), (), self._copies, self._copied, tuple(self._quic))
 
 
 def _packet(number: int, packet: LongPacket, datagram: Datagram, opened: OpenedPacket | None) -> QuicPacket:

@@ -22,7 +22,8 @@ cpdef tuple endpoints(bytes packed)
 cdef str _address(bytes packed)
 cdef str _message_type(HandshakeEvent event)
 cdef bint _is_message(Handshake handshake, HandshakeEvent event, bint protected) except? -1
-cdef list _inferred(Handshake handshake, object of_end, object early, object split_path)
+cdef list _inferred(Handshake handshake, object of_end, object early, object times)
+cdef bint _tells_of_end(Handshake handshake, object times) except? -1
 cdef object _guess(str detail, tuple facts)
 cdef tuple _messages(Handshake handshake)
 cdef list _malformed(Handshake handshake, object in_key_exchange, tuple in_retry)

@@ -123,7 +123,7 @@ def connection(
     asked = handshake.retry_or_verify_request
     retry, in_retry = (None, ()) if asked is None else hello_retry_request(asked)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
-    inferred = _inferred(handshake, end.inferred, early, times.split_path)
+    inferred = _inferred(handshake, end.inferred, early, times)
     suite = handshake.cipher_suite
     # All fields in their order: msgspec takes twenty times as long to assign them by name.
     result = Connection(
@@ -402,11 +402,15 @@ def _message_type(event: HandshakeEvent) -> str:
 
 
 @cython.cfunc
-def _inferred(handshake: Handshake, of_end: Any, early: Any, split_path: Any) -> list[Problem]:
+def _inferred(handshake: Handshake, of_end: Any, early: Any, times: Any) -> list[Problem]:
     """Report what is inferred and not decoded."""
     found: list[Problem] = []
     if of_end is not None:
-        found.append(_guess(of_end, _END + _AFTER_END if handshake.tls13 else _END))
+        after = handshake.tls13 or handshake.log.quic is not None
+        found.append(_guess(of_end, _END + _AFTER_END if after else _END))
+    elif _tells_of_end(handshake, times):
+        by = "first 1-RTT packets" if handshake.log.quic is not None else "the epochs of records"
+        found.append(_guess(f"where the handshake ends and data begin is inferred from {by}", _AFTER_END))
     if early is not None and infers_early_data(handshake):
         early_data_told = "whether early data was accepted is inferred from the lengths of records"
         found.append(_guess(early_data_told, ("early_data", "round_trips")))
@@ -415,9 +419,18 @@ def _inferred(handshake: Handshake, of_end: Any, early: Any, split_path: Any) ->
     if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
         lengths_told = "the cipher suite is not known: record lengths are interpreted for SHA-256 and a tag of 16 bytes"
         found.append(_guess(lengths_told, (*_END, *_AFTER_END, "early_data", "closure")))
-    if split_path:
+    if times.split_path:
         found.append(_guess("TCP seems to end nearer than TLS, or the server was slow", ("timing.split_path",)))
     return found
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def _tells_of_end(handshake: Handshake, times: Any) -> cython.bint:
+    """Return whether datagrams show where the handshake ended, although its outcome is not inferred from that."""
+    if handshake.log.quic is None and (handshake.log.transport != "udp" or not handshake.tls13):
+        return False
+    return not (times.handshake_ms is None and times.client_data_ms is None and times.server_record_ms is None)
 
 
 @cython.cfunc

@@ -10,6 +10,7 @@ import cython
 from msgspec import Struct
 
 from tlsdissect.caches import cached
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.model.connection import Certificate, CertificateRequest, OcspStaple, Problem, SessionTicket
 from tlsdissect.tls.certificate import Certificate as CertificateMessage
@@ -190,7 +191,10 @@ class MessageDecoder:
 
     def request(self, event: HandshakeEvent | None) -> CertificateRequest | None:
         """Return the server's CertificateRequest before TLS 1.3."""
-        version = max(0, self._handshake.log.version)
+        version = self._handshake.log.version
+        if version == UNKNOWN:
+            # The ServerHello is missing, and only that of TLS 1.2 has signature schemes in its midst.
+            return None
         message = self.read(event, lambda r: CertificateRequestMessage.read(r, version=version))
         if message is None:
             return None

@@ -324,6 +324,8 @@ def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | N
         return None
     if side == _CLIENT and handshake.log.client_hello is None:
         return None
+    if handshake.log.transport == "udp":
+        return _datagram_bytes(handshake, side, last)
     event: HandshakeEvent
     # Protected records before the flight are early data.
     first: cython.longlong = last.end if side == _CLIENT else 0
@@ -342,6 +344,20 @@ def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | N
 
 
 @cython.cfunc
+def _datagram_bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent) -> Any:
+    """Return the bytes of a side's records over DTLS, each once, in whichever order they came."""
+    plain = handshake.log.plain_bytes[handshake.client ^ side]
+    event: HandshakeEvent
+    if plain is None or not handshake.tls13:
+        return None if plain is None else plain + last.end - last.start
+    total: cython.longlong = plain
+    for event in handshake.events[side]:
+        if event.encrypted and event.end <= last.end and event.content_type != _APPLICATION_DATA:
+            total += event.end - event.start
+    return total
+
+
+@cython.cfunc
 def _quic_bytes(handshake: Handshake, side: cython.longlong) -> Any:
     """Return the bytes up to the last Handshake packets of a side that may hold part of a message.
 
@@ -349,6 +365,8 @@ def _quic_bytes(handshake: Handshake, side: cython.longlong) -> Any:
     """
     event: HandshakeEvent
     total: cython.longlong = handshake.direction(side).position
+    if not handshake.direction(side).is_whole(total) or (side == _CLIENT and handshake.log.client_hello is None):
+        return None
     for event in reversed(handshake.events[side]):
         if not event.encrypted or event.size > _ACKNOWLEDGEMENT:
             break

@@ -21,7 +21,7 @@ section 8.1)."""
 
 def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
     """What happened before the handshake, and what each of it cost."""
-    alone = c.client_hello is not None and c.client_hello.frame == c.first_frame
+    alone = c.client_hello is not None and c.client_hello.frame == c.first_frame and c.has_whole_client_hello
     begin = "the ClientHello is in the client's first packet" if alone else "a client begins with its ClientHello"
     text = f"QUIC needs no handshake of TCP: {begin}."
     yield Sentence("time", "quic", text, (c.first_frame,))
@@ -50,7 +50,10 @@ def trips_before_hello(c: Connection, quic: Quic) -> int:
 def went_on(c: Connection) -> bool:
     """Return whether the ClientHello came after the Version Negotiation."""
     refused = frames(c, PacketType.VERSION_NEGOTIATION)
-    return c.client_hello is not None and (not refused or c.client_hello.frame > refused[0])
+    if c.client_hello is None:
+        # The ClientHello is missing that the server answered.
+        return c.server_hello is not None
+    return not refused or c.client_hello.frame > refused[0]
 
 
 def versions_refused(c: Connection) -> bool:
@@ -80,7 +83,7 @@ def _amplification(c: Connection, quic: Quic) -> Iterator[Sentence]:
     stopped: tuple[int, int, int | None] | None = None
     for packet in c.transcript.packets:
         if packet.sender == "client":
-            if stopped is None and sent and sent + _largest(c) > AMPLIFICATION * received:
+            if stopped is None and received and sent and sent + _largest(c) > AMPLIFICATION * received:
                 stopped = packet.frame, sent, packet.time
             received += packet.length
             continue

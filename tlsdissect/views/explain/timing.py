@@ -72,7 +72,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _keep_alives(asked)
         yield from _copied(c)
         if c.dtls is not None:
-            yield from _fragments(c.dtls)
+            yield from _fragments(c, c.dtls)
         if c.dtls is None and c.quic is None:
             yield from _repeated(c, found)
         else:
@@ -135,7 +135,7 @@ def _total(c: Connection) -> Iterator[Sentence]:
     took = "" if c.timing.handshake_ms is None else f", {in_ms(c.timing.handshake_ms)} counted from the ClientHello"
     if took and before:
         took = f": {before} before this ClientHello, and {c.round_trips - before} within the {took[2:]}"
-    guess = "round_trips" in c.inferred
+    guess = "round_trips" in c.inferred or (took != "" and "timing.handshake_ms" in c.inferred)
     waited = counted(c.round_trips, "round trip") if c.round_trips else "no round trip"
     frames = (c.client_hello.frame,) if c.client_hello else ()
     yield Sentence("time", "round_trips", f"The client waited {waited}{took}.", frames, guess)
@@ -173,7 +173,13 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         hellos = [m.frame for m in c.messages if m.type == "client_hello"]
         for number, retry in enumerate([m for m in c.messages if m.type in _RETRIES], 1):
             text = f"{_hello(number)}, and the server's {_RETRIES[retry.type]}"
-            yield "trip_retry", text, (*hellos[number - 1 : number], retry.frame)
+            # The first ClientHello may be missing.
+            asked = [frame for frame in hellos if frame < retry.frame][number - 1 : number]
+            yield "trip_retry", text, (*asked, retry.frame)
+    elif hello and c.hello_retry:
+        number = 1
+        text = "the ClientHello, and the server's request for another one, which is not in the capture"
+        yield "trip_retry", text, (hello.frame,)
     if hello and answer:
         again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
         which = _hello(number + 1)
@@ -244,8 +250,14 @@ def _flight_segments(
         size = sum(packet.length for packet in sent)
         took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {in_ms(took)}"
-        text = f"The server's flight came in {len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
+        least = "at least " if _lacks_bytes(c, "server") else ""
+        text = f"The server's flight came in {least}{len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, (sent[0].frame, sent[-1].frame))
+
+
+def _lacks_bytes(c: Connection, side: Side) -> bool:
+    """Return whether bytes that a side sent are known to be missing."""
+    return any(problem.code == "gap" and problem.sender == side for problem in c.problems)
 
 
 def _pieces(c: Connection) -> str:
@@ -396,12 +408,13 @@ def _completed(c: Connection, repeat: Repeat) -> str:
     return f" ({listed(names, most=3)})" if names else ""
 
 
-def _fragments(dtls: Dtls) -> Iterator[Sentence]:
+def _fragments(c: Connection, dtls: Dtls) -> Iterator[Sentence]:
     counts: tuple[tuple[Side, int], ...] = (("client", dtls.fragments.client), ("server", dtls.fragments.server))
     for side, count in counts:
         if count:
-            text = f"The {side} sent messages in {count} fragments: a message larger than a datagram is complete only "
-            text += "with the last, in whatever order they come (RFC 6347 section 4.2.3)."
+            many = f"at least {counted(count, 'fragment')}" if _lacks_bytes(c, side) else counted(count, "fragment")
+            text = f"The {side} sent messages in {many}: a message larger than a datagram is complete only with the "
+            text += "last, in whatever order they come (RFC 6347 section 4.2.3)."
             yield Sentence("time", "fragments", text)
 
 
