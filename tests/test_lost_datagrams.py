@@ -308,3 +308,19 @@ def test_explain_does_not_say_more_of_a_hello_of_quic_than_is_there(tmp_path: Pa
     begun_again = explained("quic/quic-version-negotiation", 3, tmp_path / "a.pcap")
     assert "the client began again" in begun_again["version_negotiation"]
     assert "amplification" not in explained("quic/quic-version-negotiation", 1, tmp_path / "a.pcap")
+
+
+@pytest.mark.parametrize("sample", ["dtls/dtls10-full", "dtls/dtls12-full"])
+def test_the_number_of_a_server_hello_shows_that_another_message_came_before(sample: str, tmp_path: Path) -> None:
+    """The HelloVerifyRequest and the ClientHello that answers it are missing."""
+    [found] = facts(without(path_of(sample), {2, 3}, tmp_path / "a.pcap"))
+    assert (found["outcome"], found["hello_retry"]) == ("established", None)
+    assert found["handshake_bytes"] == {"client": None, "server": None}
+    details = [one["detail"] for one in found["problems"] if one["code"] == "gap"]
+    assert "what the server sent before its ServerHello is not in the capture" in details
+
+
+def test_a_server_without_a_packet_of_the_handshake_sent_more_than_nothing(tmp_path: Path) -> None:
+    [found] = facts(without(path_of("quic/quic-full"), {2, 3, 4, 5}, tmp_path / "a.pcap"))
+    assert found["complete"] is True
+    assert found["handshake_bytes"]["server"] is None

@@ -517,6 +517,9 @@ class DtlsTracker:
             detail = "the ClientHello with the server's cookie is not in the capture"
             client.problems.report("gap", detail, answer.event.frame, client.position)
             yield self.log.client, client.position
+        if answer is not None and self._asked_for_cookie is None:
+            detail = "what the server sent before its ServerHello is not in the capture"
+            server.problems.report("gap", detail, answer.event.frame, answer.event.start)
         encrypted = [one for one in (client, server) if one.last is not None]
         if answer is None and encrypted:
             detail = "the ServerHello is not in the capture"
@@ -557,7 +560,8 @@ class DtlsTracker:
         lacks_first = (
             hello is None or bool(cookie(hello.event.body)) or (retry is not None and retry.frame < hello.event.frame)
         )
-        lacking = [hole != UNKNOWN for hole in holes]
+        # Before its ServerHello, a server demands another ClientHello.
+        lacking = [hole != UNKNOWN or self._asked_for_cookie is None for hole in holes]
         lacking[self.log.client] |= lacks_first
         lacking[1 - self.log.client] |= self._lacks_verify_request()
         one, other = [None if lacks else side.plain for lacks, side in zip(lacking, self.directions, strict=True)]

@@ -365,7 +365,8 @@ def _quic_bytes(handshake: Handshake, side: cython.longlong) -> Any:
     """
     event: HandshakeEvent
     total: cython.longlong = handshake.direction(side).position
-    if not handshake.direction(side).is_whole(total) or (side == _CLIENT and handshake.log.client_hello is None):
+    hello = handshake.log.client_hello if side == _CLIENT else handshake.log.server_hello
+    if hello is None or not handshake.direction(side).is_whole(total):
         return None
     for event in reversed(handshake.events[side]):
         if not event.encrypted or event.size > _ACKNOWLEDGEMENT:
