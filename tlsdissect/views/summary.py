@@ -38,7 +38,6 @@ _WORST = 3
 _FAILING = 10
 """Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
-_NEGOTIATED, _AT_MOST = " negotiated", " offered at most"
 EXPLAINED = 100
 """Failures of each reason that are explained, to say what to do: explaining one takes half as long as reading it."""
 
@@ -354,22 +353,18 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
 def weaknesses(c: Connection) -> Iterator[str]:
     """Yield what is old or weak in a connection: versions, and codes of findings of medium or high severity."""
     if c.version in OLD_VERSIONS:
-        yield f"{c.version}{_NEGOTIATED}"
+        yield f"{c.version} negotiated"
     for found in protocol_findings(c):
         if found.severity in _GRAVE and found.code not in ("old_tls_version", "ssl_version"):
             yield found.code
     offered = max(c.offered_versions, default=None)
     if offered in OLD_VERSIONS:
-        yield f"{offered}{_AT_MOST}"
+        yield f"{offered} offered at most"
 
 
 def weakness_in_words(what: str) -> str:
     """Say what is old or weak as it follows a number of connections."""
-    if what.endswith(_AT_MOST):
-        return f"offering at most {what.removesuffix(_AT_MOST)}"
-    if what.endswith(_NEGOTIATED):
-        return f"with {what.removesuffix(_NEGOTIATED)}"
-    return WEAK_IN_WORDS.get(what, what)
+    return WEAK_IN_WORDS.get(what) or _OLD_IN_WORDS.get(what, what)
 
 
 # ---------------------------------------------------------------- text
@@ -409,6 +404,11 @@ WEAK_IN_WORDS = {
     "conflicting_data": "with conflicting data",
 }
 """Findings of medium or high severity about a connection."""
+_OLD_IN_WORDS = {
+    **{f"{version} negotiated": f"with {version}" for version in OLD_VERSIONS},
+    **{f"{version} offered at most": f"offering at most {version}" for version in OLD_VERSIONS},
+}
+"""Weaknesses of versions."""
 _SCREEN = 40
 """Lines of the text, if less detail makes it shorter."""
 _DETAILS = (
