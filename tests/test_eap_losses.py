@@ -384,10 +384,19 @@ def test_a_result_answers_a_response(name: str, lost: int) -> None:
 
 def test_a_supplicant_that_says_nothing_more_is_failed_by_the_server() -> None:
     """A Request that nobody answers is sent again after some seconds: a Failure that comes later has no Response."""
-    sent = talk(fragments(RESPONSE, 1, HELLO), fragments(REQUEST, 2, FLIGHT)[-1:])
-    sent.append(lan(eap(FAILURE, 2)))
+    flight = fragments(REQUEST, 2, FLIGHT)
+    sent = talk(fragments(RESPONSE, 1, HELLO), flight[-1:])
+    sent.append(lan(eap(FAILURE, 1 + len(flight))))
     for seconds, outcome in ((1, "incomplete"), (4, "closed")):
         times = [n * 1_000_000 for n in range(len(sent) - 1)]
         times.append(times[-1] + seconds * 1_000_000_000)
         [found], _ = read_capture(pcap(sent, times=times))
         assert found["outcome"] == outcome
+
+
+def test_a_failure_with_another_identifier_answers_no_response() -> None:
+    """An authenticator sends one on its own, after an EAPOL-Logoff for example."""
+    sent = talk(fragments(RESPONSE, 1, HELLO), fragments(REQUEST, 2, FLIGHT)[-1:])
+    [found], _ = read([*sent, lan(eap(FAILURE, 3))])
+    assert ("gap", "packets of EAP are not in the capture") not in problems(found)
+    assert (found["outcome"], found["failed_by"]) == ("closed", "server")

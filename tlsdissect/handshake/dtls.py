@@ -135,6 +135,8 @@ class _Direction:
         """The start and frame of the first encrypted record."""
         self.last: Record | None = None
         """The latest record of DTLS 1.3 that is encrypted."""
+        self.keyed_frames = [0, 0]
+        """The frames of its first such record that is not early data, and of the first with application data; or 0."""
         self.encrypted_messages: list[tuple[int, HandshakeEvent]] = []
         """The epoch and the event of each encrypted handshake record."""
         self.has_finished = False
@@ -251,6 +253,11 @@ class _Direction:
         holes = [start for number, (start, _) in places.items() if lacking and number >= lacking[0]]
         return min([*holes, *self._missing_end()], default=UNKNOWN)
 
+    def lacks_message(self, first: int) -> bool:
+        """Return whether a message is missing among others, the first of which matters, or is not whole."""
+        seen = {number for number, _, _ in self.numbers if number >= first}
+        return bool(self.joiner.incomplete()) or len(seen) < self.next_message - first
+
     def _missing_end(self) -> Iterator[int]:
         """Report that a ChangeCipherSpec or Finished is missing before encrypted records; yield the offset of these."""
         if self.encrypted is not None and not (self.changed and self.has_finished):
@@ -282,6 +289,8 @@ class DtlsTracker:
         """The frame of the first ClientHello with the cookie of a HelloVerifyRequest; 0 if there was none."""
         self._verified = False
         """Whether the capture has a HelloVerifyRequest."""
+        self._lacks_message: list[bool | None] = [None, None]
+        """Of each side, whether a message of the handshake was missing at its end; None before that."""
         self._promised_ticket = False
         """Whether the ServerHello says that a NewSessionTicket follows."""
         self._ids: list[bytes | None] = [None, None]
@@ -332,8 +341,9 @@ class DtlsTracker:
                 is_new = True
                 matters = self._matters(record)
                 content = self._in_plaintext(record, data)
+                is_late = self._is_late(sender, record)
                 repeated = self._add(packet, sender, content, at)
-                if record.epoch == 0 and not repeated and record.content_type in _PLAIN:
+                if record.epoch == 0 and not repeated and record.content_type in _PLAIN and not is_late:
                     direction.plain += record.end - record.start
                 self._keep_sealed(packet, sender, record, data, at)
                 if self._recorder is not None and matters:
@@ -363,6 +373,15 @@ class DtlsTracker:
         if size == UNKNOWN or record.epoch == 0 or record.content_type not in kinds or not record.whole:
             return record
         return replace(record, fragment=data[record.body : max(record.body, record.end - size)])
+
+    def _is_late(self, sender: int, record: DtlsRecord) -> bool:
+        """Return whether a record comes after the handshake and is not of it: no message was missing before its end."""
+        if self.log.tls13 or not all(self.log.has_finished):
+            return False
+        lacks = self._lacks_message[sender]
+        if lacks is None:
+            lacks = self._lacks_message[sender] = self.directions[sender].lacks_message(self._first[sender])
+        return not (lacks and record.content_type == HANDSHAKE)
 
     def _matters(self, record: DtlsRecord) -> bool:
         """Return whether a record is of the handshake, or shows how the connection ended."""
@@ -447,7 +466,7 @@ class DtlsTracker:
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
         )
         # Without a ServerHello, it is not known which records of DTLS 1.3 have data.
-        known = log.tls13 or not any(direction.last for direction in self.directions)
+        known = log.server_hello is not None or not any(direction.last for direction in self.directions)
         logged.first_data = tuple([direction.first_data if known else None for direction in self.directions])
         logged.plain_bytes = self._plain_bytes(holes)
         logged.hello_verify = self._asked_for_cookie
@@ -504,8 +523,8 @@ class DtlsTracker:
         """Report hellos that are missing because others presuppose them; yield the side and the offset of each.
 
         A client sends a cookie that a server demanded in a HelloVerifyRequest, and no server goes on from there without
-        it (RFC 6347 section 4.2.1). The unified header of an encrypted record is of DTLS 1.3, which a ServerHello
-        selects.
+        it (RFC 6347 section 4.2.1). All records with a unified header, except early data, are encrypted with keys that
+        follow from a ServerHello.
         """
         client, server = self.directions[self.log.client], self.directions[1 - self.log.client]
         hello, answer = self.log.client_hello, self.log.server_hello
@@ -520,10 +539,9 @@ class DtlsTracker:
         if answer is not None and self._asked_for_cookie is None:
             detail = "what the server sent before its ServerHello is not in the capture"
             server.problems.report("gap", detail, answer.event.frame, answer.event.start)
-        encrypted = [one for one in (client, server) if one.last is not None]
+        encrypted = [one.keyed_frames[0] for one in (client, server) if one.keyed_frames[0]]
         if answer is None and encrypted:
-            detail = "the ServerHello is not in the capture"
-            frame = min(event.frame for event in self.log.events if event.encrypted)
+            detail, frame = "the ServerHello is not in the capture", min(encrypted)
             server.problems.report("gap", detail, frame, server.position)
             yield 1 - self.log.client, server.position
 
@@ -543,15 +561,15 @@ class DtlsTracker:
             is_message = event.encrypted and event.content_type == HANDSHAKE
             if flights[event.sender] is None and is_message and event.size != self.log.alert_sizes[event.sender]:
                 flights[event.sender] = event
-        flight, data = flights[client], self.directions[client].first_data
+        flight, data = flights[client], self.directions[client].keyed_frames[1]
         missing = "the flight of the {} is not in the capture"
         if flight is not None and flights[server] is None:
             place = self.directions[server].position
             self.directions[server].problems.report("gap", missing.format("server"), flight.frame, place)
             yield server, place
-        if flight is None and data is not None:
+        if flight is None and data:
             place = self.directions[client].position
-            self.directions[client].problems.report("gap", missing.format("client"), data.frame, place)
+            self.directions[client].problems.report("gap", missing.format("client"), data, place)
             yield client, place
 
     def _plain_bytes(self, holes: Sequence[int]) -> tuple[int | None, int | None]:
@@ -696,6 +714,9 @@ class DtlsTracker:
         direction = self.directions[sender]
         direction.last = new_record(record.content_type, record.version, record.length, start, None, True)
         is_data = record.content_type == APPLICATION_DATA
+        if record.epoch != EARLY_EPOCH:
+            first, first_data = direction.keyed_frames
+            direction.keyed_frames = [first or packet.frame, first_data or (packet.frame if is_data else 0)]
         if is_data and direction.first_data is None:
             direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
         adds_nothing = is_data and self._latest_protected == sender and record.length != self.log.alert_sizes[sender]

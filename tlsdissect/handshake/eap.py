@@ -285,7 +285,7 @@ class EapTracker:
         if self._has_tls and eap.code in (REQUEST, RESPONSE):
             self._read(eap, packet, spans)
             self._latest_time = packet.time
-        elif self._has_tls and self._lacks_response(packet):
+        elif self._has_tls and self._lacks_response(eap, packet):
             self._lose(_SUPPLICANT, packet.frame)
         if self._recorder is not None:
             self._record(eap, packet, self._recorder)
@@ -371,14 +371,18 @@ class EapTracker:
             self._lose(_SUPPLICANT, frame, unless=self._more)
         return True
 
-    def _lacks_response(self, result: Packet) -> bool:
+    def _lacks_response(self, result: EapPacket, packet: Packet) -> bool:
         """Return whether the capture lacks the Response that a Success or a Failure answers (RFC 3748 section 4.2).
 
-        Without one, a server would have sent its Request again; a result that comes later may be that of a silent peer.
+        The result has its identifier. Without a Response, a server would have sent its Request again; a result that
+        comes later may be that of a silent peer.
         """
-        if self._latest is None or self._latest.code != REQUEST or UNTIMED in (self._latest_time, result.time):
+        latest = self._latest
+        if latest is None or latest.code != REQUEST or latest.identifier != result.identifier:
             return False
-        return 0 <= result.time - self._latest_time < _RETRANSMITTED_NS
+        if UNTIMED in (self._latest_time, packet.time):
+            return False
+        return 0 <= packet.time - self._latest_time < _RETRANSMITTED_NS
 
     def _report_conflict(self, direction: Direction, known: bytes, other: bytes, frame: int) -> None:
         """Report a packet with the identifier of the one before, and where their bytes differ."""

@@ -56,7 +56,6 @@ cdef class QuicConnection:
     cpdef bint is_noted(self, long long sender)
     cpdef bint is_decided(self)
     cpdef bint lacks_first(self)
-    cpdef bint lacks_negotiation(self, LongPacket packet)
     cpdef HandshakeLog hello(self)
     cpdef bint report(self, long long sender, str code, str detail, long long frame)
     cpdef bytes key_id(self)

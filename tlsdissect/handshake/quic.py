@@ -259,15 +259,6 @@ class QuicConnection:
         self._original_id = self._key_id = packet.destination_id
         return True
 
-    @cython.ccall
-    def lacks_negotiation(self, packet: LongPacket) -> cython.bint:
-        """Return whether the client's packet begins again with another version, for which the capture has no reason.
-
-        Before a server answers, only a Version Negotiation makes a client change it (RFC 9000 section 6.2).
-        """
-        same: cython.bint = packet.destination_id == self._original_id and packet.source_id == self.ids[self.client]
-        return same and packet.version != self.version and not (self.answered or self.retry or self.returned)
-
     @cython.cfunc
     def _go_on_with(self, handshake: QuicHandshake) -> cython.bint:
         """Continue with another handshake, whose ClientHello counts."""
@@ -324,15 +315,6 @@ class QuicConnection:
             if self.offered and packet.version not in self.offered:
                 # The client had dropped the Version Negotiation, which may be a forged one, and not begun again.
                 self.version_negotiation = False
-            elif self.offered:
-                # The ClientHello that it answers is missing.
-                begun: QuicHandshake = QuicHandshake(self._budget, self._keys)
-                if self._handshake is not None:
-                    begun.take_cuts(self._handshake, self.client)
-                self._go_on_with(begun)
-            if self._second is not None and not self._second.has_crypto(self.client):
-                detail = "the Initial packet after the Retry is not in the capture"
-                self.report(self.client, "gap", detail, datagram.frame)
             self.offered = ()
             self.version = packet.version
             self.ids[sender] = packet.source_id
@@ -637,7 +619,7 @@ class QuicFollower:
                 found = self._of_new_id(datagram)
             if found is not None and found.read_one_rtt(sender, datagram.frame, datagram.time):
                 found.pass_by(datagram, {})
-        elif self._is_copy(datagram):
+        elif datagram.packets[0].version != 0 and self._is_copy(datagram):
             found = self._find(datagram.packets[0], sender)
             if found is not None and found.recorder is not None:
                 found.recorder.add_copy(self._copied, datagram.frame)
@@ -660,7 +642,10 @@ class QuicFollower:
 
     @cython.cfunc
     def _is_copy(self, datagram: Datagram) -> cython.bint:
-        """Return whether a datagram was captured twice: a sender numbers its packets, so that no two are equal."""
+        """Return whether a datagram was captured twice: a sender numbers its packets, so that no two are equal.
+
+        A Version Negotiation has no number: a server may send equal ones (RFC 9000 section 17.2.1).
+        """
         known = hash((datagram.sender, datagram.data))
         if known in self._recent:
             self._copied = self._recent_frames[self._recent.index(known)]
@@ -913,7 +898,7 @@ class QuicFollower:
         sender: cython.longlong = datagram.sender
         one: QuicConnection
         for one in self._candidates(packet, sender, reading.found):
-            if sender == one.client and (packet.version in one.offered or one.lacks_negotiation(packet)):
+            if sender == one.client and packet.version in one.offered:
                 return self._begin(packet, reading, one)
             opened = one.open(packet, datagram.data, sender)
             if opened is not None:
@@ -971,10 +956,6 @@ class QuicFollower:
             return None
         if found is not None and packet.version in found.offered and not found.returned:
             found.begin_again(packet)
-        elif found is not None and found.lacks_negotiation(packet):
-            found.begin_again(packet)
-            found.version_negotiation = None
-            found.report(1 - sender, "gap", "the Version Negotiation is not in the capture", datagram.frame)
         elif found is not None and found.lacks_first() and not packet.token:
             # The capture has the client's first Initial after the one that follows the Retry.
             found.precede(packet.destination_id)

@@ -48,8 +48,6 @@ cdef class QuicHandshake:
     cdef _Side _side(self, long long sender)
     cpdef bint has_hellos(self)
     cpdef bint conflicts(self, long long sender)
-    cpdef bint take_cuts(self, QuicHandshake other, long long sender)
-    cpdef bint has_crypto(self, long long sender)
     cpdef bint report(self, long long sender, str code, str detail, long long frame)
     cpdef bint add_crypto(self, long long offset, bytes data, Datagram datagram)
     cdef bint _report_conflict(self, _Side side, object conflict, long long frame)

@@ -136,11 +136,6 @@ class QuicHandshake:
         return self._side(sender).crypto.conflict is not None
 
     @cython.ccall
-    def has_crypto(self, sender: cython.longlong) -> cython.bint:
-        """Return whether a side sent bytes of a message."""
-        return self._side(sender).latest_frame != 0 or self._side(sender).end > 0
-
-    @cython.ccall
     def report(self, sender: cython.longlong, code: str, detail: str, frame: cython.longlong) -> cython.bint:
         """Report a problem of a side; return whether it was not reported before."""
         problems: ProblemList = self._side(sender).problems
@@ -148,14 +143,6 @@ class QuicHandshake:
             if problem.detail == detail:
                 return False
         problems.report(code, detail, frame, None)
-        return True
-
-    @cython.ccall
-    def take_cuts(self, other: QuicHandshake, sender: cython.longlong) -> cython.bint:
-        """Take over which packets of a side were reported as cut, from a handshake that this one replaces."""
-        for problem in other._side(sender).problems:
-            if problem.code == "truncated_packet" and problem.frame is not None:
-                self.report(sender, problem.code, problem.detail, problem.frame)
         return True
 
     def report_fragments(self, sender: cython.longlong, frame: cython.longlong, conflict: FragmentConflict) -> None:
