@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from inspect import signature
@@ -441,6 +442,19 @@ def test_nothing_is_left_of_what_fails(sql: str, status: int, tmp_path: Path, mo
     assert (done.returncode, done.stdout) == (status, b"")
     assert (b"the query needs more than " in done.stderr) is (status == 71)
     assert temporary(tmp_path) == []
+
+
+def test_a_signal_while_tables_are_made_keeps_its_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of DuckDB in the main thread would raise "Query interrupted" instead."""
+    statement = Statement("SELECT 1")
+
+    def lock(database: duckdb.DuckDBPyConnection) -> None:
+        threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        database.execute("SELECT sum(hash(range)) FROM range(300000000)").fetchall()
+
+    monkeypatch.setattr("tlsdissect.corpus.sql._lock", lock)
+    with pytest.raises(KeyboardInterrupt), Database(statement, 64 << 20):
+        pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -121,17 +121,21 @@ class Database:
         self._folder = TemporaryDirectory(prefix="tlsdissect-", ignore_cleanup_errors=True)
         self._thread = ThreadPoolExecutor(1, "duckdb")
         try:
-            self._database = _connected(self._memory, os.path.join(self._folder.name, "spilled"))  # noqa: PTH118
-            filled = {table.name: table for table in self._statement.tables}
-            for table in TABLES:
-                _create(self._database, table, filled.get(table.name, _narrowed(table, ())))
-            self._tables = [(table, RowBatches(table, self._inserter(table))) for table in self._statement.tables]
-            _lock(self._database)
+            # In the main thread, DuckDB would replace what a signal's handler raises by an error of its own.
+            self._thread.submit(self._prepare).result()
         except BaseException:
             self._thread.shutdown()
             self._folder.cleanup()
             raise
         return self
+
+    def _prepare(self) -> None:
+        self._database = _connected(self._memory, os.path.join(self._folder.name, "spilled"))  # noqa: PTH118
+        filled = {table.name: table for table in self._statement.tables}
+        for table in TABLES:
+            _create(self._database, table, filled.get(table.name, _narrowed(table, ())))
+        self._tables = [(table, RowBatches(table, self._inserter(table))) for table in self._statement.tables]
+        _lock(self._database)
 
     def __exit__(self, *_: object) -> None:
         self._database.interrupt()
