@@ -147,7 +147,7 @@ def one(tmp_path: Path, datagrams: Sent) -> dict[str, Any]:
 
 
 def test_bytes_of_a_handshake_are_counted_once_in_any_order(tmp_path: Path) -> None:
-    """A flight of several datagrams that is sent again, with its last ones first."""
+    """A flight of several datagrams is sent again in reverse order."""
     original = sent("dtls12-client-cert")
     whole = one(tmp_path, original)["handshake_bytes"]
     flight = [n for n, (side, data) in enumerate(original) if side == SERVER and data[0] == HANDSHAKE][1:6]
@@ -197,7 +197,7 @@ def test_what_looks_like_data_before_a_missing_server_hello_is_none(tmp_path: Pa
 
 
 def test_a_request_of_an_unknown_version_is_not_read(tmp_path: Path) -> None:
-    """That of TLS 1.2 has signature schemes where older ones have the names of authorities (RFC 5246 section 7.4.4)."""
+    """TLS 1.2 put signature schemes before the names of authorities (RFC 5246 section 7.4.4)."""
     [whole] = facts(path_of("dtls/dtls12-client-cert"))
     [found] = facts(without(path_of("dtls/dtls12-client-cert"), {4}, tmp_path / "a.pcap"))
     assert whole["certificate_request"]["authorities"]

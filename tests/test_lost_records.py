@@ -75,7 +75,7 @@ def read(path: Path, sent: Segments) -> list[dict[str, Any]]:
 
 
 def wrong(whole: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The facts that differ from those of the whole conversation, and are not null."""
+    """Return the facts that are neither null nor those of the whole conversation."""
     differing = [(key, whole[key], found[key]) for key in COMPARED if found[key] not in (None, whole[key])]
     if found["early_data"] not in (None, whole["early_data"], "offered"):
         differing.append(("early_data", whole["early_data"], found["early_data"]))

@@ -150,7 +150,7 @@ def test_columns_are_keys_of_the_output() -> None:
         (("--columns", "certificates.subjct"), "did you mean 'subject'?"),
         (("--columns", "sni.length"), "'sni.length': text has no keys"),
         (("--columns", "sni", "--format", "json"), "--columns requires a table or --format csv"),
-        (("--sort", "certificates"), "connections cannot be sorted by 'certificates'"),
+        (("--sort", "certificates"), "cannot sort by 'certificates'"),
         (("--sort", "sni:down"), "the order is asc or desc, not 'down'"),
     ],
 )

@@ -384,7 +384,7 @@ def pppoe(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def mpls(h: Headers) -> cython.longlong:
-    """Decode one label (RFC 3032 section 2.1); the first four bits after the last label tell what the payload is."""
+    """Decode one label (RFC 3032 section 2.1); after the last one, four bits are 4 for IPv4 and 6 for IPv6."""
     if h.at + 4 > h.end:
         return h.skip("cut MPLS label")
     last: cython.longlong = h.data[h.at + 2] & 1

@@ -91,7 +91,7 @@ def _columns(given: str) -> tuple[Column, ...]:
     type=options.Parsed("key", _order, completion.orders),
     multiple=True,
     metavar="KEY[:desc]",
-    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. If there are "
+    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. With "
     "several keys, the first takes precedence.",
 )
 @click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="Print the first N only.")

@@ -76,8 +76,8 @@ def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
 
     For each capture, the dataset has the tables that `tlsdissect export` writes, as Parquet files by day, and each
     connection as JSON. Captures that the dataset already has are not read again unless they have changed, so an
-    interrupted scan continues where it stopped. Links between connections
-    (resumes, same_ticket_as, retry_of) are found across the whole dataset.
+    interrupted scan continues where it stopped. Links between connections (resumes, same_ticket_as, retry_of) are found
+    across the whole dataset.
     """
     try:
         from tlsdissect.corpus.scan import Scan, described  # noqa: PLC0415 (an extra)

@@ -47,7 +47,7 @@ def order(key: str) -> Column:
     """Return the column to sort by; raises ValueError if its values have no order."""
     found = column(key)
     if found.kind is list:
-        raise ValueError(f"connections cannot be sorted by {key!r}: its values are lists or objects")
+        raise ValueError(f"cannot sort by {key!r}: its values are lists or objects")
     return found
 
 

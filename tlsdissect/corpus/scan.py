@@ -159,7 +159,7 @@ class Scan:
         return sum(self._done[one].connections for one in self._read & self._done.keys())
 
     def count_unreported(self) -> None:
-        """Count the captures that workers had finished but not reported when the scan ended."""
+        """Count the captures that workers finished without the scan learning of it before its end."""
         found, sizes = self._store.manifests(MANIFESTS), self._store.sizes()
         for source in self.pending:
             if source.id not in self._read and source.id in found:

@@ -206,7 +206,7 @@ class Assembler:
         self.position += octets
 
     def give_up(self) -> tuple[int, tuple[Arrival, ...]]:
-        """Skip the first hole; return its size and the payload that can be delivered after it."""
+        """Skip the first hole, and return its size and the payload after it up to the next hole."""
         first: Arrival = self._take_first()
         hole: cython.longlong = first.offset - self.position
         self.position = first.offset

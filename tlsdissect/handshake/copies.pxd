@@ -7,6 +7,13 @@ cdef long long _COPY_NS
 cdef long long _IDENTIFIED_NS
 
 
+cdef class NumberedCopies:
+    cdef readonly long long first
+    cdef object _hashes
+    cdef object _frames
+    cpdef bint has(self, bytes data, long long frame) except? -1
+
+
 cdef class _Seen:
     cdef long long frame
     cdef long long time

@@ -11,6 +11,9 @@ nothing in between.
 
 from __future__ import annotations
 
+from array import array
+from typing import Any
+
 import cython
 
 from tlsdissect.capture.octets import cut
@@ -20,10 +23,49 @@ from tlsdissect.flows.flow import COPY_NS, FIN, SYN
 IDENTIFIED_NS = 100_000_000
 """Nanoseconds within which a packet with the same identification is a copy: the shortest timeouts of TCP are twice
 as long."""
+MAX_RECENT = 64
+"""Latest records or datagrams among which one that was captured twice is recognized: as many as a receiver's
+replay window has (RFC 6347 section 4.1.2.6)."""
 _CHECKSUM = 16
 """Offset of the checksum in the TCP header. It is not compared: one copy may be from before it was computed."""
 # C integers, by the .pxd.
 _UNTIMED, _SYN_OR_FIN, _COPY_NS, _IDENTIFIED_NS = UNTIMED, SYN | FIN, COPY_NS, IDENTIFIED_NS
+
+
+@cython.cclass
+class NumberedCopies:
+    """Recognizes records of DTLS and datagrams of QUIC that were captured twice, among the latest ones.
+
+    A sender numbers them, so that no two are equal (RFC 6347 section 4.1, RFC 9147 section 4, RFC 9000 section 12.3).
+    """
+
+    first: cython.longlong
+    """The frame of the first copy of what was captured twice last."""
+    _hashes: Any
+    """Hashes of the latest ones: so few are found as fast as in a dictionary, which takes 20 KB for them."""
+    _frames: Any
+
+    def __init__(self) -> None:
+        self.first = 0
+        self._hashes, self._frames = array("q"), None
+
+    @cython.ccall
+    @cython.exceptval(-1)
+    def has(self, data: bytes, frame: cython.longlong) -> cython.bint:
+        """Return whether these bytes are a copy, and remember them; `frame` is 0 if `first` is not asked for."""
+        known = hash(data)
+        if known in self._hashes:
+            self.first = self._frames[self._hashes.index(known)] if frame else 0
+            return True
+        self._hashes.append(known)
+        if frame:
+            self._frames = self._frames or array("q")
+            self._frames.append(frame)
+        if len(self._hashes) > MAX_RECENT:
+            del self._hashes[0]
+            if frame:
+                del self._frames[0]
+        return False
 
 
 @cython.no_gc

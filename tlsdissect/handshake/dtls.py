@@ -10,8 +10,7 @@ contains is known by its content type in DTLS 1.2, and by its epoch alone in DTL
 
 from __future__ import annotations
 
-from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,6 +18,7 @@ from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.flows.udp_protocols import DTLS
+from tlsdissect.handshake.copies import NumberedCopies
 from tlsdissect.handshake.dtls_encapsulation import find_records, is_media
 from tlsdissect.handshake.dtls_messages import BYTES_MISSING, GIVEN_UP, MessageJoiner, not_in_capture
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
@@ -72,13 +72,10 @@ if TYPE_CHECKING:
 
 MAX_HANDSHAKES = 256
 """Maximum handshakes of one UDP flow; further ones are not decoded."""
-MAX_RECENT = 64
-"""Latest records of a side among which one that was captured twice is recognised: a receiver's replay window (RFC 6347
-section 4.1.2.6)."""
 MAX_SEALED = 64
 """Encrypted handshake records of a side among which those that were sent again are recognised."""
 _EARLY_NUMBERS = 64
-"""Sequence numbers of the first epoch with encryption that are remembered, to tell whether the first data are."""
+"""First sequence numbers of the first epoch with encryption that are remembered, to find missing records."""
 MAX_NUMBERS = 4096
 """Maximum messages of a side among which missing ones are looked for."""
 HANDSHAKE_BYTES = 4096
@@ -95,8 +92,19 @@ _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
 _FIRST_EPOCH = 1
 """The first epoch with encryption."""
-RECORDS_MISSING = "encrypted records are not in the capture, by their sequence numbers"
+_RECORDS_MISSING = "encrypted records are not in the capture, by their sequence numbers"
 """The detail of a problem."""
+
+
+class _KeyedFrames(NamedTuple):
+    """Frames with encrypted records of DTLS 1.3 of one side, early data left out; 0 if there are none."""
+
+    first: int = 0
+    data: int = 0
+    """The first with application data."""
+
+
+_NO_FRAMES = _KeyedFrames()
 
 
 class _Direction:
@@ -135,8 +143,7 @@ class _Direction:
         """The start and frame of the first encrypted record."""
         self.last: Record | None = None
         """The latest record of DTLS 1.3 that is encrypted."""
-        self.keyed_frames = [0, 0]
-        """The frames of its first such record that is not early data, and of the first with application data; or 0."""
+        self.keyed = _NO_FRAMES
         self.encrypted_messages: list[tuple[int, HandshakeEvent]] = []
         """The epoch and the event of each encrypted handshake record."""
         self.has_finished = False
@@ -151,18 +158,8 @@ class _Direction:
         """The epoch that the latest ChangeCipherSpec ended."""
         self._changed_again = 0
         """Number of ChangeCipherSpecs that were sent again."""
-        self._recent = array("q")
-        """Hashes of the latest records: so few are found as fast as in a dictionary, which takes 20 KB for them."""
-
-    def is_copy(self, record: bytes) -> bool:
-        """Return whether a record was captured twice: a sender numbers its records, so that no two are equal."""
-        known = hash(record)
-        if known in self._recent:
-            return True
-        self._recent.append(known)
-        if len(self._recent) > MAX_RECENT:
-            del self._recent[0]
-        return False
+        self.copies = NumberedCopies()
+        """Its records that were captured twice."""
 
     def count(self, epoch: int, sequence: int) -> None:
         """Count an encrypted record by its sequence number."""
@@ -181,7 +178,7 @@ class _Direction:
             self._first_data_at = record.epoch, record.sequence or 0
 
     def check_first_data(self) -> None:
-        """Report records missing behind the Finished, which may have had data, so that none is known as the first.
+        """Report records that are missing after the Finished; they may have had the first data, which are unknown then.
 
         A sender numbers the records of an epoch from 0, without gaps (RFC 6347 section 4.1).
         """
@@ -190,7 +187,7 @@ class _Direction:
         if self.encrypted is None or not self.has_finished or epoch != _FIRST_EPOCH or before & ~self._early == 0:
             return
         start, frame = self.encrypted
-        self.problems.report("gap", RECORDS_MISSING, self.first_data.frame if self.first_data else frame, start)
+        self.problems.report("gap", _RECORDS_MISSING, self.first_data.frame if self.first_data else frame, start)
         self.first_data = None
 
     @property
@@ -254,7 +251,7 @@ class _Direction:
         return min([*holes, *self._missing_end()], default=UNKNOWN)
 
     def lacks_message(self, first: int) -> bool:
-        """Return whether a message is missing among others, the first of which matters, or is not whole."""
+        """Return whether a message is missing or incomplete; `first` is the number of the first one that matters."""
         seen = {number for number, _, _ in self.numbers if number >= first}
         return bool(self.joiner.incomplete()) or len(seen) < self.next_message - first
 
@@ -337,7 +334,7 @@ class DtlsTracker:
                 direction.problems.report("truncated_packet", detail, packet.frame, at)
             # A short record of DTLS 1.3 may be an alert.
             is_data = record.content_type == APPLICATION_DATA and (not record.is_unified or record.length > MAX_SHORT)
-            if is_data or not direction.is_copy(data[record.start : record.end]):
+            if is_data or not direction.copies.has(data[record.start : record.end], 0):
                 is_new = True
                 matters = self._matters(record)
                 content = self._in_plaintext(record, data)
@@ -375,7 +372,7 @@ class DtlsTracker:
         return replace(record, fragment=data[record.body : max(record.body, record.end - size)])
 
     def _is_late(self, sender: int, record: DtlsRecord) -> bool:
-        """Return whether a record comes after the handshake and is not of it: no message was missing before its end."""
+        """Return whether a record is later than the handshake, and has none of the messages that were missing then."""
         if self.log.tls13 or not all(self.log.has_finished):
             return False
         lacks = self._lacks_message[sender]
@@ -465,7 +462,7 @@ class DtlsTracker:
             damage=tuple(damage),
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
         )
-        # Without a ServerHello, it is not known which records of DTLS 1.3 have data.
+        # Encrypted records of DTLS 1.3 without a ServerHello may have messages or data.
         known = log.server_hello is not None or not any(direction.last for direction in self.directions)
         logged.first_data = tuple([direction.first_data if known else None for direction in self.directions])
         logged.plain_bytes = self._plain_bytes(holes)
@@ -539,7 +536,7 @@ class DtlsTracker:
         if answer is not None and self._asked_for_cookie is None:
             detail = "what the server sent before its ServerHello is not in the capture"
             server.problems.report("gap", detail, answer.event.frame, answer.event.start)
-        encrypted = [one.keyed_frames[0] for one in (client, server) if one.keyed_frames[0]]
+        encrypted = [one.keyed.first for one in (client, server) if one.keyed.first]
         if answer is None and encrypted:
             detail, frame = "the ServerHello is not in the capture", min(encrypted)
             server.problems.report("gap", detail, frame, server.position)
@@ -561,7 +558,7 @@ class DtlsTracker:
             is_message = event.encrypted and event.content_type == HANDSHAKE
             if flights[event.sender] is None and is_message and event.size != self.log.alert_sizes[event.sender]:
                 flights[event.sender] = event
-        flight, data = flights[client], self.directions[client].keyed_frames[1]
+        flight, data = flights[client], self.directions[client].keyed.data
         missing = "the flight of the {} is not in the capture"
         if flight is not None and flights[server] is None:
             place = self.directions[server].position
@@ -715,8 +712,8 @@ class DtlsTracker:
         direction.last = new_record(record.content_type, record.version, record.length, start, None, True)
         is_data = record.content_type == APPLICATION_DATA
         if record.epoch != EARLY_EPOCH:
-            first, first_data = direction.keyed_frames
-            direction.keyed_frames = [first or packet.frame, first_data or (packet.frame if is_data else 0)]
+            first, data = direction.keyed
+            direction.keyed = _KeyedFrames(first or packet.frame, data or (packet.frame if is_data else 0))
         if is_data and direction.first_data is None:
             direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
         adds_nothing = is_data and self._latest_protected == sender and record.length != self.log.alert_sizes[sender]

@@ -3,6 +3,7 @@ from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.totals cimport Totals
 from tlsdissect.flows.udp cimport UdpFlow
+from tlsdissect.handshake.copies cimport NumberedCopies
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.quic_handshake cimport Datagram, QuicHandshake, new_datagram
@@ -105,14 +106,11 @@ cdef class QuicFollower:
     cdef list _lengths
     cdef list _unknown
     cdef Counts _unclaimed
-    cdef object _recent
-    cdef object _recent_frames
-    cdef long long _copied
+    cdef NumberedCopies _copies
     cdef list _held
     cdef bint _explains
     cdef long long _refused
     cpdef object feed(self, Packet packet, long long sender)
-    cdef bint _is_copy(self, Datagram datagram)
     cdef bint _note_google(self, object version, long long sender)
     cpdef object take_server_ids(self)
     cpdef bint goes_on(self, Packet packet, long long client)

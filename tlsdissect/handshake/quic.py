@@ -11,7 +11,6 @@ for a while: datagrams may change places on the way.
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -21,6 +20,7 @@ from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.flows.udp_protocols import QUIC, google_version
+from tlsdissect.handshake.copies import NumberedCopies
 from tlsdissect.handshake.logged import LoggedQuic
 from tlsdissect.handshake.quic_handshake import Datagram, QuicHandshake, new_datagram
 from tlsdissect.handshake.quic_keys import (
@@ -72,8 +72,6 @@ MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
 MAX_UNANSWERED = 8
 """Latest unanswered QUIC connections of one UDP flow with whose keys a server's Initial packet is tried."""
-MAX_RECENT = 64
-"""Latest datagrams of one UDP flow among which one that was captured twice is recognised."""
 MAX_HELD_DATAGRAMS = 8
 """Maximum datagrams held of one UDP flow because the Initial that explains them may come; the oldest is dropped."""
 CONNECTION_BYTES = 4096
@@ -568,12 +566,8 @@ class QuicFollower:
     """By sender, where an unknown ID would be in its latest short header that has one, with the frame and time."""
     _unclaimed: Counts | None
     """What comes before the first connection, which counts it as its own."""
-    _recent: Any
-    """Hashes of the latest datagrams of the handshakes."""
-    _recent_frames: Any
-    """Their frames."""
-    _copied: cython.longlong
-    """The frame of the first copy of the latest datagram that was captured twice."""
+    _copies: NumberedCopies
+    """The datagrams of the handshakes that were captured twice."""
     _held: list[Datagram]
     _explains: cython.bint
     """Whether a packet was read that may explain those."""
@@ -596,9 +590,7 @@ class QuicFollower:
         self._lengths = [(), ()]
         self._unknown = [_NO_ID, _NO_ID]
         self._unclaimed = None
-        self._recent = array("q")
-        self._recent_frames = array("q")
-        self._copied = 0
+        self._copies = NumberedCopies()
         self._held = []
         self._explains = False
         self.google_version = None
@@ -615,14 +607,15 @@ class QuicFollower:
         hello: HandshakeLog | None = None
         if not datagram.packets:
             found = self._of_short(datagram.data, sender)
-            if found is None and not self._is_copy(datagram):
+            if found is None and not self._copies.has(datagram.data, datagram.frame):
                 found = self._of_new_id(datagram)
             if found is not None and found.read_one_rtt(sender, datagram.frame, datagram.time):
                 found.pass_by(datagram, {})
-        elif datagram.packets[0].version != 0 and self._is_copy(datagram):
+        # A Version Negotiation has no number: a server may send equal ones (RFC 9000 section 17.2.1).
+        elif datagram.packets[0].kind != _VERSION_NEGOTIATION and self._copies.has(datagram.data, datagram.frame):
             found = self._find(datagram.packets[0], sender)
             if found is not None and found.recorder is not None:
-                found.recorder.add_copy(self._copied, datagram.frame)
+                found.recorder.add_copy(self._copies.first, datagram.frame)
         else:
             found = self._read_long(datagram)
             if found is None:
@@ -639,22 +632,6 @@ class QuicFollower:
         counts.add(packet, sender)
         self._let_pass(counts)
         self.ready = self._early and found is not None and found.is_decided() and not found.returned
-
-    @cython.cfunc
-    def _is_copy(self, datagram: Datagram) -> cython.bint:
-        """Return whether a datagram was captured twice: a sender numbers its packets, so that no two are equal.
-
-        A Version Negotiation has no number: a server may send equal ones (RFC 9000 section 17.2.1).
-        """
-        known = hash((datagram.sender, datagram.data))
-        if known in self._recent:
-            self._copied = self._recent_frames[self._recent.index(known)]
-            return True
-        self._recent.append(known)
-        self._recent_frames.append(datagram.frame)
-        if len(self._recent) > MAX_RECENT:
-            del self._recent[0], self._recent_frames[0]
-        return False
 
     @cython.cfunc
     def _note_google(self, version: Any, sender: cython.longlong) -> cython.bint:

@@ -286,7 +286,7 @@ class QuicHandshake:
 
     @cython.cfunc
     def _later_frame(self, sender: cython.longlong, one_rtt: PacketRef | None) -> cython.longlong:
-        """Return the frame of a packet that shows that a side has sent its Initial packets; 0 if there is none.
+        """Return the frame of a packet that a side or its peer sends only after that side's Initial packets; 0 if none.
 
         The keys of Handshake packets follow from both hellos (RFC 9001 section 4.1.4).
         """
@@ -323,7 +323,7 @@ class QuicHandshake:
         if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
             size: cython.longlong = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
             body: bytes = begun[_MESSAGE_HEADER:]
-            # It became whole in a packet that is missing.
+            # The time at which it became whole is unknown: the last packet of it is missing.
             self._add_message(sender, begun[0], body, size, side.latest_frame, UNTIMED)
         return True
 

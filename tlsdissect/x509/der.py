@@ -179,7 +179,7 @@ def oid(identifier: Value) -> str:
     """Return an object identifier in dotted decimal (X.690 section 8.19)."""
     body: bytes = identifier.expect(OBJECT_IDENTIFIER).body
     if not body or body[len(body) - 1] & 0x80 or len(body) > _MAX_OID:
-        raise WireError("an object identifier that is empty, unterminated or too long", identifier.start)
+        raise WireError("the object identifier is empty, unterminated or too long", identifier.start)
     return _dotted(body)
 
 

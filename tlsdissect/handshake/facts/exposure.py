@@ -193,7 +193,7 @@ class MessageDecoder:
         """Return the server's CertificateRequest before TLS 1.3."""
         version = self._handshake.log.version
         if version == UNKNOWN:
-            # The ServerHello is missing, and only that of TLS 1.2 has signature schemes in its midst.
+            # Without the ServerHello, it is unknown whether the message has signature schemes, as that of TLS 1.2 has.
             return None
         message = self.read(event, lambda r: CertificateRequestMessage.read(r, version=version))
         if message is None:

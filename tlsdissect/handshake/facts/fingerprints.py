@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 Protocol = Literal["t", "q", "d"]
 
-_SERVER_NAME = 0x0000
+_SERVER_NAME = b"\0\0"
 _LEFT_OUT = ("0000", "0010")
-"""server_name and application_layer_protocol_negotiation, which the first part of a JA4 tells."""
+"""server_name and application_layer_protocol_negotiation, which the first part of a JA4 stands for."""
 
 _JA4_VERSIONS = {
     0x0304: "13",
@@ -116,8 +116,7 @@ def ja4(
     """
     # Sorted first, so that a browser that shuffles its extensions has one cache entry, not one per connection.
     suites, kinds = octets_of(cipher_suites), octets_of(sorted(extensions))
-    named = _SERVER_NAME in extensions if sni is None else sni
-    head = _head(protocol, version, suites, kinds, alpn=alpn, named=named)
+    head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
     return f"{head}_{_hashed_suites(suites)}_{_hashed_extensions(kinds, octets_of(signature_algorithms))}"
 
 
@@ -133,25 +132,23 @@ def ja4_r(
 ) -> str:
     """Return a JA4 with its sorted lists instead of their hashes."""
     suites, kinds = octets_of(cipher_suites), octets_of(sorted(extensions))
-    named = _SERVER_NAME in extensions if sni is None else sni
-    head = _head(protocol, version, suites, kinds, alpn=alpn, named=named)
+    head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
     listed = _hexadecimals(in_order(suites))
     return f"{head}_{listed}_{_extensions_text(kinds, octets_of(signature_algorithms))}"
 
 
 def _head(
-    protocol: Protocol, version: int, cipher_suites: bytes, extensions: bytes, *, alpn: bytes | None, named: bool
+    protocol: Protocol, version: int, cipher_suites: bytes, extensions: bytes, *, alpn: bytes | None, sni: bool | None
 ) -> str:
+    # The extensions are sorted, and no number is less.
+    named = extensions.startswith(_SERVER_NAME) if sni is None else sni
     return (
         f"{protocol}{_JA4_VERSIONS.get(version, '00')}{'d' if named else 'i'}"
         f"{_count(cipher_suites)}{_count(extensions)}{_alpn_mark(alpn)}"
     )
 
 
-@cached(LIST_CACHE_BYTES, _size, longest=_LONGEST)
-def _decimals(octets: bytes) -> str:
-    text: str = decimals(octets)
-    return text
+_decimals = cached(LIST_CACHE_BYTES, _size, longest=_LONGEST)(decimals)
 
 
 def _hexadecimals(octets: bytes) -> str:

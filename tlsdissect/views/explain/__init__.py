@@ -61,7 +61,7 @@ def explain(connection: Connection) -> Explanation:
 
 
 def _seen(connection: Connection) -> Connection:
-    """Return the connection as it appears without keys; it is explained by the same sentences."""
+    """Return the connection as an observer without keys sees it; the same sentences explain it."""
     return connection if connection.hidden is None else replace(connection, hidden=None)
 
 

@@ -61,7 +61,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
-        # If nobody ended the handshake, packets after its last message belong to it, too.
+        # Without an end, the handshake includes the packets after its last message.
         seen = packets if c.outcome == "established" else list(c.transcript.packets)
         asked = probes(seen) if c.transport == "tcp" else []
         found = list(repeats(packets, {one.frame for one in asked}))
