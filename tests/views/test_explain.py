@@ -17,8 +17,9 @@ from tlsdissect.handshake.options import Options
 from tlsdissect.model.transcript import Packet
 from tlsdissect.pipeline import Reading
 from tlsdissect.trust.judge import Judge
-from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
+from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.explain.timing import before_end, pauses
+from tlsdissect.views.phrases import counted, listed, ordinal
 from tlsdissect.views.printable import columns
 
 if TYPE_CHECKING:

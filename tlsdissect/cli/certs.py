@@ -16,12 +16,12 @@ from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
 from tlsdissect.cli.run import Collector, Interrupts, Run, Stopped
 from tlsdissect.cli.sink import destination, place_new
 from tlsdissect.cli.status_line import FractionBar
-from tlsdissect.corpus.left_out import count
 from tlsdissect.corpus.parallel import CertificateTransport
 from tlsdissect.corpus.query import counted_as
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.views.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -148,20 +148,20 @@ class CertificateRun(Run):
         if every:
             self._tally.findings = Counter(counted_as(found) for one in self.listed for found in one.findings)
         least = "at least " if self._inventory.chains_cut else ""
-        shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
+        shown = f"{counted(len(every), 'certificate')} in {least}{counted(chains, 'chain')}"
         if self._chosen.names_findings or self._ends_within is not None:
             shown = f"{len(self.listed):,} of {shown}"
         if self._tally.connections or not self._selects:
             self._tally.lines.append(shown if every else f"no certificates in the clear{self._also}")
             if self._tally.lost_certificates:
-                lacking = count(self._tally.lost_certificates, "connection")
+                lacking = counted(self._tally.lost_certificates, "connection")
                 self._tally.lines.append(f"{lacking} whose certificates may be among the bytes that are missing")
         if every and not self._judge.checks_paths:
             self._tally.lines.append("trust not checked: no authorities given")
         if self._evidence.lookups:
-            self._tally.lines.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
+            self._tally.lines.append(f"{counted(self._evidence.lookups, 'lookup')} over plain HTTP")
         if self._inventory.not_compared:
-            what = count(self._inventory.not_compared, "certificate")
+            what = counted(self._inventory.not_compared, "certificate")
             self._tally.lines.append(f"{what} not checked for shared primes: RSA modulus too large")
         if self._evidence.lookups_left_out:
             self._tally.lines.append(f"{self._evidence.lookups_left_out:,} of them not kept: memory limit reached")

@@ -15,7 +15,7 @@ from tlsdissect.cli.run import Collector, Run, Stopped
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.extraction import Extraction, check_readable_twice
-from tlsdissect.corpus.left_out import count
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ExtractionRun(Run):
             raise Stopped
         if self._extraction.packets:
             sink.write(b"" if pack is None else pack.flush())
-            self._tally.lines.append(f"{count(self._extraction.packets, 'packet')} written to {self._output}")
+            self._tally.lines.append(f"{counted(self._extraction.packets, 'packet')} written to {self._output}")
 
 
 def _print_filters(captures: tuple[str, ...], output: str | None, given: dict[str, Any], judge: Any) -> int:

@@ -11,8 +11,8 @@ import click
 from tlsdissect.cli import completion, exit_status, options
 from tlsdissect.cli.run import Interrupts, Stopped
 from tlsdissect.cli.status_line import FractionBar, ScanBar
-from tlsdissect.corpus.left_out import count
 from tlsdissect.handshake.options import Options
+from tlsdissect.views.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,7 +170,7 @@ def _stop() -> None:
 def _run(scan: Scan, connect: Callable[[], Client]) -> None:
     def captures() -> str:
         failed = f", {len(scan.failures):,} failed" if scan.failures else ""
-        return f"{scan.captures_done:,} of {count(len(scan.pending), 'capture')}{failed}"
+        return f"{scan.captures_done:,} of {counted(len(scan.pending), 'capture')}{failed}"
 
     # Workers take seconds to start.
     with ScanBar(lambda: (scan.bytes_done, scan.bytes), lambda: (scan.captures_done, len(scan.pending)), captures):
@@ -182,14 +182,14 @@ def _run(scan: Scan, connect: Callable[[], Client]) -> None:
 
 def _sentences(scan: Scan) -> Iterator[str]:
     """Say what was done."""
-    yield f"{count(scan.captures_read, 'capture')} read, {count(scan.connections, 'connection')}"
+    yield f"{counted(scan.captures_read, 'capture')} read, {counted(scan.connections, 'connection')}"
     if scan.skipped:
-        yield f"{count(scan.skipped, 'file')} unchanged since an earlier scan"
+        yield f"{counted(scan.skipped, 'file')} unchanged since an earlier scan"
     if scan.others:
-        yield f"{count(scan.others, 'file')} without a capture"
+        yield f"{counted(scan.others, 'file')} without a capture"
     if scan.refused:
-        yield f"{count(len(scan.refused), 'capture')} refused"
+        yield f"{counted(len(scan.refused), 'capture')} refused"
     if scan.failures:
-        yield f"{count(len(scan.failures), 'capture')} failed"
+        yield f"{counted(len(scan.failures), 'capture')} failed"
     if scan.damaged:
-        yield f"{count(len(scan.damaged), 'capture')} damaged in the dataset"
+        yield f"{counted(len(scan.damaged), 'capture')} damaged in the dataset"

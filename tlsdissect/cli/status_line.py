@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from tlsdissect.cli.exit_status import print_stderr
-from tlsdissect.corpus.left_out import count
+from tlsdissect.views.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -367,8 +367,8 @@ class LiveStatus(StatusLine):
         return " | ".join(
             (
                 versions or "no connections yet",
-                f"{count(summary.undecided, 'handshake')} open",
-                count(self._capture.frames, "packet"),
+                f"{counted(summary.undecided, 'handshake')} open",
+                counted(self._capture.frames, "packet"),
                 f"{dropped:,} dropped",
                 f"{_resident() >> 20:,} MB",
             )

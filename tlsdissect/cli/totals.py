@@ -7,7 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tlsdissect.cli.exit_status import warn
-from tlsdissect.corpus.left_out import count, left_out, listed_counts, refusals
+from tlsdissect.corpus.left_out import left_out, refusals
+from tlsdissect.views.phrases import counted, listed_counts
 from tlsdissect.views.printable import printable, wrapped_sentence
 from tlsdissect.views.problems import counted_problems
 from tlsdissect.views.table import NO_VERSION
@@ -73,7 +74,8 @@ def complain(summary: Summary) -> None:
         warn(f"{len(summary.overlaps) - _WARNINGS:,} more captures begin before the end of an earlier one")
     if summary.open_between:
         warn(
-            f"{count(summary.open_between, 'connection')} open where one capture ends and the next begins: try --joined"
+            f"{counted(summary.open_between, 'connection')} open where one capture ends and the next begins: "
+            "try --joined"
         )
     if summary.spill_error:
         warn(f"{summary.spill_error}: connections were printed before their end")
@@ -100,8 +102,8 @@ def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
 
 def _selected(tally: Tally, summary: Summary, *, selected: bool) -> str:
     selected = selected and summary.connections > 0
-    total = count(summary.connections, "connection")
-    found = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
+    total = counted(summary.connections, "connection")
+    found = f"{tally.connections:,} of {total}" if selected else counted(tally.connections, "connection")
     if summary.refused and not summary.captures:
         return "nothing was read"
     if not tally.connections:
@@ -124,7 +126,7 @@ def _troubled(tally: Tally) -> Iterator[str]:
     kinds = counted_problems(dict(tally.problems.most_common()))
     if len(kinds) == 1:
         _, words = kinds[0].split(" ", 1)
-        yield f"{count(tally.troubled, 'connection')} {words}"
+        yield f"{counted(tally.troubled, 'connection')} {words}"
     elif kinds:
         yield f"{tally.troubled:,} with problems: {', '.join(kinds)}"
 

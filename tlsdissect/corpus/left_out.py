@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.flows.udp_protocols import MAX_COUNTED
+from tlsdissect.views.phrases import counted, listed_counts
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Collection, Iterator
 
     from tlsdissect.pipeline import Summary
@@ -27,13 +27,13 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
     if flows:
         yield from _not_tls(summary)
     google = ", ".join(f"{many:,} Google {version}" for version, many in sorted(summary.google_quic.items()))
-    counted = ((f"QUIC ({google})" if google else "QUIC", summary.quic), ("DTLS", summary.dtls))
-    others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in counted if many]
+    undecoded = ((f"QUIC ({google})" if google else "QUIC", summary.quic), ("DTLS", summary.dtls))
+    others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in undecoded if many]
     if others:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
         yield f"{' and '.join(others)} {noun} not decoded"
     for (method, carrier), many in sorted(summary.eap.items()):
-        yield f"{count(many, f'{method} conversation')} in {carrier} without a hello"
+        yield f"{counted(many, f'{method} conversation')} in {carrier} without a hello"
     if summary.skipped:
         yield f"not read: {listed_counts(summary.skipped)}"
     for many, what, sentence in (
@@ -47,7 +47,7 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
         (len(summary.refused), "input", "{} refused"),
     ):
         if many:
-            yield sentence.format(count(many, what))
+            yield sentence.format(counted(many, what))
 
 
 def unused_keys(summary: Summary) -> frozenset[bytes]:
@@ -57,7 +57,7 @@ def unused_keys(summary: Summary) -> frozenset[bytes]:
 
 def opened_nothing(unused: Collection[bytes]) -> list[str]:
     """Return a sentence about the connections whose secrets opened nothing; nothing if there are none."""
-    return [f"secrets of {count(len(unused), 'connection')} opened nothing"] if unused else []
+    return [f"secrets of {counted(len(unused), 'connection')} opened nothing"] if unused else []
 
 
 def notes(summary: Summary, *, counts_unused_keys: bool = True) -> list[str]:
@@ -84,15 +84,5 @@ def _not_tls(summary: Summary) -> Iterator[str]:
     kinds = sorted(summary.not_tls.items(), key=lambda kind: (-kind[1], kind[0]))
     named = [f"{many:,} {kind}" for kind, many in kinds[:_KINDS]]
     rest = sum(many for _, many in kinds[_KINDS:])
-    named += [f"{rest:,} of {count(len(kinds) - _KINDS, 'other kind')}"] if rest else []
-    yield f"{count(total, 'other TCP flow' if summary.connections else 'TCP flow')}: {', '.join(named)}"
-
-
-def count(many: int, noun: str) -> str:
-    """Format a number and its noun."""
-    return f"{many:,} {noun}{'' if many == 1 else 's'}"
-
-
-def listed_counts(counts: Counter[str]) -> str:
-    """Format counts, the highest first."""
-    return ", ".join(f"{many:,} {what}" for what, many in counts.most_common())
+    named += [f"{rest:,} of {counted(len(kinds) - _KINDS, 'other kind')}"] if rest else []
+    yield f"{counted(total, 'other TCP flow' if summary.connections else 'TCP flow')}: {', '.join(named)}"

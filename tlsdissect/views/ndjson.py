@@ -27,6 +27,11 @@ def json_line(value: Struct | dict[str, Any] | tuple[Any, ...]) -> bytes:
         return printable_json(_encode_lines((_with_text(value),)))
 
 
+def json_text(value: Struct | dict[str, Any]) -> bytes:
+    """Encode a value as `json_line` does, without the end of the line."""
+    return json_line(value).removesuffix(b"\n")
+
+
 def _with_text(value: Any) -> Any:
     if isinstance(value, str):
         return without_surrogates(value)

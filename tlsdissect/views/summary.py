@@ -17,6 +17,7 @@ from tlsdissect.views.durations import in_ms, period
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.labelled import Section, as_html, labelled
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import encoded
 from tlsdissect.views.problems import counted_problems
 from tlsdissect.views.table import NO_VERSION
@@ -150,7 +151,7 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         failed = sum(group.connections for group in self.failures)
-        return f"<CaptureSummary: {_many(self.connections, 'connection')}, {failed:,} failed>"
+        return f"<CaptureSummary: {counted(self.connections, 'connection')}, {failed:,} failed>"
 
     def __str__(self) -> str:
         return "\n".join(lines(self))
@@ -469,7 +470,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
     if found.not_tls:
         total = sum(found.not_tls.values())
         every = ", selected or not" if found.selected else ""
-        yield Section("Not TLS", "", [(0, f"{_many(total, 'TCP flow')}{every}: {_counted(found.not_tls, detail)}")])
+        yield Section("Not TLS", "", [(0, f"{counted(total, 'TCP flow')}{every}: {_counted(found.not_tls, detail)}")])
     if found.notes:
         notes = [one.removeprefix("not read: ") for one in found.notes]
         yield Section("Not all read", "", _cut(notes, detail.notes, "and {} more"))
@@ -483,7 +484,7 @@ def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
 
 def _seen(found: CaptureSummary) -> str:
     least = "at least " if found.counts_cut else ""
-    ends = f"{least}{_many(found.clients, 'client')}, {least}{_many(found.servers, 'server')}"
+    ends = f"{least}{counted(found.clients, 'client')}, {least}{counted(found.servers, 'server')}"
     when = period(found.start, found.end)
     read = "" if found.connections == found.connections_read else f" of {found.connections_read:,}"
     established = f"{found.outcomes.get('established', 0):,} established"
@@ -524,9 +525,9 @@ def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:
         if one.days_left < 0:
             # Days are counted down to the next whole one: -3 is more than two days.
             ago = -one.days_left - 1
-            days = f"more than {_many(ago, 'day')}" if ago else "up to a day"
+            days = f"more than {counted(ago, 'day')}" if ago else "up to a day"
             return f"expired on {one.not_after[:10]}, {days} before"
-        days = _many(one.days_left, "day") if one.days_left else "less than a day"
+        days = counted(one.days_left, "day") if one.days_left else "less than a day"
         return f"expires on {one.not_after[:10]}, {days} after"
 
     texts = [
@@ -546,7 +547,7 @@ def _resumption(found: CaptureSummary, detail: _Detail) -> str:
 def _times(times: Times, found: CaptureSummary, detail: _Detail) -> Iterator[tuple[int, str]]:
     verified = found.hello_verifications
     asked = ((verified, "HelloVerifyRequest"), (found.hello_retries - verified, "HelloRetryRequest"))
-    retried = "".join(f"; {_many(many, name)}" for many, name in asked if many)
+    retried = "".join(f"; {counted(many, name)}" for many, name in asked if many)
     slow = [f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest]
     if len(slow) == 1:
         yield 2, f"{slow[0]}{retried}"
@@ -563,8 +564,4 @@ def _stream(slow: Slow, found: CaptureSummary) -> str:
 def _counted(counts: dict[str, int], detail: _Detail) -> str:
     named = [f"{many:,} {name}" for name, many in list(counts.items())[: detail.kinds]]
     rest = list(counts.values())[detail.kinds :]
-    return ", ".join(named + [f"{sum(rest):,} of {_many(len(rest), 'other kind')}"] * bool(rest))
-
-
-def _many(many: int, noun: str) -> str:
-    return f"{many:,} {noun}{'' if many == 1 else 's'}"
+    return ", ".join(named + [f"{sum(rest):,} of {counted(len(rest), 'other kind')}"] * bool(rest))

@@ -22,7 +22,7 @@ from tlsdissect.trust.times import format_time, parse_time
 from tlsdissect.views.cbom import algorithms
 from tlsdissect.views.cbom.readiness import key_agreement, signatures
 from tlsdissect.views.cbom.use import SIDES
-from tlsdissect.views.ndjson import json_line
+from tlsdissect.views.ndjson import json_text
 from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Document:
         metadata = _metadata(use, servers)
         self._validate({**_HEAD, "metadata": metadata})
         # Without its closing brace: the arrays follow.
-        yield _text({"$schema": _SCHEMA, **_HEAD, "version": 1, "metadata": metadata})[:-1]
+        yield json_text({"$schema": _SCHEMA, **_HEAD, "version": 1, "metadata": metadata})[:-1]
         assets = _Assets(use, servers)
         yield from self._array("components", assets.components())
         yield from self._array("services", (_service(server, use.certificates) for server in servers))
@@ -81,13 +81,13 @@ class Document:
         before = b',\n"%s": [\n' % name.encode()
         while part := list(islice(waiting, _PART)):
             self._validate({**_HEAD, name: part})
-            yield before + b",\n".join(map(_text, part))
+            yield before + b",\n".join(map(json_text, part))
             before = b",\n"
         yield b"\n]" if before == b",\n" else before + b"]"
 
     def _validate(self, bom: Item) -> None:
         """Raise an error, which is one of this program, if a part does not match the schema."""
-        error = self._validator.validate_str(_text(bom).decode())
+        error = self._validator.validate_str(json_text(bom).decode())
         if error is not None:
             raise ValueError(f"the inventory does not match the schema of CycloneDX: {error.data}")
 
@@ -382,7 +382,3 @@ def _certificate_ref(digest: str) -> str:
 
 def _key_ref(digest: str) -> str:
     return f"key/{digest}"
-
-
-def _text(item: Item) -> bytes:
-    return json_line(item).removesuffix(b"\n")

@@ -40,7 +40,7 @@ from tlsdissect.views.diff.model import (
     Unpaired,
 )
 from tlsdissect.views.explain.ending import ending
-from tlsdissect.views.explain.model import counted
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.summary import Peer
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.views.comparison.formats import conclusions
 from tlsdissect.views.durations import in_ms, period
-from tlsdissect.views.explain.model import counted
 from tlsdissect.views.labelled import Section, as_html, labelled
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import encoded
 from tlsdissect.views.table import common_name
 

@@ -10,7 +10,8 @@ from tlsdissect.model.connection import stream_name
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.both_ends.path import Ends, ends, losses, lost_syns
 from tlsdissect.views.durations import in_ms
-from tlsdissect.views.explain.model import Sentence, counted, named
+from tlsdissect.views.explain.model import Sentence, named
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, described, is_by_one_of, listed, message_frame, named
+from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, message_frame, named
+from tlsdissect.views.phrases import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

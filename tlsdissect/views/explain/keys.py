@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.model.connection import CRYPTO_ERROR
 from tlsdissect.tls.remarks import alert_meanings
-from tlsdissect.views.explain.model import Sentence, counted, described, is_by_one_of, listed
+from tlsdissect.views.explain.model import Sentence, described, is_by_one_of
+from tlsdissect.views.phrases import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -181,30 +181,10 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     return [line.replace(_BREAK, "").replace(_NO_BREAK, " ") for line in lines]
 
 
-def listed(words: Sequence[str], most: int = 6) -> str:
-    """Words as a list in a sentence: of many, the first, and how many more.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    if len(words) > most:
-        return f"{', '.join(words[: most - 1])} and {len(words) - most + 1} more"
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def described(certificate: Certificate) -> str:
     """Whom a certificate is for, and who issued it."""
     issuer = "itself" if certificate.self_signed else certificate.issuer or "an empty name"
     return f"{certificate.subject or 'no subject'}, issued by {issuer}"
-
-
-def counted(number: int, what: str, more: str | None = None) -> str:
-    """A number and what it counts.
-
-    >>> counted(1, "round trip"), counted(2, "round trip")
-    ('1 round trip', '2 round trips')
-    """
-    return f"{number:,} {what if number == 1 else more or what + 's'}"
 
 
 def named(message: Message, transport: str = "tcp") -> str:
@@ -228,9 +208,3 @@ def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple
 def is_by_one_of(chain: Sequence[Certificate], authorities: Sequence[str]) -> bool:
     """Return whether a certificate of a chain names one of these authorities as its issuer (RFC 8446 section 4.2.4)."""
     return not {one.issuer for one in chain}.isdisjoint(authorities)
-
-
-def ordinal(number: int) -> str:
-    """A place in a list: 1st, 2nd, 3rd, 4th."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"

@@ -10,7 +10,8 @@ from tlsdissect.tls.dtls import is_early
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, described, listed, message_frame, ordinal
+from tlsdissect.views.explain.model import Sentence, described, message_frame
+from tlsdissect.views.phrases import counted, listed, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

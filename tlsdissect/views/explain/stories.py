@@ -14,14 +14,14 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.explain.model import Result, counted
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import TextBlocks, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.explain.model import Explanation
+    from tlsdissect.views.explain.model import Explanation, Result
 
 STORY_BYTES = 16 << 20
 """Maximum bytes of stories kept for each result (established, failed, unknown); connections with further stories are

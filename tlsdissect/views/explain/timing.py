@@ -13,7 +13,8 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.trust.conflicts import conflicts
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal, rfc_name
+from tlsdissect.views.explain.model import Sentence, rfc_name
+from tlsdissect.views.phrases import counted, listed, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

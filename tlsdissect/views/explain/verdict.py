@@ -11,8 +11,9 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in, without_alert
-from tlsdissect.views.explain.model import Verdict, counted, message_frame, named, rfc_name
+from tlsdissect.views.explain.model import Verdict, message_frame, named, rfc_name
 from tlsdissect.views.explain.negotiation import accepts_external_psk
+from tlsdissect.views.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tlsdissect.trust.rules import RULES
-from tlsdissect.views.ndjson import json_line
+from tlsdissect.views.ndjson import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,13 +27,13 @@ _INDEX = {rule.code: number for number, rule in enumerate(RULES)}
 def document(groups: Iterable[tuple[str, list[Result]]]) -> Iterator[bytes]:
     """Write a log with one run; each result is a line."""
     driver = {"name": "tlsdissect", "version": version("tlsdissect"), "rules": [_rule(one) for one in RULES]}
-    head = _text({"$schema": _SCHEMA, "version": "2.1.0"})[:-1]
-    tool = _text({"tool": {"driver": driver}})[:-1]
+    head = json_text({"$schema": _SCHEMA, "version": "2.1.0"})[:-1]
+    tool = json_text({"tool": {"driver": driver}})[:-1]
     yield head + b',"runs":[\n' + tool + b',\n"results":['
     before = b"\n"
     for _, results in groups:
         for one in results:
-            yield before + _text(_result(one))
+            yield before + json_text(_result(one))
             before = b",\n"
     yield b"\n]}]}\n"
 
@@ -89,7 +89,3 @@ def _uri(source: str) -> str:
     """Return the path of a capture as a URI (RFC 3986), whatever its bytes are."""
     path = quote(os.fsencode(source))
     return f"file://{path}" if path.startswith("/") else path
-
-
-def _text(item: dict[str, Any]) -> bytes:
-    return json_line(item).removesuffix(b"\n")

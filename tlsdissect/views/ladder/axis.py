@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.views.explain.model import ordinal
 from tlsdissect.views.ladder.model import OTHER, legend, path
 from tlsdissect.views.ladder.scale import Scale
+from tlsdissect.views.phrases import ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

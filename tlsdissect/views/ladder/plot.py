@@ -18,9 +18,9 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from tlsdissect.model.connection import stream_name
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.durations import in_ms
-from tlsdissect.views.explain.model import counted
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import OTHER, wrapped
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tlsdissect.model.connection import is_offer
-from tlsdissect.views.explain.model import counted
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.plots.style import (
     BAD,
     GOOD,

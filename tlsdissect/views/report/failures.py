@@ -10,8 +10,8 @@ from msgspec import Struct
 from tlsdissect.model.transcript import has_failed, keyed_end
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
-from tlsdissect.views.explain.model import listed
 from tlsdissect.views.explain.stories import digest
+from tlsdissect.views.phrases import listed
 from tlsdissect.views.printable import printable
 from tlsdissect.views.summary import EXPLAINED, Group, Peer, weakness_in_words, weaknesses
 

@@ -24,7 +24,8 @@ from tlsdissect.views.certificates import SHOWN_FIRST, TITLES, table_row, verdic
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.durations import period
-from tlsdissect.views.explain.model import TOPICS, counted
+from tlsdissect.views.explain.model import TOPICS
+from tlsdissect.views.phrases import counted
 from tlsdissect.views.printable import printable, without_surrogates
 from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import TOGETHER, Blocks, certificate_details, packed

@@ -13,7 +13,7 @@ from tlsdissect.trust.rules import RULES
 from tlsdissect.views import table
 from tlsdissect.views.comparison.formats import WITH_RETRY
 from tlsdissect.views.durations import in_ms, period
-from tlsdissect.views.explain.model import counted, listed
+from tlsdissect.views.phrases import counted, listed
 from tlsdissect.views.printable import printable, shortened
 from tlsdissect.views.problems import counted_problems
 from tlsdissect.views.summary import RESUMED
