@@ -66,3 +66,47 @@ def test_a_greeting_is_no_answer(tmp_path: Path, sample: str) -> None:
         connection = one(tmp_path / f"{number}.pcap", talk)
         assert told(connection) == []
         assert "answered_otherwise" not in {sentence.code for sentence in tlsdissect.explain(connection).sentences}
+
+
+UNKNOWN_MESSAGE = b"\x16\x03\x03\x00\x07\x63\x00\x00\x03abc"
+UNKNOWN_RECORD = b"\x63\x03\x03\x00\x03abc"
+LONG_RECORD = b"\x16\x03\x03\xff\xff" + 100 * b"\x02"
+NO_TLS = [
+    (UNKNOWN_MESSAGE, "malformed_message", "a handshake message of type 99, which does not come here"),
+    (UNKNOWN_RECORD, "malformed_record", r'something that is no TLS: "c\x03\x03\x00\x03abc"'),
+    (LONG_RECORD, "malformed_record", "a TLS record of 65535 bytes, which is too long"),
+]
+
+
+@pytest.mark.parametrize(("data", "code", "what"), NO_TLS, ids=["message", "record", "length"])
+def test_an_answer_is_told_in_the_terms_of_tls(tmp_path: Path, data: bytes, code: str, what: str) -> None:
+    hello = said("tls12-full")[0]
+    connection = one(tmp_path / "a.pcap", [hello, (SERVER, data)])
+    assert [(it.code, it.detail, it.frame) for it in connection.problems] == [
+        (code, f"the ClientHello was answered with {what}", 5)
+    ]
+
+
+@pytest.mark.parametrize(("data", "code", "what"), NO_TLS[:2], ids=["message", "record"])
+@pytest.mark.parametrize("together", [True, False], ids=["one-segment", "two-segments"])
+@pytest.mark.parametrize("size", [1, 2000])
+def test_bytes_before_the_server_hello_are_a_problem(
+    tmp_path: Path, data: bytes, code: str, what: str, together: bool, size: int
+) -> None:
+    hello, (_, answer), *rest = said("tls12-full")
+    spoken = [data + answer] if together else [data, answer]
+    parts: Said = [(SERVER, each[at : at + size]) for each in spoken for at in range(0, len(each), size)]
+    connection = one(tmp_path / "a.pcap", [hello, *parts, *rest])
+    assert connection.outcome == "established"
+    found = [it for it in connection.problems if it.code != "inferred"]
+    assert [(it.code, it.detail, it.frame, it.offset) for it in found] == [
+        (code, f"before its first TLS message, the server sent {what}", 5, 0)
+    ]
+
+
+def test_a_server_hello_in_small_segments_is_no_problem(tmp_path: Path) -> None:
+    hello, (_, answer), *rest = said("tls12-full")
+    parts: Said = [(SERVER, answer[at : at + 1]) for at in range(len(answer))]
+    problems = one(tmp_path / "a.pcap", [hello, *parts, *rest]).problems
+    # It was sent slowly, as a server behind a proxy near the client.
+    assert [it.code for it in problems] == ["inferred"]

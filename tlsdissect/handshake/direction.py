@@ -720,6 +720,17 @@ class Direction:
         if len(reply.data) < REPLY_BYTES:
             self.reply = reply._replace(data=reply.data + data[: REPLY_BYTES - len(reply.data)])
 
+    def _end_reply(self, begin: cython.longlong, data: bytes, offset: cython.longlong) -> None:
+        """Keep of an answer only what came before TLS, which begins at the stream offset `begin`.
+
+        `data` are the latest bytes, whose stream offset is `offset`.
+        """
+        reply = self.reply
+        if reply is None:
+            self._keep_reply(data[: begin - offset], offset, self.latest)
+        else:
+            self.reply = reply._replace(data=reply.data[: begin - reply.offset]) if begin > reply.offset else None
+
     @cython.cfunc
     def _read(self, data: bytes, offset: cython.longlong, frame: cython.longlong, time: cython.longlong) -> list[Piece]:
         """Read the next bytes of a side that sends records."""
@@ -772,6 +783,14 @@ class Direction:
             self.arrivals = []
         if start is None:
             return []
+        if (
+            (self.reply is not None or start.offset > offset)
+            and start.hello is None
+            and self._framing is None
+            and plaintext.seeking
+            and self.first_hole == _UNKNOWN
+        ):
+            self._end_reply(start.offset, data, offset)
         self.reader.start(start.offset)
         records: list[Record] = self._cut(start.data)
         return records if start.hello is None else [start.hello, *records]

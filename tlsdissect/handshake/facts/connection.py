@@ -57,7 +57,15 @@ from tlsdissect.model.renumbering import renumbered
 from tlsdissect.model.transcript import KeptConnection, PacketRef, Transcript
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
+from tlsdissect.tls.record import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    HEADER_SIZE,
+    HEARTBEAT,
+    MAX_FRAGMENT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -478,8 +486,8 @@ def _problems(handshake: Handshake, malformed: tuple, inferred: list[Problem]) -
         reported = [replace(problem, sender=side) for problem in direction.problems]
         reported += [problem for problem in malformed if problem.sender == side]
         found += reported[:MAX_PROBLEMS]
-    if handshake.direction(_SERVER).mode == PLAIN:
-        found += _other_protocol(handshake)
+    if handshake.direction(_SERVER).reply is not None:
+        found += _before_tls(handshake)
     if log.unordered:
         why, by = "the capture is not in the order of time", "times and acknowledgements"
         if log.clocks_differ:
@@ -517,14 +525,32 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
         yield Problem("dropped_segment", detail, log.first_dropped)
 
 
-def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
-    """Report that a ClientHello was answered in a protocol other than TLS, usually plain HTTP.
+def _before_tls(handshake: Handshake) -> Iterator[Problem]:
+    """Report what a server sent between the ClientHello and its first TLS message: usually plain HTTP, and never TLS.
 
-    The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
+    In some protocols, the server sends a greeting before the ClientHello.
     """
-    hello, reply = handshake.log.client_hello, handshake.direction(_SERVER).reply
+    hello, server, client = handshake.log.client_hello, handshake.direction(_SERVER), handshake.direction(_CLIENT)
+    reply = server.reply
     if hello is None or reply is None or reply.frame < hello.event.frame:
         return
-    line = re.split(rb"[\r\n]", reply.data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
-    detail = f'the ClientHello was answered with something that is no TLS: "{quoted(line)}"'
-    yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")
+    code, what = _answer(reply.data)
+    if server.mode == PLAIN:
+        yield Problem(code, f"the ClientHello was answered with {what}", reply.frame, reply.offset, "server")
+    elif not client.before:
+        # Otherwise it may be the answer to STARTTLS.
+        yield Problem(
+            code, f"before its first TLS message, the server sent {what}", reply.frame, reply.offset, "server"
+        )
+
+
+def _answer(data: bytes) -> tuple[str, str]:
+    """Return the code of a problem, and what bytes are: an overlong record, a message that comes later, or no TLS."""
+    if CHANGE_CIPHER_SPEC <= data[0] <= HEARTBEAT and data[1:2] == b"\x03" and len(data) >= HEADER_SIZE:
+        size = u16(data, 3)
+        if size > MAX_FRAGMENT:
+            return "malformed_record", f"a TLS record of {size} bytes, which is too long"
+        if data[0] == HANDSHAKE and len(data) > HEADER_SIZE:
+            return "malformed_message", f"a handshake message of type {data[HEADER_SIZE]}, which does not come here"
+    line = re.split(rb"[\r\n]", data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
+    return "malformed_record", f'something that is no TLS: "{quoted(line)}"'
