@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import pytest
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-PAGES = ("", "tutorial/", "recipes/", "connection/", "findings/", "limits/", "python/", "commands/read/")
+PAGES = (
+    "", "tutorial/", "recipes/", "connection/", "findings/", "limits/", "python/", "commands/read/", "comparison/",
+    "derivation/", "scan/",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +53,12 @@ def test_each_command_has_a_page_with_its_help(site: Path) -> None:
         assert f"Usage: tlsdissect {name}" in (site / "commands" / name / "index.html").read_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 @pytest.mark.parametrize("page", PAGES)
-def test_no_barrier_and_nothing_from_elsewhere(browser: Browser, address: str, page: str, scheme: str) -> None:
-    context = browser.new_context(color_scheme=scheme)
+def test_no_barrier_and_nothing_from_elsewhere(
+    browser: Browser, address: str, page: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     opened = context.new_page()
     asked: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))

@@ -17,7 +17,7 @@ from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.report.failures import Failure, Failures
 from tlsdissect.views.report.page import Report
-from tlsdissect.views.summary import SummaryBuilder
+from tlsdissect.views.summary import Ending, SummaryBuilder
 
 
 def failed(name: str, outcome: str = "alert") -> Connection:
@@ -165,3 +165,17 @@ def test_a_wrong_password_inside_the_tunnel_needs_attention() -> None:
     assert "by PEAP: EAP-Failure after the handshake" in page
     assert "No handshake failed" in page.split('id="failures"')[1]
     assert "EAP-Failure after" not in tlsdissect.report(ROOT / "samples/eap/eapol-peap-tls12.pcap").decode()
+
+
+@pytest.mark.parametrize(
+    ("days", "label"),
+    [
+        ((3,), "certificate expires soon"),
+        ((-1, -2), "certificates expired"),
+        ((-1, 3), "certificates expired or expire soon"),
+    ],
+)
+def test_expired_certificates_are_not_said_to_expire_soon(days: tuple[int, ...], label: str) -> None:
+    ending = tuple(Ending("CN=x", "2026-01-01T00:00:00Z", left, "0", "192.0.2.1", with_keys=False) for left in days)
+    summary = replace(SummaryBuilder().summary(0, Counter(), []), ending=ending)
+    assert Failures().tiles(summary)[3].label == label

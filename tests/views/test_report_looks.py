@@ -101,6 +101,19 @@ def test_one_connection_is_no_plural_and_a_path_breaks_after_its_folders(browser
         assert visit.page.locator("h1 wbr").count() > 0
 
 
+def test_long_names_of_captures_do_not_widen_the_page_of_a_phone(browser: Browser, tmp_path: Path) -> None:
+    names = [tmp_path / ("a-name-without-end-" * 5) / f"{number}.pcap" for number in range(2)]
+    names[0].parent.mkdir()
+    for name in names:
+        name.symlink_to(ROOT / "samples/tls13-full.pcap")
+    path = tmp_path / "report.html"
+    path.write_bytes(report(*names))
+    with Visit(browser, path, viewport=PHONE) as visit:
+        visit.page.locator("details", has_text="Captures").locator("summary").first.click()
+        assert visit.page.get_by_role("row", name="0.pcap").last.is_visible()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
 def test_no_date_is_broken(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_bytes(report(*sorted((ROOT / "samples" / "talk").glob("*-revoked-tls12.pcap"))))
@@ -171,6 +184,15 @@ def test_paper_has_all_rows_and_no_controls(browser: Browser, written: Path) -> 
             assert not visit.page.locator(hidden).first.is_visible()
         visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         assert visit.rows().count() < wanted
+
+
+def test_paper_has_all_ways_in_which_handshakes_failed(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        visit.page.emulate_media(media="print")
+        visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        stories = visit.page.locator(".failure details p")
+        assert stories.count() > 0
+        assert all(one.is_visible() for one in stories.all())
 
 
 def test_paper_has_a_row_in_few_lines(browser: Browser, written: Path) -> None:
@@ -480,3 +502,13 @@ def test_nothing_overlaps(browser: Browser, tmp_path: Path, categories: int, wid
         assert visit.page.evaluate("document.documentElement.scrollWidth") == width
         spilled = "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
         assert visit.page.locator(".plain td, .plain th").evaluate_all(spilled) == []
+
+
+def test_details_of_a_failure_say_first_in_red_how_it_ended(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        failed = visit.open_first("tls12-unknown-ca")
+        assert failed.locator("h5").first.inner_text() == "How it ended"
+        assert failed.locator("strong.bad").inner_text().startswith("✗ the client refused the handshake")
+        established = visit.open_first("tls12-full")
+        assert established.locator("h5").first.inner_text() == "What the client offered"
+        assert established.locator("strong.good").inner_text().startswith("✓ established")

@@ -138,7 +138,7 @@ class Explanation(Struct, frozen=True):
         for line in _wrapped(self.verdict.line, width, "  "):
             yield styled(line, colour)
         yield from wrap(like, width, subsequent_indent="  ", break_on_hyphens=False)
-        for heading, sentences in self._parts():
+        for heading, sentences in self.parts():
             yield styled(heading, bold)
             for sentence in sentences:
                 first, *more = _wrapped(sentence.with_evidence, width - 4)
@@ -148,7 +148,7 @@ class Explanation(Struct, frozen=True):
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def _parts(self) -> Iterator[tuple[str, tuple[Sentence, ...]]]:
+    def parts(self) -> Iterator[tuple[str, tuple[Sentence, ...]]]:
         """Yield the headings and their sentences; what explains another verdict than `established` comes first."""
         topics: list[Topic] = list(TOPICS)
         if self.verdict.result != "established":
@@ -164,7 +164,7 @@ class Explanation(Struct, frozen=True):
             "established": "color-mix(in srgb, currentColor 45%, #12a150)",
         }.get(self.verdict.result, "inherit")
         parts = [Markup('<p><strong style="color: {}">{}</strong></p>').format(colour, self.verdict.line)]
-        for heading, sentences in self._parts():
+        for heading, sentences in self.parts():
             items = Markup("").join(
                 Markup("<li>{} <small>{}</small></li>").format(printable(sentence.text), sentence.evidence)
                 for sentence in sentences

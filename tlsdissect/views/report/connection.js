@@ -13,7 +13,7 @@ function drawConnection(one, row, grids) {
     const links = shown.map((number) => element("li", null, link("certificate", number, grids.certificates.rows[number][0])));
     parts.push(element("h4", null, "Certificates"), element("ul", { class: "list" }, ...links));
   }
-  parts.push(element("h4", null, "What happened"), element("p", null, element("strong", null, one.verdict)), ...story(one.said));
+  parts.push(element("h4", null, "What happened"), verdict(one.verdict), ...story(one.said));
   if (!one.ladder) {
     const why = "This connection was read from a dataset, which has no packets: there is no ladder, and no tree of its records.";
     return [...parts, element("p", null, why)];
@@ -53,13 +53,17 @@ function found(findings) {
   return element("ul", { class: "list" }, ...lines);
 }
 
+function verdict(line) {
+  const tone = { "✗": "bad", "✓": "good" }[line[0]] ?? "";
+  return element("p", null, element("strong", { class: tone }, line));
+}
+
+// Topics in the order in which the sentences come: how a failed handshake ended is said first.
 function story(said) {
-  const parts = [];
-  settings.topics.forEach((topic, number) => {
+  return [...new Set(said.map(([about]) => about))].flatMap((number) => {
     const lines = said.filter(([about]) => about === number).map(([, text]) => element("li", null, ...dated(text)));
-    if (lines.length) parts.push(element("h5", null, topic), element("ul", { class: "sentences" }, ...lines));
+    return [element("h5", null, settings.topics[number]), element("ul", { class: "sentences" }, ...lines)];
   });
-  return parts;
 }
 
 function link(kind, number, text) {

@@ -216,7 +216,7 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
             for one in c.problems
         ],
         "verdict": explained.verdict.line,
-        "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explained.sentences],
+        "said": [[_TOPICS.index(one.topic), one.with_evidence] for _, part in explained.parts() for one in part],
         "ends": [str(c.client), str(c.server)],
     }
 

@@ -126,7 +126,8 @@ class Failures:
         if expired == many > 0:
             certificates, expiring = f"{certificates} expired", "when last seen"
         else:
-            certificates = f"{certificates} {'expires' if many == 1 else 'expire'} soon"
+            soon = "expires soon" if many == 1 else "expired or expire soon" if expired else "expire soon"
+            certificates = f"{certificates} {soon}"
             expiring = f"{expired:,} had expired when last seen" if expired else "within 30 days of the capture"
         return [
             Tile(f"{summary.connections:,}", connections, f"in {captures}", "connections"),

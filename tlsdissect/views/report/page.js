@@ -71,7 +71,7 @@ function showRows(event) {
 
 // Paper has no clicks: everything that is folded is printed.
 function unfold() {
-  for (const one of document.querySelectorAll("section > details")) one.open = true;
+  for (const one of document.querySelectorAll("section > details, .failure details")) one.open = true;
 }
 
 async function start() {
