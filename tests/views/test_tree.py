@@ -351,6 +351,12 @@ def test_every_node_of_a_message_says_what_defines_it() -> None:
                         assert all(leaf.reference for leaf in leaves(part)), part.name
 
 
+def test_a_message_without_fields_cites_its_own_section() -> None:
+    (tree,) = trees(ROOT / "samples/tls12-full.pcap")
+    parts = [part for record in tree.records for part in record.node.children]
+    assert [part.reference for part in parts if part.name == "server_hello_done"] == ["RFC 5246 section 7.4.5"]
+
+
 def test_decoded_twice_told_alike() -> None:
     """The tree and the facts of a connection name the same things."""
     for sample in SAMPLES:

@@ -29,16 +29,16 @@ class Decoder(NamedTuple):
 
 
 _ALWAYS: Final[Mapping[int, type[WireStruct]]] = {
-    Type.HELLO_REQUEST: messages.Empty,
+    Type.HELLO_REQUEST: messages.HelloRequest,
     Type.CLIENT_HELLO: client_hello.ClientHello,
     Type.SERVER_HELLO: server_hello.ServerHello,
     Type.HELLO_VERIFY_REQUEST: server_hello.HelloVerifyRequest,
     Type.NEW_SESSION_TICKET: messages.NewSessionTicket,
-    Type.END_OF_EARLY_DATA: messages.Empty,
+    Type.END_OF_EARLY_DATA: messages.EndOfEarlyData,
     Type.HELLO_RETRY_REQUEST: server_hello.HelloRetryRequest,
     Type.ENCRYPTED_EXTENSIONS: server_hello.EncryptedExtensions,
     Type.CERTIFICATE: certificate.Certificate,
-    Type.SERVER_HELLO_DONE: messages.Empty,
+    Type.SERVER_HELLO_DONE: messages.ServerHelloDone,
     Type.FINISHED: messages.Finished,
     Type.CERTIFICATE_URL: certificate.CertificateUrl,
     Type.CERTIFICATE_STATUS: certificate.CertificateStatus,

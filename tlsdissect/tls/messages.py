@@ -7,8 +7,16 @@ from tlsdissect.tls.codepoints import HeartbeatMessageType, KeyUpdateRequest, Su
 from tlsdissect.tls.layout import Length, Opaque8, Opaque16, Size, Uint, Uint8, Uint32, WireStruct
 
 
-class Empty(WireStruct, frozen=True, gc=False):
-    """HelloRequest, ServerHelloDone (RFC 5246 section 7.4), EndOfEarlyData (RFC 8446 section 4.5)."""
+class HelloRequest(WireStruct, frozen=True, gc=False):
+    """RFC 5246 section 7.4.1.1: no fields."""
+
+
+class ServerHelloDone(WireStruct, frozen=True, gc=False):
+    """RFC 5246 section 7.4.5: no fields."""
+
+
+class EndOfEarlyData(WireStruct, frozen=True, gc=False):
+    """RFC 8446 section 4.5: no fields."""
 
 
 class NewSessionTicket(WireStruct, frozen=True, gc=False):

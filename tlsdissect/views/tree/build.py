@@ -424,7 +424,9 @@ class Builder:
                 body = (*body, fields.leaf("unread", end, len(data)))
             retry = kind == HandshakeType.SERVER_HELLO and data[start + 2 : start + 34] == server_hello.RETRY_RANDOM
             name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
-            cited = body[0].reference if body else _FRAGMENT if datagram else _MESSAGE
+            # A message may have no fields, such as the ServerHelloDone.
+            cited = _FRAGMENT if datagram else _MESSAGE
+            cited = body[0].reference if body else cited if decoded is None else reference(decoded.struct)
             spans = fields.spans(0, len(data))
             return (Node(name, None, meaning, None, cited, spans, problem, (*header, *body)),)
 
