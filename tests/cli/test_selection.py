@@ -16,7 +16,7 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.corpus.reading import Criteria, ReadOptions
-from tlsdissect.corpus.selection import Moment, Selection
+from tlsdissect.corpus.selection import Selection, TimeBound
 from tlsdissect.model.connection import FAILURES, OUTCOMES, Connection, Endpoint
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def test_a_capture_without_times_has_no_first_packet_to_count_from() -> None:
     ("given", "nanoseconds"), [("5m", 300 * 10**9), ("1h30m", 5400 * 10**9), ("2.5s", 2_500_000_000), ("10ms", 10**7)]
 )
 def test_durations(given: str, nanoseconds: int) -> None:
-    assert Moment.parse(given) == Moment(nanoseconds, relative=True)
-    assert Moment.parse(timedelta(microseconds=nanoseconds // 1000)) == Moment(nanoseconds, relative=True)
+    assert TimeBound.parse(given) == TimeBound(nanoseconds, relative=True)
+    assert TimeBound.parse(timedelta(microseconds=nanoseconds // 1000)) == TimeBound(nanoseconds, relative=True)
 
 
 def test_no_server_name() -> None:

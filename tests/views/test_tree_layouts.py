@@ -44,7 +44,7 @@ class Page:
         """The rows of a record's parts, and the place of each of its bytes."""
         self.values |= self.patterns.values.take()
         parts = tree.pattern.records[number].parts
-        spans = [Span(*one) for one in tree.moments[number].ranges]
+        spans = [Span(*one) for one in tree.places[number].ranges]
         own = [place for part in parts for place in bytes_of(part.spans or ())]
         assert not own or not spans
         return [row for part in parts for row in self.rows(tree, part)], own or bytes_of(spans)
@@ -85,11 +85,11 @@ def without_end(cells: list[Any]) -> list[Any]:
 def check(connection: Connection, page: Page) -> None:
     """Compare what a page draws of a connection with its tree."""
     tree, drawn = tlsdissect.tree(connection).records, page.patterns.tree(connection)
-    assert len(tree) == len(drawn.pattern.records) == len(drawn.moments)
+    assert len(tree) == len(drawn.pattern.records) == len(drawn.places)
     for number, wanted in enumerate(tree):
-        record, moment = drawn.pattern.records[number], drawn.moments[number]
+        record, place = drawn.pattern.records[number], drawn.places[number]
         assert (record.sender, record.meaning) == (wanted.sender, wanted.node.meaning)
-        assert moment[:2] == (wanted.frame, wanted.ms)
+        assert place[:2] == (wanted.frame, wanted.ms)
         shown, places = page.record(drawn, number)
         assert list(map(without_end, shown)) == [without_end(row(child)) for child in wanted.node.children]
         assert places == [place for child in wanted.node.children for place in bytes_of(child.bytes)]

@@ -24,9 +24,9 @@ from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.reading import check_time, make_judge
 from tlsdissect.corpus.selection import (
     VERSIONS,
-    Moment,
     Selection,
     Stream,
+    TimeBound,
     expression,
     finding_code,
     network,
@@ -153,13 +153,13 @@ _CRITERIA: tuple[Decorator, ...] = (
     ),
     click.option(
         "--since",
-        type=Parsed("time", Moment.parse),
+        type=Parsed("time", TimeBound.parse),
         metavar="TIME",
         help="That began at TIME (2026-01-31T12:00:00Z) or later; 5m is five minutes after the capture's first packet.",
     ),
     click.option(
         "--until",
-        type=Parsed("time", Moment.parse),
+        type=Parsed("time", TimeBound.parse),
         metavar="TIME",
         help="That began before TIME, in the format of --since.",
     ),

@@ -68,14 +68,14 @@ class Stream(Struct, frozen=True):
         return self.source is None or self.source in (connection.source, os.path.basename(connection.source))  # noqa: PTH119
 
 
-class Moment(Struct, frozen=True):
+class TimeBound(Struct, frozen=True):
     """A time, absolute or since the first packet of a capture, in nanoseconds."""
 
     time: int
     relative: bool = False
 
     @classmethod
-    def parse(cls, given: str | datetime | timedelta) -> Moment:
+    def parse(cls, given: str | datetime | timedelta) -> TimeBound:
         """Read a time (RFC 3339, or a date; in UTC if it has no zone) or a duration such as 90s, 5m or 1h30m."""
         if isinstance(given, timedelta):
             return cls(given // timedelta(microseconds=1) * 1000, relative=True)
@@ -140,9 +140,9 @@ class Selection(Struct, frozen=True, kw_only=True):
     """The highest version that the client offered."""
     failed: bool = False
     outcome: tuple[str, ...] = ()
-    since: Moment | None = None
+    since: TimeBound | None = None
     """At or after which connections start."""
-    until: Moment | None = None
+    until: TimeBound | None = None
     """Before which connections start."""
     finding: tuple[str, ...] = ()
     min_severity: str | None = None
@@ -315,8 +315,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "offers": _one_of(*VERSIONS),
     "failed": bool,
     "outcome": _one_of(*OUTCOMES),
-    "since": Moment.parse,
-    "until": Moment.parse,
+    "since": TimeBound.parse,
+    "until": TimeBound.parse,
     "finding": finding_code,
     "min_severity": _one_of(*SEVERITIES),
     "where": expression,

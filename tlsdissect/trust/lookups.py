@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.evidence import Evidence, Key
     from tlsdissect.handshake.facts.timing import CertificateTimes
     from tlsdissect.handshake.revocation_lookups import LookupExchange, RevocationLookup
-    from tlsdissect.model.connection import Finding
+    from tlsdissect.model.connection import Finding, Side
     from tlsdissect.trust.chain import Link
-    from tlsdissect.trust.presented_chains import PresentedChains, Side
+    from tlsdissect.trust.presented_chains import PresentedChains
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")

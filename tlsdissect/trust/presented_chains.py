@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import CertificateTimes  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Transport  # noqa: TC001 (the same)
+from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Side, Transport  # noqa: TC001 (the same)
 from tlsdissect.model.transcript import BYTES_MISSING
 from tlsdissect.trust.chain import Chain, Link
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Connection
-
-Side = Literal["server", "client"]
 
 _AFTER_THE_STAPLE = frozenset(("server_key_exchange", "certificate_request", "server_hello_done"))
 

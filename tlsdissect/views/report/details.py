@@ -120,7 +120,7 @@ class _Block:
         """Add a connection: its tree and its ladder, if it has them, and its details."""
         details["ladder"] = None if ladder is None else self._ladder(ladder)
         if tree is not None:
-            records = [(frame, milliseconds(ms), ranges) for frame, ms, ranges in tree.moments]
+            records = [(frame, milliseconds(ms), ranges) for frame, ms, ranges in tree.places]
             texts = [[one.digest] if isinstance(one, DerValue) else one for one in tree.texts]
             details = {"pattern": self._number(tree.pattern), "records": records, "texts": texts, **details}
         self._entries.append(details)

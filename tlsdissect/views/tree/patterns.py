@@ -54,7 +54,7 @@ class Pattern(Struct, frozen=True):
     records: tuple[PatternRecord, ...]
 
 
-class Moment(NamedTuple):
+class RecordPlace(NamedTuple):
     """When and where a record came."""
 
     frame: int
@@ -67,7 +67,7 @@ class PatternedTree(NamedTuple):
     """The tree of a connection: a pattern, and what it lacks."""
 
     pattern: Pattern
-    moments: list[Moment]
+    places: list[RecordPlace]
     """One for each record."""
     texts: tuple[str | DerValue, ...]
 
@@ -91,7 +91,7 @@ class Patterns(Layouts):
             pattern = shape.known.get(shape.fixed(data))
             texts = None if pattern is None else shape.texts(data, dated, self.values)
             if pattern is not None and texts is not None:
-                return PatternedTree(pattern, _moments(c), texts)
+                return PatternedTree(pattern, _places(c), texts)
         records = laid_records(c, self)
         made = _pattern(records, c.transcript)
         if made is None:
@@ -100,7 +100,7 @@ class Patterns(Layouts):
         shape = shape_of(shapes, varying, len(data))
         shape.known[shape.fixed(data)] = pattern
         self.account(len(data) + ENTRY_BYTES * len(records))
-        return PatternedTree(pattern, _moments(c), shape.texts(data, dated, self.values) or ())
+        return PatternedTree(pattern, _places(c), shape.texts(data, dated, self.values) or ())
 
     def clear(self) -> None:
         """Forget what is known."""
@@ -121,14 +121,16 @@ def _plaintext(transcript: Transcript) -> bytes:
     return b"".join([one.fragment for one in transcript.records if one.fragment and not one.encrypted])
 
 
-def _moments(c: KeptConnection) -> list[Moment]:
+def _places(c: KeptConnection) -> list[RecordPlace]:
     """Return when and where each record came."""
     records, hello = c.transcript.records, c.client_hello
-    places = {side: Places(c.transcript, side) for side in ("client", "server")}
+    mapped = {side: Places(c.transcript, side) for side in ("client", "server")}
     frame = None if hello is None else hello.frame
     zero = next((one for one in records if one.frame == frame), records[0] if records else None)
     return [
-        Moment(one.frame, since(zero, one.frame, one.time), places[one.sender].ranges(one.start, one.end, one.frame))
+        RecordPlace(
+            one.frame, since(zero, one.frame, one.time), mapped[one.sender].ranges(one.start, one.end, one.frame)
+        )
         for one in records
     ]
 
@@ -181,4 +183,4 @@ def _own(records: list[TreeRecord]) -> PatternedTree:
         return Part(layout, first, node.bytes, tuple([part(one) for one in inner]))
 
     found = [PatternRecord(one.sender, one.node.meaning, tuple(map(part, one.node.children))) for one in records]
-    return PatternedTree(Pattern(tuple(found)), [Moment(one.frame, one.ms, []) for one in records], tuple(texts))
+    return PatternedTree(Pattern(tuple(found)), [RecordPlace(one.frame, one.ms, []) for one in records], tuple(texts))
