@@ -373,6 +373,52 @@ def test_padding_that_counts_as_payload_is_no_stream_data(
     assert codes(connection) == set()
 
 
+@pytest.mark.parametrize("size", [2, 6])
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_fin_with_padding_lacks_no_bytes(
+    tmp_path: Path, wrap: Any, sample: str, first: tuple[int, int], size: int, acknowledged: bool
+) -> None:
+    """A FIN takes one sequence number, and so does one whose padding counts as payload."""
+    course = Course(first, wrap)
+    course.open()
+    for sender, data in said(sample):
+        course.send(sender, ACK, data)
+    for side in (CLIENT, SERVER):
+        course.send(side, FIN | ACK, bytes(size), ahead=2**32)
+        course.sent[side] += 1
+        if acknowledged:
+            course.send(1 - side, ACK)
+    for side in (CLIENT, SERVER):
+        course.send(side, ACK, bytes(size), ahead=2**32)
+    (connection,) = course.read(tmp_path / "padded.pcap")
+    assert codes(connection) == set()
+    assert connection["closure"] == {"client": "fin", "server": "fin"}
+
+
+def test_bytes_missing_before_a_fin_with_padding_are_a_gap(tmp_path: Path, wrap: Any) -> None:
+    course = Course(FIRST[0], wrap)
+    course.open()
+    for sender, data in said("tls12-full"):
+        course.send(sender, ACK, data)
+    course.sent[CLIENT] += 40
+    course.send(CLIENT, FIN | ACK, bytes(2), ahead=2**32)
+    (connection,) = course.read(tmp_path / "padded.pcap")
+    assert [one["detail"] for one in connection["problems"] if one["code"] == "gap"] != []
+
+
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_padding_of_a_rst_is_no_text(tmp_path: Path, wrap: Any, side: int, size: int) -> None:
+    course = Course(FIRST[0], wrap)
+    course.open()
+    course.send(CLIENT, ACK, said("tls12-full")[0][1])
+    course.send(SERVER)
+    course.send(side, RST | ACK, bytes(size))
+    (connection,) = course.read(tmp_path / "rst.pcap")
+    assert connection["closure"][("client", "server")[side]] == "rst"
+    assert codes(connection) == set()
+
+
 def test_a_short_segment_that_is_acknowledged_is_stream_data(tmp_path: Path, wrap: Any) -> None:
     """A retransmission with different content is forged then: the first copy counts."""
     course = Course(FIRST[0], wrap)

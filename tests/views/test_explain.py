@@ -325,6 +325,21 @@ def test_a_segment_that_was_sent_again(tmp_path: Path) -> None:
     assert sentences["sent_again"].startswith("The client sent a segment again (ClientHello), 200 ms after it was seen")
 
 
+def test_padding_that_counts_as_payload_was_not_sent_again(tmp_path: Path) -> None:
+    """Two acknowledgements whose padding IP's length counts: the sender then sends other bytes in its place."""
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    client = next(one.ports for one in sent if one.payload)
+    at = [number for number, one in enumerate(sent) if one.payload and one.ports == client][1]
+    padded = replace(sent[at], payload=bytes(6), flags=0x10)
+    begun = [
+        *sent[:at],
+        replace(padded, acknowledged=padded.acknowledged - 100),
+        replace(padded, time=padded.time + 100),
+    ]
+    sentences = written(tmp_path / "padded.pcap", [*begun, *slowed(sent[at:], 0, 200)])
+    assert "sent_again" not in sentences
+
+
 def test_a_segment_that_came_late(tmp_path: Path) -> None:
     """Lost between the server and the capture point: later bytes were seen first."""
     sent = segments(ROOT / "samples/tls12-full.pcap")

@@ -14,6 +14,7 @@ cdef long long _TLS
 cdef long long _UNKNOWN
 cdef long long _PADDING
 cdef long long _EVERY
+cdef long long _FIN
 cdef long long _MAX_RECORD
 cdef long long _MASK
 
@@ -32,6 +33,7 @@ cdef class Piece:
     cdef readonly bint broken
 
 
+cpdef bint may_be_padding(Segment segment)
 cdef Piece _piece(list[Record] records, long long frame, long long time, bint broken)
 
 
@@ -79,6 +81,8 @@ cdef class Direction:
     cpdef list[Piece] place(self)
     cdef bint _release_unplaced(self)
     cdef list[Piece] _compare(self, Segment segment)
+    cdef bint _ends_padded(self)
+    cdef bint _follows_padded_fin(self, Segment segment)
     cdef list[Piece] _accept_doubtful(self)
     cdef list[Piece] _take_late(self)
     cdef list[Piece] _reassemble(self, Segment segment)

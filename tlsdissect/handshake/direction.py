@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cython
 
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.flows.flow import UNKNOWN, Signal
+from tlsdissect.flows.flow import FIN, UNKNOWN, Signal
 from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.logged import DirectionSummary, new_summary
@@ -68,7 +68,7 @@ _KEEP_ALIVES = 10
 
 # C integers, by the .pxd.
 _OPENING, _PLAIN, _TLS = OPENING, PLAIN, TLS
-_UNKNOWN, _PADDING, _EVERY = UNKNOWN, PADDING, EVERY
+_UNKNOWN, _PADDING, _EVERY, _FIN = UNKNOWN, PADDING, EVERY, FIN
 _MAX_RECORD = HEADER_SIZE + MAX_FRAGMENT
 _MASK = 0xFFFFFFFF
 
@@ -124,6 +124,12 @@ class Reply(NamedTuple):
     """The frame of its first segment."""
     offset: int
     """Stream offset of its first byte."""
+
+
+@cython.ccall
+def may_be_padding(segment: Segment) -> cython.bint:
+    """Return whether a segment may be padding of a frame: it is short, and all zero."""
+    return segment.length <= _PADDING and not segment.payload.strip(b"\0")
 
 
 @cython.no_gc
@@ -256,7 +262,11 @@ class Direction:
             return []
         self.payload += segment.length
         pieces: list[Piece] | None = None if self.possible_padding is None else self._compare(segment)
-        if segment.length <= _PADDING and self.assembler.expects(segment.sequence) and not segment.payload.strip(b"\0"):
+        if self.possible_padding is not None and self._follows_padded_fin(segment):
+            self.payload -= segment.length
+            self._hold_late(segment)
+            return pieces or []
+        if may_be_padding(segment) and self.assembler.expects(segment.sequence):
             possible_padding: Segment | None = self.possible_padding
             known: cython.longlong = 0 if possible_padding is None else possible_padding.length
             self.payload -= min(segment.length, known)
@@ -416,6 +426,23 @@ class Direction:
         return [] if segment.length <= _PADDING else self._accept_doubtful()
 
     @cython.cfunc
+    def _ends_padded(self) -> cython.bint:
+        """Return whether the segment that may be padding is the payload of the FIN."""
+        possible_padding: Segment | None = self.possible_padding
+        fin = self.tcp.fin
+        if possible_padding is None or fin is None or not possible_padding.flags & _FIN:
+            return False
+        return difference(fin.end, possible_padding.sequence + possible_padding.length) == 0
+
+    @cython.cfunc
+    def _follows_padded_fin(self, segment: Segment) -> cython.bint:
+        """Return whether a segment may be padding right after a FIN with padding, which takes one sequence number."""
+        possible_padding: Segment | None = self.possible_padding
+        if possible_padding is None or not self._ends_padded() or not may_be_padding(segment):
+            return False
+        return difference(segment.sequence, possible_padding.sequence) == 1
+
+    @cython.cfunc
     def _accept_doubtful(self) -> list[Piece]:
         """Read the segment that may be padding as stream data, unless a FIN has its sequence number."""
         possible_padding: Segment | None = self.possible_padding
@@ -498,7 +525,9 @@ class Direction:
         begin = assembler.sequence(assembler.position)
         lost, frame = 0, 0
         if fin is not None:
-            lost, frame = difference(fin.end, begin), fin.frame
+            # What was left as padding is neither missing nor data.
+            padded = 0 if self.possible_padding is None or not self._ends_padded() else self.possible_padding.length
+            lost, frame = difference(fin.end, begin) - padded, fin.frame
             detail = f"{lost} bytes before the FIN are not in the capture"
         elif self.tcp.acknowledged != _UNKNOWN:
             # A FIN is acknowledged as if it were a byte, and may be missing as well.

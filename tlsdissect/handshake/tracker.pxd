@@ -2,7 +2,7 @@ from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow, TcpHandshake
 from tlsdissect.flows.sequence cimport difference
-from tlsdissect.handshake.direction cimport Direction, Piece
+from tlsdissect.handshake.direction cimport Direction, Piece, may_be_padding
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.plaintext cimport contains_hello

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from tlsdissect.flows.flow import ACK, NEVER, RST, SYN, UNKNOWN, URG, Interest
 from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake import not_tls
-from tlsdissect.handshake.direction import NO_FRAMES, Direction
+from tlsdissect.handshake.direction import NO_FRAMES, Direction, may_be_padding
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS, contains_hello
@@ -262,8 +262,8 @@ class Tracker:
         if flags & _ACK and (other.unplaced or other.late or other.possible_padding is not None):
             self._add_records(1 - sender, other.acknowledge(), _UNKNOWN)
         if flags & _RST:
-            if segment.length > 0 and direction.reset_text is None:
-                # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+            # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+            if segment.length > 0 and direction.reset_text is None and not may_be_padding(segment):
                 direction.reset_text = (segment.frame, segment.payload)
         elif segment.length > 0:
             if flags & _URG:

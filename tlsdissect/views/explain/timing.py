@@ -6,7 +6,10 @@ from itertools import pairwise, takewhile, zip_longest
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from tlsdissect.handshake.facts.timing import elapsed
+from tlsdissect.handshake.record_cursor import PADDING
 from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.model.transcript import KeptConnection, probes
 from tlsdissect.tls.quic import PacketType
@@ -50,7 +53,8 @@ WINDOW = 10
 
 def trips(c: Connection) -> Iterator[Sentence]:
     """The timing of a connection."""
-    packets = _handshake(c) if isinstance(c, KeptConnection) else []
+    kept = _without_padding(c) if isinstance(c, KeptConnection) else []
+    packets = _handshake(c, kept)
     if c.transport == "tcp":
         yield from _tcp(c, packets)
     elif c.quic is not None:
@@ -63,7 +67,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
         # Without an end, the handshake includes the packets after its last message.
-        seen = packets if c.outcome == "established" else list(c.transcript.packets)
+        seen = packets if c.outcome == "established" else kept
         asked = probes(seen) if c.transport == "tcp" else []
         found = list(repeats(packets, {one.frame for one in asked}))
         yield from _hello_segments(c)
@@ -215,10 +219,41 @@ def _server(c: Connection) -> Iterator[Sentence]:
         yield Sentence("time", "slow_server", text, frames)
 
 
-def _handshake(c: KeptConnection) -> list[Packet]:
+def _handshake(c: Connection, packets: list[Packet]) -> list[Packet]:
     """Return the packets up to the end of the handshake."""
     last = c.messages[-1].frame if c.messages else 0
-    return [packet for packet in c.transcript.packets if packet.frame <= last]
+    return [packet for packet in packets if packet.frame <= last]
+
+
+def _without_padding(c: KeptConnection) -> list[Packet]:
+    """Return the packets, those whose payload is a frame's padding as what they are, bare acknowledgements."""
+    packets = list(c.transcript.packets)
+    padded = _padded(packets) if c.transport == "tcp" else set()
+    return [replace(one, length=0, payload=b"") if one.frame in padded else one for one in packets]
+
+
+def _padded(packets: Sequence[Packet]) -> set[int]:
+    """Return the frames of segments of a few zeros in whose place their sender later sent other bytes.
+
+    Some stacks count a frame's padding as payload of a bare acknowledgement. What the other side acknowledged is data.
+    """
+    found: set[int] = set()
+    held: dict[Side, list[Packet]] = {"client": [], "server": []}
+    for packet in packets:
+        peer: Side = "server" if packet.sender == "client" else "client"
+        if held[peer]:
+            reached = packet.acknowledged or 0
+            held[peer] = [one for one in held[peer] if one.offset is not None and reached <= one.offset]
+        if not packet.length or packet.offset is None or packet.flags & (_SYN | _RST):
+            continue
+        if packet.length <= PADDING and packet.payload == bytes(packet.length):
+            held[packet.sender].append(packet)
+            continue
+        for one in held[packet.sender]:
+            if one.offset == packet.offset and packet.payload[: one.length] != one.payload:
+                found.add(one.frame)
+        held[packet.sender].clear()
+    return found
 
 
 def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
