@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
+from tlsdissect.flows.reassembly import OVERHEAD, Assembler, PlacedSegment
 
 STREAM = bytes(range(256)) * 3
 
@@ -28,10 +28,10 @@ def test_any_order_gives_the_stream(cuts: list[tuple[int, int]], first: int) -> 
     assembler.start(first)
     out = b""
     for number, (start, end) in enumerate(cuts, 1):
-        for arrival in assembler.feed((first + start) % 2**32, STREAM[start:end], end - start, number, number):
-            assert arrival.offset == len(out)
-            assert arrival.frame == number
-            out += arrival.data
+        for placed in assembler.feed((first + start) % 2**32, STREAM[start:end], end - start, number, number):
+            assert placed.offset == len(out)
+            assert placed.frame == number
+            out += placed.data
     assert out == STREAM
     assert assembler.held_bytes == 0
     assert not assembler.is_holding()
@@ -90,14 +90,14 @@ def test_what_is_lost_or_cut_moves_nothing(cuts: list[tuple[int, int]], first: i
     assembler.start(first)
     end = 0
 
-    def deliver(arrivals: tuple[Arrival, ...], latest: int) -> None:
+    def deliver(arrivals: tuple[PlacedSegment, ...], latest: int) -> None:
         nonlocal end
-        for arrival in arrivals:
-            assert arrival.offset == end
-            assert arrival.data == STREAM[end : end + len(arrival.data)]
-            assert len(arrival.data) <= arrival.size
-            assert latest <= arrival.frame <= len(cuts)
-            end = arrival.end
+        for placed in arrivals:
+            assert placed.offset == end
+            assert placed.data == STREAM[end : end + len(placed.data)]
+            assert len(placed.data) <= placed.size
+            assert latest <= placed.frame <= len(cuts)
+            end = placed.end
         assert assembler.position == end
 
     for number, (start, stop) in enumerate(cuts, 1):

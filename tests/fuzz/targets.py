@@ -33,7 +33,7 @@ import tlsdissect
 from tlsdissect.capture import CaptureError, open_capture
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits
-from tlsdissect.flows.reassembly import Arrival, Assembler
+from tlsdissect.flows.reassembly import Assembler, PlacedSegment
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
 from tlsdissect.handshake.key_logs import KeyLog
 from tlsdissect.handshake.options import DEFAULTS, Options
@@ -206,7 +206,7 @@ def reassembly(data: bytes) -> object:
     assembler.start(first)
     end, found = 0, []
 
-    def deliver(arrivals: Iterable[Arrival]) -> None:
+    def deliver(arrivals: Iterable[PlacedSegment]) -> None:
         nonlocal end
         for one in arrivals:
             assert (one.offset, one.data) == (end, STREAM[end : end + len(one.data)]), "the stream is wrong"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_numbers_are_big_endian() -> None:
     r = Reader(bytes(range(1, 11)))
-    assert (r.u8(), r.u16(), r.u24(), r.u32()) == (1, 0x0203, 0x040506, 0x0708090A)
+    assert (r.u8(), r.u16(), r.uint(3), r.u32()) == (1, 0x0203, 0x040506, 0x0708090A)
     assert not r
 
 
@@ -32,7 +32,7 @@ def test_varint_has_the_numbers_of_rfc_9000_appendix_a(data: str, number: int) -
     [
         Reader.u8,
         Reader.u16,
-        Reader.u24,
+        lambda r: r.uint(3),
         Reader.u32,
         lambda r: r.opaque(2),
         lambda r: r.sized(1),

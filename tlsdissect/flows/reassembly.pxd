@@ -1,7 +1,7 @@
 from tlsdissect.flows.sequence cimport add, difference
 
 
-cdef class Arrival:
+cdef class PlacedSegment:
     cdef readonly long long offset
     cdef readonly bytes data
     cdef readonly long long size
@@ -14,7 +14,7 @@ cdef class Assembler:
     cdef readonly long long position
     cdef readonly long long held_bytes
     cdef long long _base
-    cdef list[Arrival] _held
+    cdef list[PlacedSegment] _held
     cdef long long _merged
 
     cpdef bint is_holding(self)
@@ -23,10 +23,10 @@ cdef class Assembler:
     cpdef long long sequence(self, long long offset) except? -1
     cpdef bint expects(self, long long sequence)
     cpdef bint advance(self, long long sequence, long long size) except? -1
-    cpdef tuple[Arrival, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
+    cpdef tuple[PlacedSegment, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
     cpdef object merge(self)
     cpdef object skip(self, long long octets)
     cpdef object drop_held(self)
-    cdef tuple[Arrival, ...] _deliver(self, Arrival arrival)
-    cdef Arrival _piece(self, Arrival one, Arrival arrival, bytes data, long long end)
-    cdef Arrival _take_first(self)
+    cdef tuple[PlacedSegment, ...] _deliver(self, PlacedSegment placed)
+    cdef PlacedSegment _piece(self, PlacedSegment one, PlacedSegment placed, bytes data, long long end)
+    cdef PlacedSegment _take_first(self)

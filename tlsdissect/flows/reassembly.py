@@ -26,7 +26,7 @@ OVERHEAD = 128
 
 
 @cython.cclass
-class Arrival:
+class PlacedSegment:
     """A segment's payload with its stream offset, frame and time."""
 
     __slots__ = ("data", "frame", "offset", "size", "time")
@@ -52,7 +52,7 @@ class Arrival:
         self.frame = frame
         self.time = time
 
-    def __lt__(self, other: Arrival) -> bool:
+    def __lt__(self, other: PlacedSegment) -> bool:
         if self.offset != other.offset:
             return self.offset < other.offset
         # Of two segments at the same offset, the first in the capture counts.
@@ -85,7 +85,7 @@ class Assembler:
     """Bytes of the segments held after a hole, plus OVERHEAD for each."""
     _base: cython.longlong
     """Sequence number of stream offset 0, once `started`."""
-    _held: list[Arrival]
+    _held: list[PlacedSegment]
     """A heap, by stream offset, of the segments held after a hole."""
     _merged: cython.longlong
     """Number of held segments after they were last merged."""
@@ -106,7 +106,7 @@ class Assembler:
     @property
     def next_held(self) -> int:
         """Stream offset of the first byte held after a hole."""
-        first: Arrival = self._held[0]
+        first: PlacedSegment = self._held[0]
         return first.offset
 
     @cython.ccall
@@ -150,18 +150,18 @@ class Assembler:
         size: cython.longlong,
         frame: cython.longlong,
         time: cython.longlong,
-    ) -> tuple[Arrival, ...]:
+    ) -> tuple[PlacedSegment, ...]:
         """Add a segment; return the payload that is now deliverable, in order and without overlap."""
         offset: cython.longlong = self.offset(sequence)
-        arrival: Arrival = Arrival(offset, data, size, frame, time)
+        placed: PlacedSegment = PlacedSegment(offset, data, size, frame, time)
         if offset == self.position and not self._held:
             self.position = offset + size
-            return (arrival,)
+            return (placed,)
         if offset > self.position:
-            heappush(self._held, arrival)
+            heappush(self._held, placed)
             self.held_bytes += len(data) + OVERHEAD
             return ()
-        return self._deliver(arrival)
+        return self._deliver(placed)
 
     @cython.ccall
     def merge(self) -> None:
@@ -170,19 +170,19 @@ class Assembler:
         Short segments take more memory than their payload. They are merged only if there are twice as many as the last
         time left, so that n segments cost O(n log n).
         """
-        merged: list[Arrival] = []
+        merged: list[PlacedSegment] = []
         parts: list[bytes] = []
         start: cython.longlong = 0
         end: cython.longlong = 0
-        last: Arrival | None = None
-        one: Arrival
+        last: PlacedSegment | None = None
+        one: PlacedSegment
         if len(self._held) < 2 * self._merged:
             return
         for one in sorted(self._held):
             whole: cython.bint = len(one.data) == one.size
             if last is None or one.offset > end or not whole:
                 if last is not None:
-                    merged.append(Arrival(start, b"".join(parts), end - start, last.frame, last.time))
+                    merged.append(PlacedSegment(start, b"".join(parts), end - start, last.frame, last.time))
                 parts, start, end, last = [one.data], one.offset, one.offset + one.size, one
                 if not whole:
                     merged.append(one)
@@ -194,7 +194,7 @@ class Assembler:
             if one.frame > last.frame:
                 last = one
         if last is not None:
-            merged.append(Arrival(start, b"".join(parts), end - start, last.frame, last.time))
+            merged.append(PlacedSegment(start, b"".join(parts), end - start, last.frame, last.time))
         # A sorted list is a heap.
         self._held = merged
         self._merged = len(merged)
@@ -205,9 +205,9 @@ class Assembler:
         """Skip bytes that arrived in order and are not needed."""
         self.position += octets
 
-    def give_up(self) -> tuple[int, tuple[Arrival, ...]]:
+    def give_up(self) -> tuple[int, tuple[PlacedSegment, ...]]:
         """Skip the first hole, and return its size and the payload after it up to the next hole."""
-        first: Arrival = self._take_first()
+        first: PlacedSegment = self._take_first()
         hole: cython.longlong = first.offset - self.position
         self.position = first.offset
         return hole, self._deliver(first)
@@ -219,15 +219,15 @@ class Assembler:
         self.held_bytes = 0
 
     @cython.cfunc
-    def _deliver(self, arrival: Arrival) -> tuple[Arrival, ...]:
+    def _deliver(self, placed: PlacedSegment) -> tuple[PlacedSegment, ...]:
         """Deliver a segment that reaches the hole, and the held segments that are contiguous with it.
 
         Held segments get its frame and time, unless theirs are later: they become readable when the hole is filled.
         Bytes that the snap length cut off a segment are delivered as missing only where no held segment has them.
         """
-        ready: list[Arrival] = []
-        current: Arrival | None = arrival
-        cut: Arrival = arrival
+        ready: list[PlacedSegment] = []
+        current: PlacedSegment | None = placed
+        cut: PlacedSegment = placed
         # The end of `cut`, of the segments so far the one that reaches farthest.
         sent: cython.longlong = self.position
         end: cython.longlong
@@ -235,7 +235,7 @@ class Assembler:
             if current is not None:
                 end = current.offset + len(current.data)
                 if end > self.position:
-                    ready.append(self._piece(current, arrival, current.data[self.position - current.offset :], end))
+                    ready.append(self._piece(current, placed, current.data[self.position - current.offset :], end))
                 if current.offset + current.size > sent:
                     cut = current
                     sent = cut.offset + cut.size
@@ -243,8 +243,10 @@ class Assembler:
             elif self._held and self.next_held <= self.position:
                 current = self._take_first()
             elif sent > self.position:
-                missing: Arrival = self._piece(cut, arrival, b"", min(sent, self.next_held) if self._held else sent)
-                last: Arrival | None = ready[len(ready) - 1] if ready else None
+                missing: PlacedSegment = self._piece(
+                    cut, placed, b"", min(sent, self.next_held) if self._held else sent
+                )
+                last: PlacedSegment | None = ready[len(ready) - 1] if ready else None
                 if last is not None and last.frame == missing.frame:
                     last.size += missing.size
                 else:
@@ -254,15 +256,15 @@ class Assembler:
         return tuple(ready)
 
     @cython.cfunc
-    def _piece(self, one: Arrival, arrival: Arrival, data: bytes, end: cython.longlong) -> Arrival:
+    def _piece(self, one: PlacedSegment, placed: PlacedSegment, data: bytes, end: cython.longlong) -> PlacedSegment:
         """Deliver bytes of a segment up to a stream offset, now that another one has arrived."""
         start: cython.longlong = self.position
-        later: Arrival = one if one.frame > arrival.frame else arrival
+        later: PlacedSegment = one if one.frame > placed.frame else placed
         self.position = end
-        return Arrival(start, data, end - start, later.frame, later.time)
+        return PlacedSegment(start, data, end - start, later.frame, later.time)
 
     @cython.cfunc
-    def _take_first(self) -> Arrival:
-        first: Arrival = heappop(self._held)
+    def _take_first(self) -> PlacedSegment:
+        first: PlacedSegment = heappop(self._held)
         self.held_bytes -= len(first.data) + OVERHEAD
         return first

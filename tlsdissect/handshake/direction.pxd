@@ -1,6 +1,6 @@
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport TcpSide
-from tlsdissect.flows.reassembly cimport Arrival, Assembler
+from tlsdissect.flows.reassembly cimport PlacedSegment, Assembler
 from tlsdissect.flows.sequence cimport add, difference
 from tlsdissect.handshake.logged cimport DirectionSummary, new_summary
 from tlsdissect.handshake.plaintext cimport PlaintextPhase, Start, classify
@@ -26,7 +26,7 @@ cdef class KeptBody:
     cdef readonly long long time
 
 
-cdef class Piece:
+cdef class PacketRecords:
     cdef readonly list records
     cdef readonly long long frame
     cdef readonly long long time
@@ -34,7 +34,7 @@ cdef class Piece:
 
 
 cpdef bint may_be_padding(Segment segment)
-cdef Piece _piece(list[Record] records, long long frame, long long time, bint broken)
+cdef PacketRecords _completed(list[Record] records, long long frame, long long time, bint broken)
 
 
 cdef class Direction:
@@ -70,22 +70,22 @@ cdef class Direction:
     cdef public dict frames
     cdef Budget _budget
     cdef object _framing
-    cpdef list[Piece] add(self, Segment segment)
-    cpdef list[Piece] deliver(self, Segment segment)
-    cpdef list[Piece] lose(self, long long size)
-    cdef list[Piece] _add(self, Segment segment)
+    cpdef list[PacketRecords] add(self, Segment segment)
+    cpdef list[PacketRecords] deliver(self, Segment segment)
+    cpdef list[PacketRecords] lose(self, long long size)
+    cdef list[PacketRecords] _add(self, Segment segment)
     cpdef bint waits(self)
-    cpdef list[Piece] acknowledge(self)
-    cdef list[Piece] _await_place(self, Segment segment)
+    cpdef list[PacketRecords] acknowledge(self)
+    cdef list[PacketRecords] _await_place(self, Segment segment)
     cdef bint _awaits_more(self)
-    cpdef list[Piece] place(self)
+    cpdef list[PacketRecords] place(self)
     cdef bint _release_unplaced(self)
-    cdef list[Piece] _compare(self, Segment segment)
+    cdef list[PacketRecords] _compare(self, Segment segment)
     cdef bint _ends_padded(self)
     cdef bint _follows_padded_fin(self, Segment segment)
-    cdef list[Piece] _accept_doubtful(self)
-    cdef list[Piece] _take_late(self)
-    cdef list[Piece] _reassemble(self, Segment segment)
+    cdef list[PacketRecords] _accept_doubtful(self)
+    cdef list[PacketRecords] _take_late(self)
+    cdef list[PacketRecords] _reassemble(self, Segment segment)
     cdef object _numbered(self, object signal)
     cpdef bint has_passed(self, long long sequence)
     cpdef bint expect(self, bint decided, long long alert_size) except? -1
@@ -93,10 +93,10 @@ cdef class Direction:
     cpdef DirectionSummary summary(self)
     cdef bint _is_awaited(self, long long sequence)
     cdef long long _first(self, long long sequence)
-    cdef list[Piece] _skip_missing(self, long long start, long long size, long long time)
-    cdef list[Piece] _read_arrival(self, Arrival arrival)
+    cdef list[PacketRecords] _skip_missing(self, long long start, long long size, long long time)
+    cdef list[PacketRecords] _read_placed(self, PlacedSegment placed)
     cdef bint _keep_bodies(self, long long frame, long long time)
-    cdef list[Piece] _read(self, bytes data, long long offset, long long frame, long long time)
+    cdef list[PacketRecords] _read(self, bytes data, long long offset, long long frame, long long time)
     cdef list[Record] _cut(self, bytes data)
     cdef list[Record] _begin(self, bytes data, long long offset)
     cpdef bint mark_missing(self, long long start)

@@ -23,7 +23,7 @@ import cython
 
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import FIN, UNKNOWN, Signal
-from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
+from tlsdissect.flows.reassembly import OVERHEAD, Assembler, PlacedSegment
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.logged import DirectionSummary, new_summary
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, OTHER, PLAIN, TLS, PlaintextPhase, classify
@@ -93,7 +93,7 @@ class KeptBody:
 
 @cython.no_gc
 @cython.cclass
-class Piece:
+class PacketRecords:
     """Records, and the packet that completed them; for application data, the packet in which it began."""
 
     records: list[Record]
@@ -106,14 +106,16 @@ class Piece:
 
 
 @cython.cfunc
-def _piece(records: list[Record], frame: cython.longlong, time: cython.longlong, broken: cython.bint) -> Piece:
-    """Make a piece."""
-    piece: Piece = Piece.__new__(Piece)
-    piece.records = records
-    piece.frame = frame
-    piece.time = time
-    piece.broken = broken
-    return piece
+def _completed(
+    records: list[Record], frame: cython.longlong, time: cython.longlong, broken: cython.bint
+) -> PacketRecords:
+    """Make the records of a packet."""
+    completed: PacketRecords = PacketRecords.__new__(PacketRecords)
+    completed.records = records
+    completed.frame = frame
+    completed.time = time
+    completed.broken = broken
+    return completed
 
 
 class Reply(NamedTuple):
@@ -230,18 +232,18 @@ class Direction:
         self._framing = None
 
     @cython.ccall
-    def add(self, segment: Segment) -> list[Piece]:
+    def add(self, segment: Segment) -> list[PacketRecords]:
         """Add a segment's payload and return the records that it completes."""
         return self._add(segment) if self.assembler.started else self._await_place(segment)
 
     @cython.ccall
-    def deliver(self, segment: Segment) -> list[Piece]:
+    def deliver(self, segment: Segment) -> list[PacketRecords]:
         """Add the next bytes of a stream that is not TCP's, so that none are padding; return the completed records."""
         self.payload += segment.length
         return self._reassemble(segment)
 
     @cython.ccall
-    def lose(self, size: cython.longlong) -> list[Piece]:
+    def lose(self, size: cython.longlong) -> list[PacketRecords]:
         """Skip missing bytes of a stream that is not TCP's; return the records that they truncate.
 
         If their number is UNKNOWN, reading continues at the next segment that begins with a record.
@@ -254,27 +256,27 @@ class Direction:
         return self._skip_missing(start, size, UNTIMED)
 
     @cython.cfunc
-    def _add(self, segment: Segment) -> list[Piece]:
+    def _add(self, segment: Segment) -> list[PacketRecords]:
         """Add a segment of a stream whose first byte is known."""
         fin = self.tcp.fin
         if fin is not None and difference(segment.sequence, fin.end) >= 0:
             self._hold_late(segment)
             return []
         self.payload += segment.length
-        pieces: list[Piece] | None = None if self.possible_padding is None else self._compare(segment)
+        completed: list[PacketRecords] | None = None if self.possible_padding is None else self._compare(segment)
         if self.possible_padding is not None and self._follows_padded_fin(segment):
             self.payload -= segment.length
             self._hold_late(segment)
-            return pieces or []
+            return completed or []
         if may_be_padding(segment) and self.assembler.expects(segment.sequence):
             possible_padding: Segment | None = self.possible_padding
             known: cython.longlong = 0 if possible_padding is None else possible_padding.length
             self.payload -= min(segment.length, known)
             if segment.length > known:
                 self.possible_padding = segment
-            return pieces or []
-        taken: list[Piece] = self._reassemble(segment)
-        return pieces + taken if pieces else taken
+            return completed or []
+        taken: list[PacketRecords] = self._reassemble(segment)
+        return completed + taken if completed else taken
 
     @cython.ccall
     def waits(self) -> cython.bint:
@@ -284,7 +286,7 @@ class Direction:
         return self.payload > 0 and (self.mode == _OPENING or (self.mode == _TLS and not self.reader.is_between()))
 
     @cython.ccall
-    def acknowledge(self) -> list[Piece]:
+    def acknowledge(self) -> list[PacketRecords]:
         """Read segments that were held for an acknowledgement; return the records that they complete."""
         if self.unplaced:
             return [] if self._awaits_more() else self.place()
@@ -298,20 +300,20 @@ class Direction:
         return self._accept_doubtful()
 
     @cython.cfunc
-    def _take_late(self) -> list[Piece]:
+    def _take_late(self) -> list[PacketRecords]:
         """Read the segments that were held after a FIN, which was dropped; return the records that they complete."""
-        pieces: list[Piece] = []
+        completed: list[PacketRecords] = []
         late: list[Segment] = self.late
         one: Segment
         self._budget.used -= self.late_bytes
         self.late = []
         self.late_bytes = 0
         for one in late:
-            pieces += self._add(one)
-        return pieces
+            completed += self._add(one)
+        return completed
 
     @cython.cfunc
-    def _await_place(self, segment: Segment) -> list[Piece]:
+    def _await_place(self, segment: Segment) -> list[PacketRecords]:
         """Hold a segment until the first byte of a stream without SYN is known.
 
         Until one is acknowledged, the first segment in the capture need not be the first one sent.
@@ -364,7 +366,7 @@ class Direction:
         return False
 
     @cython.ccall
-    def place(self) -> list[Piece]:
+    def place(self) -> list[PacketRecords]:
         """Begin the stream with the first of the held segments; return the records that they complete."""
         waiting: list[Segment] = self.unplaced
         one: Segment = waiting[0]
@@ -385,10 +387,10 @@ class Direction:
             self.assembler.start(add(first.sequence, 1))
         else:
             self.assembler.start(self._first(first.sequence))
-        pieces: list[Piece] = []
+        completed: list[PacketRecords] = []
         for one in waiting:
-            pieces += self._add(one)
-        return pieces
+            completed += self._add(one)
+        return completed
 
     @cython.cfunc
     def _release_unplaced(self) -> cython.bint:
@@ -398,7 +400,7 @@ class Direction:
         return True
 
     @cython.cfunc
-    def _compare(self, segment: Segment) -> list[Piece]:
+    def _compare(self, segment: Segment) -> list[PacketRecords]:
         """Compare the sender's next segment with one that may be padding; return the records that this one completes.
 
         Unacknowledged bytes that the sender sends again with other values were not stream data (RFC 9293 section 3.4):
@@ -443,7 +445,7 @@ class Direction:
         return difference(segment.sequence, possible_padding.sequence) == 1
 
     @cython.cfunc
-    def _accept_doubtful(self) -> list[Piece]:
+    def _accept_doubtful(self) -> list[PacketRecords]:
         """Read the segment that may be padding as stream data, unless a FIN has its sequence number."""
         possible_padding: Segment | None = self.possible_padding
         self.possible_padding = None
@@ -465,33 +467,33 @@ class Direction:
             self._budget.used += size
 
     @cython.cfunc
-    def _reassemble(self, segment: Segment) -> list[Piece]:
+    def _reassemble(self, segment: Segment) -> list[PacketRecords]:
         """Reassemble a segment's payload and return the records that it completes."""
         assembler: Assembler = self.assembler
         data: bytes = segment.payload
         size: cython.longlong = segment.length
         held: cython.longlong
-        arrival: Arrival
+        placed: PlacedSegment
         if len(data) == size and assembler.advance(segment.sequence, size):
             if self.mode == _TLS and self._framing is None:
                 return self._read(data, assembler.position - size, segment.frame, segment.time)
-            return self._read_arrival(Arrival(assembler.position - size, data, size, segment.frame, segment.time))
-        pieces: list[Piece] = []
+            return self._read_placed(PlacedSegment(assembler.position - size, data, size, segment.frame, segment.time))
+        completed: list[PacketRecords] = []
         held = assembler.held_bytes
-        for arrival in assembler.feed(segment.sequence, data, size, segment.frame, segment.time):
-            pieces += self._read_arrival(arrival)
+        for placed in assembler.feed(segment.sequence, data, size, segment.frame, segment.time):
+            completed += self._read_placed(placed)
         if assembler.held_bytes > self._budget.held_bytes:
             assembler.merge()
         self._budget.used += assembler.held_bytes - held
         while assembler.is_holding() and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
             self.problems.report("limit", "too many bytes are buffered after a gap", segment.frame, assembler.position)
-            pieces += self._skip_hole()
-        return pieces
+            completed += self._skip_hole()
+        return completed
 
-    def finish(self) -> Iterator[Piece]:
+    def finish(self) -> Iterator[PacketRecords]:
         """Yield the records after each hole, at the end of the flow.
 
-        What a message took is counted when its piece is logged, so that nothing after it may have been read by then.
+        What a message took is counted when its record is logged, so that nothing after it may have been read by then.
         """
         possible_padding: Segment | None
         record: Record
@@ -516,7 +518,7 @@ class Direction:
             for record in self.reader.break_off():
                 # Of an incomplete record, only the beginning of a hello is of use.
                 if record.content_type == HANDSHAKE and is_hello(record.fragment or b""):
-                    yield _piece([record], self.latest, UNTIMED, False)
+                    yield _completed([record], self.latest, UNTIMED, False)
 
     def _report_lost_end(self) -> None:
         """Report the last bytes of the stream as missing, if a FIN or the other side shows that they were sent."""
@@ -665,7 +667,7 @@ class Direction:
             return begin
         return sequence
 
-    def _skip_hole(self) -> Iterator[Piece]:
+    def _skip_hole(self) -> Iterator[PacketRecords]:
         """Yield the records up to and after the first hole."""
         start = self.assembler.position
         held = self.assembler.held_bytes
@@ -676,12 +678,12 @@ class Direction:
             self.assembler.drop_held()
             self._budget.used -= held
             return
-        hole, arrivals = self.assembler.give_up()
+        hole, segments = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
-        self.problems.report("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
+        self.problems.report("gap", f"{hole} bytes are not in the capture", segments[0].frame, start)
         yield from self._skip_missing(start, hole, UNTIMED)
-        for arrival in arrivals:
-            yield from self._read_arrival(arrival)
+        for placed in segments:
+            yield from self._read_placed(placed)
 
     def _waits_too_far(self) -> bool:
         """Return whether the held segments are too far after the last acknowledged byte to be of this stream.
@@ -694,7 +696,9 @@ class Direction:
         return self.assembler.next_held - reached > MAX_AHEAD
 
     @cython.cfunc
-    def _skip_missing(self, start: cython.longlong, size: cython.longlong, time: cython.longlong) -> list[Piece]:
+    def _skip_missing(
+        self, start: cython.longlong, size: cython.longlong, time: cython.longlong
+    ) -> list[PacketRecords]:
         """Handle bytes missing from the capture; `time` is when they were sent, or UNTIMED."""
         reader: RecordReader = self.reader
         self.mark_missing(start)
@@ -707,41 +711,41 @@ class Direction:
             for record in records:
                 complete = complete and record.end <= start + size
                 reaches = reaches or record.end >= start + size
-            return [_piece(records, self.latest, time if complete else UNTIMED, size > skip and not reaches)]
+            return [_completed(records, self.latest, time if complete else UNTIMED, size > skip and not reaches)]
         self.plaintext.lose()
         self.mode = self.plaintext.mode
         return []
 
     @cython.cfunc
-    def _read_arrival(self, arrival: Arrival) -> list[Piece]:
+    def _read_placed(self, placed: PlacedSegment) -> list[PacketRecords]:
         """Read bytes of the stream that are next, or the part of them that is in the capture."""
         if self._framing is not None:
-            arrival = self._unwrapped(arrival, self._framing)
-        data: bytes = arrival.data
-        cut: cython.longlong = arrival.size - len(data)
-        pieces: list[Piece]
+            placed = self._unwrapped(placed, self._framing)
+        data: bytes = placed.data
+        cut: cython.longlong = placed.size - len(data)
+        completed: list[PacketRecords]
         records: list[Record]
-        self.latest = arrival.frame
+        self.latest = placed.frame
         if self.first_frame == 0:
-            self.first_frame = arrival.frame
+            self.first_frame = placed.frame
         if self.mode == _TLS:
-            pieces = self._read(data, arrival.offset, arrival.frame, arrival.time)
+            completed = self._read(data, placed.offset, placed.frame, placed.time)
         else:
             if self.mode == _PLAIN:
                 del self.arrivals[: max(0, len(self.arrivals) - HELLO_SIZE)]
-            self.arrivals.append((arrival.offset, arrival.size))
-            records = self._begin(data, arrival.offset)
+            self.arrivals.append((placed.offset, placed.size))
+            records = self._begin(data, placed.offset)
             # After a hole, bytes may be the middle of a record, and not an answer.
             if self.plaintext.seeking and self.mode != _TLS and data and self.first_hole == _UNKNOWN:
-                self._keep_reply(data, arrival.offset, arrival.frame)
+                self._keep_reply(data, placed.offset, placed.frame)
             if self.reader.bodies:
-                self._keep_bodies(arrival.frame, arrival.time)
-            pieces = [_piece(records, arrival.frame, arrival.time, False)] if records else []
+                self._keep_bodies(placed.frame, placed.time)
+            completed = [_completed(records, placed.frame, placed.time, False)] if records else []
         if cut > 0:
-            where: cython.longlong = arrival.offset + len(data)
-            self.problems.report("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
-            pieces += self._skip_missing(where, cut, arrival.time)
-        return pieces
+            where: cython.longlong = placed.offset + len(data)
+            self.problems.report("truncated_packet", f"the capture cut {cut} bytes off a segment", placed.frame, where)
+            completed += self._skip_missing(where, cut, placed.time)
+        return completed
 
     def _keep_reply(self, data: bytes, offset: cython.longlong, frame: cython.longlong) -> None:
         """Keep the first bytes of an answer in a protocol other than TLS."""
@@ -761,7 +765,9 @@ class Direction:
             self.reply = reply._replace(data=reply.data[: begin - reply.offset]) if begin > reply.offset else None
 
     @cython.cfunc
-    def _read(self, data: bytes, offset: cython.longlong, frame: cython.longlong, time: cython.longlong) -> list[Piece]:
+    def _read(
+        self, data: bytes, offset: cython.longlong, frame: cython.longlong, time: cython.longlong
+    ) -> list[PacketRecords]:
         """Read the next bytes of a side that sends records."""
         reader: RecordReader = self.reader
         self.latest = frame
@@ -773,7 +779,7 @@ class Direction:
         records: list[Record] = self._cut(data)
         if reader.bodies:
             self._keep_bodies(frame, time)
-        return [_piece(records, frame, time, False)] if records else []
+        return [_completed(records, frame, time, False)] if records else []
 
     @cython.cfunc
     def _cut(self, data: bytes) -> list[Record]:
@@ -795,10 +801,10 @@ class Direction:
         self.reader.bodies = []
         return True
 
-    def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
+    def _unwrapped(self, placed: PlacedSegment, framing: Framing) -> PlacedSegment:
         """Return the payload of the carried stream that a segment contains, with its offset there."""
-        offset, data = framing.position, framing.unwrap(arrival.data)
-        return Arrival(offset, data, len(data), arrival.frame, arrival.time)
+        offset, data = framing.position, framing.unwrap(placed.data)
+        return PlacedSegment(offset, data, len(data), placed.frame, placed.time)
 
     @cython.cfunc
     def _begin(self, data: bytes, offset: cython.longlong) -> list[Record]:

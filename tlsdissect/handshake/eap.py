@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.eap import EapConversation
     from tlsdissect.flows.totals import Totals
-    from tlsdissect.handshake.direction import Piece
+    from tlsdissect.handshake.direction import PacketRecords
     from tlsdissect.handshake.log import MayOpen
     from tlsdissect.handshake.logged import DirectionSummary
     from tlsdissect.handshake.recording import EapRecorder, Recorder
@@ -148,7 +148,7 @@ class MessageReader:
         """Whether the further fragments of the message are left out, because of the limit."""
         self._budget = budget
 
-    def add(self, fragment: Fragment) -> Iterator[Piece]:
+    def add(self, fragment: Fragment) -> Iterator[PacketRecords]:
         """Add a fragment; yield the records of the message that it completes."""
         if self._passes:
             self._passes = fragment.more
@@ -163,14 +163,14 @@ class MessageReader:
             yield from self.read(ended=False)
             self._passes = True
 
-    def lose(self, frame: int) -> Iterator[Piece]:
+    def lose(self, frame: int) -> Iterator[PacketRecords]:
         """Handle a missing packet; of a message whose length is known, its other fragments show what is missing."""
         if self.held and self.held[0].total != UNKNOWN:
             return
         yield from self.read(ended=False)
         yield from self._skip(UNKNOWN, frame)
 
-    def read(self, *, ended: bool) -> Iterator[Piece]:
+    def read(self, *, ended: bool) -> Iterator[PacketRecords]:
         """Yield the records of the held fragments; unless the message `ended` with the last one, more are missing."""
         parts, self.held, self._passes = self.held, [], False
         self._hold(-self.held_bytes)
@@ -216,7 +216,7 @@ class MessageReader:
             return 0
         return stated - received
 
-    def _skip(self, size: int, frame: int) -> list[Piece]:
+    def _skip(self, size: int, frame: int) -> list[PacketRecords]:
         """Continue after missing bytes."""
         what = "packets of EAP" if size == UNKNOWN else f"{size} bytes of an EAP message"
         self.direction.problems.report(
@@ -404,13 +404,13 @@ class EapTracker:
         if not unless:
             self._add(side, self.readers[side].lose(frame))
 
-    def _add(self, sender: int, pieces: Iterable[Piece]) -> None:
+    def _add(self, sender: int, completed: Iterable[PacketRecords]) -> None:
         """Process the records of a side."""
         log, direction = self.log, self.readers[sender].direction
         for reader in self.readers:
             reader.direction.reader.keeps = log.keeps
-        for piece in pieces:
-            log.add_records(sender, direction, piece, UNKNOWN)
+        for records in completed:
+            log.add_records(sender, direction, records, UNKNOWN)
             if log.client != UNKNOWN:
                 lacks_hello = log.client_hello is None
                 for reader in self.readers:

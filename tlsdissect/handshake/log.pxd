@@ -1,5 +1,5 @@
 from tlsdissect.flows.budget cimport Budget
-from tlsdissect.handshake.direction cimport Direction, KeptBody, Piece
+from tlsdissect.handshake.direction cimport Direction, KeptBody, PacketRecords
 from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight, flight_after
 from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SealedRecord, SeenClientHello, SeenServerHello, decode_client_hello, decode_server_hello, new_event, new_sealed
 from tlsdissect.tls.hello_cache cimport derive_once
@@ -61,7 +61,7 @@ cdef class HandshakeLog:
     cdef EncryptedFlight _flight(self)
     cpdef bint is_long(self)
     cpdef bint decide(self)
-    cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement) except? -1
+    cpdef bint add_records(self, long long sender, Direction direction, PacketRecords completed, long long acknowledgement) except? -1
     cpdef bint look_for_keys(self) except? -1
     cdef bint _numbers_are_known(self)
     cdef long long _longest(self)
@@ -71,7 +71,7 @@ cdef class HandshakeLog:
     cdef bint _chains(self)
     cpdef bint take_bodies(self, long long sender, Direction direction) except? -1
     cdef bint _add_record(self, long long sender, Record record, long long frame, long long time, bint encrypted) except? -1
-    cdef bint _keep(self, HandshakeEvent event) except? -1
+    cpdef bint add_event(self, HandshakeEvent event) except? -1
     cpdef bint count_passed(self, long long sender, long long records) except? -1
     cpdef bint account(self, long long size)
     cdef bint _application_data(self, long long sender, Record record, long long frame, long long time)

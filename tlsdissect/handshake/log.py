@@ -69,7 +69,7 @@ from tlsdissect.tls.wire import WireError
 if TYPE_CHECKING:
     from tlsdissect.capture.blocks import SecretsBlock
     from tlsdissect.flows.budget import Budget
-    from tlsdissect.handshake.direction import Direction, Piece
+    from tlsdissect.handshake.direction import Direction, PacketRecords
     from tlsdissect.handshake.problems import ProblemList
     from tlsdissect.handshake.recording import Recorder
     from tlsdissect.tls.record import Message, MessageJoiner, Record
@@ -309,18 +309,22 @@ class HandshakeLog:
     @cython.ccall
     @cython.exceptval(-1)
     def add_records(
-        self, sender: cython.longlong, direction: Direction, piece: Piece, acknowledgement: cython.longlong
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        completed: PacketRecords,
+        acknowledgement: cython.longlong,
     ) -> cython.bint:
         """Add records; `acknowledgement` is that of their packet, UNKNOWN if the other side sent that packet."""
-        frame: cython.longlong = piece.frame
-        time: cython.longlong = piece.time
+        frame: cython.longlong = completed.frame
+        time: cython.longlong = completed.time
         record: Record
         content_type: cython.longlong
         is_empty: cython.bint
         self._acknowledgement = acknowledgement
         if self._recorder is not None:
-            self._recorder.add_records(self, sender, piece)
-        for record in piece.records:
+            self._recorder.add_records(self, sender, completed)
+        for record in completed.records:
             content_type = record.content_type
             is_empty = record.length == 0 and content_type != _APPLICATION_DATA
             if is_empty:
@@ -343,7 +347,7 @@ class HandshakeLog:
             if self.opens and not is_empty:
                 self._count_sealed(sender, direction, record, frame, time)
         self.take_bodies(sender, direction)
-        if piece.broken:
+        if completed.broken:
             self.break_off(sender, direction)
         return True
 
@@ -390,7 +394,7 @@ class HandshakeLog:
 
         Errors in a hello are reported to `problems`.
         """
-        self._keep(event)
+        self.add_event(event)
         if event.handshake_type in _HELLOS:
             self._hello(event, problems, segments)
 
@@ -398,10 +402,6 @@ class HandshakeLog:
         """Decode the beginning of a message, which is a hello or of no use, whose other segments are missing."""
         if event.handshake_type in _HELLOS:
             self._hello(event, problems, segments)
-
-    def add_event(self, event: HandshakeEvent) -> None:
-        """Add an alert, a ChangeCipherSpec or an encrypted record."""
-        self._keep(event)
 
     @cython.cfunc
     def _count_sealed(
@@ -508,11 +508,11 @@ class HandshakeLog:
         start: cython.longlong = record.start
         end: cython.longlong = start + _RECORD_HEADER + size
         kind = record.content_type
-        return self._keep(new_event(sender, kind, None, size, b"", frame, time, start, end, encrypted))
+        return self.add_event(new_event(sender, kind, None, size, b"", frame, time, start, end, encrypted))
 
-    @cython.cfunc
+    @cython.ccall
     @cython.exceptval(-1)
-    def _keep(self, event: HandshakeEvent) -> cython.bint:
+    def add_event(self, event: HandshakeEvent) -> cython.bint:
         """Add an event if the limits allow; return whether they do."""
         budget: Budget = self.budget
         size: cython.longlong = len(event.body)
@@ -595,7 +595,7 @@ class HandshakeLog:
             return self._add_record(sender, record, frame, time, True)
         while at + ALERT_SIZE <= len(body):
             alert = body[at : at + ALERT_SIZE]
-            self._keep(new_event(sender, ALERT, None, ALERT_SIZE, alert, frame, time, start, end, False))
+            self.add_event(new_event(sender, ALERT, None, ALERT_SIZE, alert, frame, time, start, end, False))
             start = record.start
             at += ALERT_SIZE
         if at < len(body) and whole:
@@ -649,7 +649,7 @@ class HandshakeLog:
             if kind == _CERTIFICATE:
                 body = _shared(body)
             event = new_event(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
-            self._keep(event)
+            self.add_event(event)
             if kind in (_CLIENT, _SERVER, _RETRY):
                 self._hello(event, direction.problems, direction.segments(event.start, event.end))
         if direction.accounted > 0 or joiner.waiting > 0:
@@ -877,7 +877,7 @@ class HandshakeLog:
         kind = _CLIENT_HELLO if body[0] == 1 else _SERVER_HELLO
         end = record.start + 2 + record.length
         event = new_event(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
-        self._keep(event)
+        self.add_event(event)
         self._hello(event, direction.problems, direction.segments(event.start, event.end))
 
 

@@ -2,7 +2,7 @@ from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.reassembly cimport Assembler
 from tlsdissect.handshake.copies cimport Copies
-from tlsdissect.handshake.direction cimport Direction, Piece
+from tlsdissect.handshake.direction cimport Direction, PacketRecords
 from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.tracker cimport Tracker
@@ -22,7 +22,7 @@ cdef class Recorder:
     cdef Copies _copies
     cdef bint _follows
     cpdef bint keep(self, HandshakeLog log, long long sender, object packet) except? -1
-    cpdef bint add_records(self, HandshakeLog log, long long sender, Piece piece) except? -1
+    cpdef bint add_records(self, HandshakeLog log, long long sender, PacketRecords completed) except? -1
     cdef tuple _named_records(self, HandshakeLog log, long long client)
 
 

@@ -22,7 +22,7 @@ from tlsdissect.tls.record import APPLICATION_DATA, Record
 if TYPE_CHECKING:
     from tlsdissect.flows.flow import Signal
     from tlsdissect.flows.reassembly import Assembler
-    from tlsdissect.handshake.direction import Direction, Piece
+    from tlsdissect.handshake.direction import Direction, PacketRecords
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.tracker import Tracker
     from tlsdissect.model.connection import Side
@@ -77,14 +77,14 @@ class Recorder:
 
     @cython.ccall
     @cython.exceptval(-1)
-    def add_records(self, log: HandshakeLog, sender: cython.longlong, piece: Piece) -> cython.bint:
+    def add_records(self, log: HandshakeLog, sender: cython.longlong, completed: PacketRecords) -> cython.bint:
         """Keep records if the limits allow."""
         record: Record
-        for record in piece.records:
+        for record in completed.records:
             wanted: cython.bint = self._follows or record.content_type != _APPLICATION_DATA
             size: cython.longlong = 0 if record.fragment is None else len(record.fragment)
             if wanted and has_room(log, sender, len(self._records) < MAX_RECORDS, size):
-                self._records.append((sender, piece.frame, piece.time, record))
+                self._records.append((sender, completed.frame, completed.time, record))
         return True
 
     def recording(self, log: HandshakeLog, last: Any = None) -> Recording:

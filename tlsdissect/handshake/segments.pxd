@@ -3,7 +3,7 @@ from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.transport cimport timestamp
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
-from tlsdissect.flows.reassembly cimport Arrival, Assembler
+from tlsdissect.flows.reassembly cimport PlacedSegment, Assembler
 from tlsdissect.flows.sequence cimport add, difference
 
 cdef long long _SYN

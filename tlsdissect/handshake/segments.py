@@ -17,7 +17,7 @@ from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
 from tlsdissect.capture.transport import NO_TIMESTAMP, timestamp
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
-from tlsdissect.flows.reassembly import Arrival, Assembler
+from tlsdissect.flows.reassembly import Assembler, PlacedSegment
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.record_cursor import PADDING
 from tlsdissect.model.connection import DataCopy
@@ -482,7 +482,7 @@ class Segments:
         compared = {id(one) for one in self._of(conflict.first).compared}
         assembler = Assembler()
         assembler.start(begin)
-        read: list[Arrival] = []
+        read: list[PlacedSegment] = []
         for one in order:
             if id(one) in compared and one.frame >= self._resumed:
                 read += assembler.feed(one.sequence, one.payload, len(one.payload), one.frame, one.time)

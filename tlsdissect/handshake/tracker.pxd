@@ -2,7 +2,7 @@ from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow, TcpHandshake
 from tlsdissect.flows.sequence cimport difference
-from tlsdissect.handshake.direction cimport Direction, Piece, may_be_padding
+from tlsdissect.handshake.direction cimport Direction, PacketRecords, may_be_padding
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.plaintext cimport contains_hello
@@ -56,7 +56,7 @@ cdef class Tracker:
     cdef bint _process(self, Segment segment) except? -1
     cdef bint _review(self)
     cdef bint _search(self, Segment segment)
-    cdef bint _add_records(self, long long sender, list[Piece] pieces, long long acknowledgement) except? -1
+    cdef bint _add_records(self, long long sender, list[PacketRecords] completed, long long acknowledgement) except? -1
     cdef bint _keep_bodies(self)
     cpdef bint passes(self, Packet packet, long long sender) except? -1
     cpdef bint expect(self)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow, TcpHandshake
-    from tlsdissect.handshake.direction import Piece
+    from tlsdissect.handshake.direction import PacketRecords
     from tlsdissect.handshake.log import MayOpen
     from tlsdissect.handshake.recording import TcpRecorder
     from tlsdissect.handshake.revocation_lookups import LookupListener
@@ -416,7 +416,7 @@ class Tracker:
     @cython.cfunc
     @cython.exceptval(-1)
     def _add_records(
-        self, sender: cython.longlong, pieces: list[Piece], acknowledgement: cython.longlong
+        self, sender: cython.longlong, completed: list[PacketRecords], acknowledgement: cython.longlong
     ) -> cython.bint:
         """Process the records that a packet completed.
 
@@ -424,13 +424,13 @@ class Tracker:
         """
         log: HandshakeLog = self.log
         direction: Direction = self.directions[sender]
-        piece: Piece
+        records: PacketRecords
         frame: cython.longlong = 0
-        if not pieces:
+        if not completed:
             return False
-        for piece in pieces:
-            log.add_records(sender, direction, piece, acknowledgement)
-            frame = piece.frame
+        for records in completed:
+            log.add_records(sender, direction, records, acknowledgement)
+            frame = records.frame
         if self.state == _PACKETS and log.client != _UNKNOWN:
             self._decide(frame)
         if log.keeps != direction.reader.keeps:
@@ -499,11 +499,11 @@ class Tracker:
         log: HandshakeLog = self.log
         sender: cython.longlong
         direction: Direction
-        piece: Piece
+        completed: PacketRecords
         for sender in range(2):
             direction = self.directions[sender]
-            for piece in direction.finish():
-                log.add_records(sender, direction, piece, _UNKNOWN)
+            for completed in direction.finish():
+                log.add_records(sender, direction, completed, _UNKNOWN)
             log.take_bodies(sender, direction)
             if direction.joiner.waiting > 0:
                 log.break_off(sender, direction)

@@ -93,10 +93,6 @@ class Reader:
         self._next = start + 2
         return self._data[start] << 8 | self._data[start + 1]
 
-    def u24(self) -> int:
-        """Read a uint24."""
-        return self.uint(3)
-
     def u32(self) -> int:
         """Read a uint32."""
         return self.uint(4)
