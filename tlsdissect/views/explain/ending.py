@@ -14,6 +14,7 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views.explain import quic
+from tlsdissect.views.explain.early_end import early_end
 from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, message_frame, named
 from tlsdissect.views.phrases import counted, listed
 
@@ -316,19 +317,29 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
 def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
     how = "a RST" if c.outcome == "reset" else "a FIN"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
-    said = [message for message in c.messages if message.type != "alert"]
-    after, frames = (f", after {named(said[-1], c.transport)}", (said[-1].frame,)) if said else ("", ())
+    end = early_end(c)
+    last = None if end.after is None else named(end.after, c.transport)
+    if end.frame is None:
+        where = "" if last is None else f"; the last message seen is {last}"
+    else:
+        where = ", before any message of TLS" if end.is_first else "" if last is None else f", after {last}"
     without = without_alert(c)
     if keyed_end(opened) is not None:
         without += " that is readable without keys"
-    frames = (*frames, *(alert.frame for alert in c.alerts if alert.sender == c.failed_by))
-    yield Sentence("end", "ended_early", f"{who} ended the connection with {how}, {without}{after}.", frames)
+    frames = (*end.frames, *(alert.frame for alert in c.alerts if alert.sender == c.failed_by))
+    yield Sentence("end", "ended_early", f"{who} ended the connection with {how}, {without}{where}.", frames)
     yield from _reported(c)
-    if c.failed_by == "client" and said and said[-1].sender == "server":
+    if c.failed_by == "client" and end.after is not None and end.after.sender == "server":
         yield from _mismatch(c, frames)
-    elif c.failed_by == "server":
+    elif c.failed_by == "server" and (end.frame is None or _is_shown_by(c, end.frame)):
         yield from _unmet(c)
     yield from _answered_otherwise(c)
+
+
+def _is_shown_by(c: Connection, frame: int) -> bool:
+    """Return whether the client's certificate came before a frame."""
+    shown = message_frame(c, "certificate", "client")
+    return bool(shown) and shown[0] <= frame
 
 
 def without_alert(c: Connection) -> str:
