@@ -10,6 +10,7 @@ from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.model.transcript import KeptConnection, probes
 from tlsdissect.tls.quic import PacketType
+from tlsdissect.tls.record import HANDSHAKE
 from tlsdissect.trust.conflicts import conflicts
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
@@ -67,7 +68,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         asked = probes(seen) if c.transport == "tcp" else []
         found = list(repeats(packets, {one.frame for one in asked}))
         yield from _hello_segments(c)
-        yield from _flight_segments(c, packets, found, asked)
+        yield from _flight_segments(c, seen, asked)
         yield from _waits(c, packets)
         yield from _closed_windows(seen)
         yield from _keep_alives(asked)
@@ -229,9 +230,7 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "large_client_hello", f"{text}it is complete only with the last.", (hello.frame,))
 
 
-def _flight_segments(
-    c: KeptConnection, packets: list[Packet], found: list[Repeat], asked: list[Probe]
-) -> Iterator[Sentence]:
+def _flight_segments(c: KeptConnection, packets: list[Packet], asked: list[Probe]) -> Iterator[Sentence]:
     """Yield a sentence about the server's first flight if it has more than one segment."""
     hello = c.server_hello
     # Where the client's packets are missing, nothing shows where one flight ends and the next begins.
@@ -239,10 +238,21 @@ def _flight_segments(
         return
     said = [m for m in c.messages if m.frame >= hello.frame]
     flight = list(takewhile(lambda m: m.sender == "server", said))
-    frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
-    segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
-    again = {repeat.frames[1] for repeat in found if not repeat.late} | c.transcript.repeated_frames()
-    again |= {probe.frame for probe in asked}
+    first = _first_of_flight(c, hello.frame)
+    last = flight[-1].frame if flight else hello.frame
+    following = said[len(flight)].frame if flight and len(said) > len(flight) else inf
+    segments = [p for p in packets if p.sender == "server" and p.length and first <= p.frame]
+    if c.transport == "tcp" and c.eap is None:
+        # A record whose content is encrypted has the frame in which it begins.
+        end = max((one.end for one in c.transcript.records if one.sender == "server" and one.frame <= last), default=0)
+        segments = [p for p in segments if p.frame <= last or (p.frame < following and (p.offset or 0) < end)]
+    else:
+        segments = [p for p in segments if p.frame <= last]
+    if _misses_client(c, segments, following):
+        return
+    probed = {probe.frame for probe in asked}
+    again = {repeat.frames[1] for repeat in repeats(packets, probed) if not repeat.late}
+    again |= c.transcript.repeated_frames() | probed
     # Over UDP, what comes after a datagram that was sent again was sent again with it.
     over_tcp = c.quic is None and c.dtls is None
     until = inf if over_tcp else min((frame for frame in again if frame > hello.frame), default=inf)
@@ -254,6 +264,55 @@ def _flight_segments(
         least = "at least " if _lacks_bytes(c, "server") else ""
         text = f"The server's flight came in {least}{len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, (sent[0].frame, sent[-1].frame))
+
+
+def _first_of_flight(c: KeptConnection, completed: int) -> int:
+    """Return the frame of the first segment that contains bytes of the ServerHello, which a later one may complete."""
+    if c.transport != "tcp" or c.eap is not None:
+        return completed
+    before = ("client_hello", *_RETRIES)
+    asked = max((m.frame for m in c.messages if m.type in before and m.frame <= completed), default=0)
+    carried = (
+        one
+        for one in c.transcript.records
+        if one.sender == "server" and one.content_type == HANDSHAKE and asked < one.frame <= completed
+    )
+    begin = next(carried, None)
+    if begin is None:
+        return completed
+    frames = (
+        one.frame
+        for one in c.transcript.packets
+        if one.sender == "server" and one.offset is not None and one.offset <= begin.start < one.offset + one.length
+    )
+    return min((frame for frame in frames if frame > asked), default=completed)
+
+
+def _misses_client(c: KeptConnection, flight: list[Packet], following: float) -> bool:
+    """Return whether bytes of the client may be missing within what looks like one flight of the server.
+
+    They may be a flight of its own. `following` is the frame of the client's next message.
+    """
+    if not flight:
+        return False
+    first, known = flight[0].frame, flight[0].acknowledged
+    for problem in c.problems:
+        # What the server had acknowledged before was the client's earlier flight.
+        is_later = known is None or problem.offset is None or problem.offset >= known
+        is_within = problem.frame is not None and first < problem.frame <= following
+        if problem.code == "gap" and problem.sender == "client" and is_later and is_within:
+            return True
+    reached = max((one.acknowledged for one in flight if one.acknowledged is not None), default=None)
+    if known is None or reached is None:
+        return False
+    for one in sorted(
+        (one.offset, one.offset + one.length)
+        for one in c.transcript.packets
+        if one.sender == "client" and one.offset is not None and one.length
+    ):
+        if one[0] <= known:
+            known = max(known, one[1])
+    return known < reached
 
 
 def _lacks_bytes(c: Connection, side: Side) -> bool:

@@ -1,0 +1,70 @@
+"""How many segments a server's flight has: all that carry its bytes, and none of a later flight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from conversing import ACK, CLIENT, FIN, OPENED, SERVER, Step, said, steps, write
+from recorded import kept
+
+import tlsdissect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLOSED: tuple[Step, ...] = ((CLIENT, FIN | ACK, b""), (SERVER, FIN | ACK, b""), (CLIENT, ACK, b""))
+
+
+def flight(folder: Path, *sent: Step) -> tuple[str, tuple[int, ...]] | None:
+    [connection] = kept(write(folder / "a.pcap", steps(*OPENED, *sent, *CLOSED)))
+    return next(
+        ((one.text, one.frames) for one in tlsdissect.explain(connection).sentences if one.code == "flight_segments"),
+        None,
+    )
+
+
+def segments(sample: str, size: int = 1400) -> list[Step]:
+    return [(side, ACK, data[at : at + size]) for side, data in said(sample) for at in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30, 66])
+def test_a_flight_begins_with_the_first_byte_of_the_server_hello(cut: int, tmp_path: Path) -> None:
+    hello, (_, _, first), *rest = segments("tls12-full")
+    sent = [hello, (SERVER, ACK, first[:cut]), (SERVER, ACK, first[cut:]), *rest]
+    assert flight(tmp_path, *sent) == (
+        "The server's flight came in 3 segments with 2,481 bytes, over 2.00 ms.",
+        (5, 7),
+    )
+
+
+def test_a_flight_ends_with_the_last_byte_of_its_last_record(tmp_path: Path) -> None:
+    """What a record encrypts has the frame in which the record begins."""
+    hello, first, last, *rest = segments("tls13-full")
+    sent = [hello, first, (SERVER, ACK, last[2][:-10]), (SERVER, ACK, last[2][-10:]), *rest]
+    assert flight(tmp_path, *sent) == (
+        "The server's flight came in 3 segments with 2,624 bytes, over 2.00 ms.",
+        (5, 7),
+    )
+
+
+def test_a_hello_retry_request_is_no_part_of_the_flight_after_it(tmp_path: Path) -> None:
+    found = flight(tmp_path, *segments("tls13-hello-retry"))
+    assert found is not None
+    assert found[0].startswith("The server's flight came in 2 segments ")
+
+
+def test_where_a_flight_of_the_client_is_missing_two_of_the_server_are_not_one(tmp_path: Path) -> None:
+    sent = segments("tls12-full")
+    missing = next(place for place, one in enumerate(sent) if place and one[0] == CLIENT)
+    path = write(tmp_path / "whole.pcap", steps(*OPENED, *sent, *CLOSED))
+    whole = path.read_bytes()
+    at, frame = 24, 0
+    while frame < len(OPENED) + missing:
+        at += 16 + int.from_bytes(whole[at + 8 : at + 12], "little")
+        frame += 1
+    end = at + 16 + int.from_bytes(whole[at + 8 : at + 12], "little")
+    path.write_bytes(whole[:at] + whole[end:])
+    [connection] = kept(path)
+    assert any((one.code, one.sender) == ("gap", "client") for one in connection.problems)
+    assert "flight_segments" not in {one.code for one in tlsdissect.explain(connection).sentences}
