@@ -21,7 +21,7 @@ from tlsdissect.views.phrases import counted, listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tlsdissect.model.connection import Alert, Connection, Message, Side
+    from tlsdissect.model.connection import Alert, Certificate, Connection, Message, Side
     from tlsdissect.model.transcript import Packet
 
 _CLOSED = {
@@ -198,7 +198,8 @@ def _unmet(c: Connection) -> Iterator[Sentence]:
     request, chain = c.certificate_request, c.chain("client")
     if request is None or not request.authorities or not chain:
         return
-    if not is_by_one_of(chain, request.authorities):
+    # A name that could not be read may be one of them.
+    if not is_by_one_of(chain, request.authorities) and all(one.issuer is not None for one in chain):
         text = f"The client's certificate is {described(chain[0])}: not by one of the authorities that the server had "
         text += f"asked for, {listed(request.authorities, most=4)}."
         frames = (*message_frame(c, "certificate_request"), *message_frame(c, "certificate", "client"))
@@ -291,15 +292,26 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
         yield from _mismatch(c, (alert.frame,))
     leaf = c.leaf("server" if alert.sender == "client" else "client")
     if leaf is not None:
-        begin, end = (_moment(one) for one in (leaf.not_before, leaf.not_after))
-        text = f"The certificate is that of {leaf.subject}, valid from {begin} to {end}"
+        text = f"The certificate {_whose_and_when(leaf)}"
         start = dated(c.start)
         when = "" if start is None else f"; the capture is from {_moment(start)}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
 
 
+def _whose_and_when(leaf: Certificate) -> str:
+    """Say whom a certificate is for and when it is valid, as far as these could be read."""
+    known = leaf.not_before is not None or leaf.not_after is not None
+    if leaf.subject is None and not known:
+        return "has a subject and a validity that could not be read"
+    subject = "has a subject that could not be read" if leaf.subject is None else "has no subject"
+    whose = f"is that of {leaf.subject}" if leaf.subject else subject
+    if not known:
+        return f"{whose}; its validity could not be read"
+    return f"{whose}, valid from {_moment(leaf.not_before)} to {_moment(leaf.not_after)}"
+
+
 def _moment(time: str | None) -> str:
-    return "an unknown time" if time is None else f"{time[:19].replace('T', ' ')} UTC"
+    return "a time that could not be read" if time is None else f"{time[:19].replace('T', ' ')} UTC"
 
 
 def _name(c: Connection, _: Alert) -> Iterator[Sentence]:
