@@ -205,15 +205,51 @@ def _server(c: Connection) -> Iterator[Sentence]:
     if t.tcp_ms is None or t.server_hello_ms is None or not c.server_hello or not c.client_hello:
         return
     frames = (c.client_hello.frame, c.server_hello.frame)
-    if t.split_path:
+    is_slow = not c.hello_retry and t.server_hello_ms - t.tcp_ms > _SLOW
+    again = _hello_again(c, c.client_hello.frame, c.server_hello.frame) if t.split_path or is_slow else None
+    if again is not None:
+        what, last, after = again
+        text = f"The ServerHello took {in_ms(t.server_hello_ms)}: {what} was sent again, and the ServerHello came "
+        yield Sentence(
+            "time", "hello_again", f"{text}{in_ms(after)} after the last copy.", (frames[0], last, frames[1])
+        )
+    elif t.split_path:
         times = f", {t.server_hello_ms / t.tcp_ms:,.0f} round trips of TCP" if t.tcp_ms >= 1 else ""
         text = f"The ServerHello took {in_ms(t.server_hello_ms)}{times}: "
         text += "TCP may end at a proxy near the client, or the server was slow."
         yield Sentence("time", "split_path", text, frames, guess=True)
-    elif not c.hello_retry and t.server_hello_ms - t.tcp_ms > _SLOW:
+    elif is_slow:
         late = in_ms(t.server_hello_ms - t.tcp_ms)
         text = f"The server took about {late} to answer the ClientHello, beyond the round trip."
         yield Sentence("time", "slow_server", text, frames)
+
+
+def _hello_again(c: Connection, hello: int, answer: int) -> tuple[str, int, float] | None:
+    """Return what of the ClientHello was sent again, the last frame with that, and the milliseconds to the ServerHello.
+
+    None if nothing of it was, or if that is not known.
+    """
+    if not isinstance(c, KeptConnection) or c.transport != "tcp" or c.eap is not None:
+        return None
+    mine = [one for one in c.transcript.records if one.sender == "client" and one.frame == hello]
+    places = [(one.start, one.end) for one in mine if one.content_type == HANDSHAKE]
+    packets = [one for one in c.transcript.packets if one.frame <= answer]
+    asked = {one.frame for one in probes(packets)}
+    copied = {one.frames[1] for one in repeats(packets, asked) if one.sender == "client" and not one.late}
+    if not places:
+        return None
+    begin, end = min(places)[0], max(places)[1]
+    copies = [
+        (one.offset, one.offset + one.length, one)
+        for one in packets
+        if one.frame in copied and one.frame > hello and one.offset is not None
+    ]
+    copies = [one for one in copies if one[0] < end and one[1] > begin]
+    after = elapsed(copies[-1][2].time, packets[-1].time) if copies else None
+    if after is None:
+        return None
+    is_whole = min(one[0] for one in copies) <= begin and max(one[1] for one in copies) >= end
+    return f"{'' if is_whole else 'a part of '}the ClientHello", copies[-1][2].frame, after
 
 
 def _handshake(c: KeptConnection) -> list[Packet]:
