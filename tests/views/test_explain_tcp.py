@@ -223,3 +223,12 @@ def test_a_hello_that_was_sent_again_is_why_the_answer_was_late(cuts: int, what:
     alone = told(written(tmp_path / "b.pcap", [*sent[: place + 1], *later(sent[place + 1 :], SECOND)]))
     assert {"split_path", "slow_server"} & alone.keys()
     assert "hello_again" not in alone
+
+
+def test_packets_after_the_handshake_may_have_been_captured_twice_too(tmp_path: Path) -> None:
+    sent, _ = recorded("tls13-full")
+    twice = [copy for one in sent for copy in (one, replace(one, time=one.time + 20))]
+    connection = written(tmp_path / "a.pcap", twice)
+    copies = connection.transcript.copies
+    assert 1 < copies < len(sent)
+    assert told(connection)["captured_twice"].startswith(f"At least {copies} packets were captured twice, ")

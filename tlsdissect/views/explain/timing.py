@@ -464,8 +464,11 @@ def _copied(c: KeptConnection) -> Iterator[Sentence]:
     """Yield a sentence about packets that were captured twice, which were not lost."""
     seen = c.transcript
     if seen.copied is not None:
+        # Later ones than those of the handshake are not kept, nor counted.
         many = counted(seen.copies, "packet was", "packets were")
-        text = f"{many} captured twice, as on two interfaces of a router or in two VLANs: here each counts once."
+        text = (
+            f"At least {many} captured twice, as on two interfaces of a router or in two VLANs: here each counts once."
+        )
         yield Sentence("time", "captured_twice", text, seen.copied)
 
 
