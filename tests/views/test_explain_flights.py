@@ -1,4 +1,4 @@
-"""How many segments a server's flight has: all that carry its bytes, and none of a later flight."""
+"""How many segments a server's flight has, and which round trips its messages took."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import tlsdissect
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tlsdissect.model.transcript import KeptConnection
 
 CLOSED: tuple[Step, ...] = ((CLIENT, FIN | ACK, b""), (SERVER, FIN | ACK, b""), (CLIENT, ACK, b""))
 
@@ -54,17 +56,38 @@ def test_a_hello_retry_request_is_no_part_of_the_flight_after_it(tmp_path: Path)
     assert found[0].startswith("The server's flight came in 2 segments ")
 
 
-def test_where_a_flight_of_the_client_is_missing_two_of_the_server_are_not_one(tmp_path: Path) -> None:
-    sent = segments("tls12-full")
-    missing = next(place for place, one in enumerate(sent) if place and one[0] == CLIENT)
-    path = write(tmp_path / "whole.pcap", steps(*OPENED, *sent, *CLOSED))
-    whole = path.read_bytes()
-    at, frame = 24, 0
-    while frame < len(OPENED) + missing:
-        at += 16 + int.from_bytes(whole[at + 8 : at + 12], "little")
-        frame += 1
-    end = at + 16 + int.from_bytes(whole[at + 8 : at + 12], "little")
-    path.write_bytes(whole[:at] + whole[end:])
+def without(folder: Path, sample: str, side: int, number: int) -> KeptConnection:
+    """A sample without one segment of a side."""
+    sent = segments(sample)
+    place = len(OPENED) + [place for place, one in enumerate(sent) if one[0] == side][number]
+    path = write(folder / "a.pcap", steps(*OPENED, *sent, *CLOSED))
+    data, at = path.read_bytes(), 24
+    for _ in range(place):
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+    path.write_bytes(data[:at] + data[at + 16 + int.from_bytes(data[at + 8 : at + 12], "little") :])
     [connection] = kept(path)
+    return connection
+
+
+def told(connection: KeptConnection) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {one.code: (one.text, one.frames) for one in tlsdissect.explain(connection).sentences}
+
+
+def test_where_a_flight_of_the_client_is_missing_two_of_the_server_are_not_one(tmp_path: Path) -> None:
+    connection = without(tmp_path, "tls12-full", CLIENT, 1)
     assert any((one.code, one.sender) == ("gap", "client") for one in connection.problems)
-    assert "flight_segments" not in {one.code for one in tlsdissect.explain(connection).sentences}
+    assert "flight_segments" not in told(connection)
+
+
+def test_round_trips_keep_their_numbers_where_the_hello_is_missing(tmp_path: Path) -> None:
+    found = told(without(tmp_path, "tls12-full", CLIENT, 0))
+    text = "Round trip 1: the ClientHello, which is not in the capture, and the server's whole flight."
+    assert found["trip_hello"] == (text, (4,))
+    assert found["trip_keys"][0].startswith("Round trip 2: the client's keys and Finished, ")
+
+
+def test_a_second_hello_that_is_missing_is_not_the_first(tmp_path: Path) -> None:
+    found = told(without(tmp_path, "tls13-hello-retry", CLIENT, 1))
+    assert found["trip_retry"][1] == (4, 5)
+    text = "Round trip 2: the second ClientHello, which is not in the capture, and the server's whole flight."
+    assert found["trip_hello"] == (text, (6,))

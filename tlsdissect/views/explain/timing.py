@@ -162,7 +162,10 @@ def _spent(c: Connection) -> Iterator[Sentence]:
 
 
 def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    hello, answer, number = c.client_hello, c.server_hello, 0
+    answer, number, since = c.server_hello, 0, 0
+    # A part of a ClientHello is no message.
+    first = [] if c.client_hello is None else [c.client_hello.frame]
+    hellos = [m.frame for m in c.messages if m.type == "client_hello"] or first
     if c.quic is not None and c.quic.version_negotiation:
         yield (
             "trip_version",
@@ -171,32 +174,36 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         )
     if c.quic is not None and c.quic.retry:
         yield "trip_address", "the server's check of the client's address", quic.frames(c, PacketType.RETRY)
-    if hello and c.hello_retry_request:
-        hellos = [m.frame for m in c.messages if m.type == "client_hello"]
+    if c.hello_retry_request:
         for number, retry in enumerate([m for m in c.messages if m.type in _RETRIES], 1):
-            text = f"{_hello(number)}, and the server's {_RETRIES[retry.type]}"
-            # The first ClientHello may be missing.
-            asked = [frame for frame in hellos if frame < retry.frame][number - 1 : number]
-            yield "trip_retry", text, (*asked, retry.frame)
-    elif hello and c.hello_retry:
+            which, asked = _hello(number, [frame for frame in hellos if since < frame <= retry.frame])
+            yield "trip_retry", f"{which}, and the server's {_RETRIES[retry.type]}", (*asked, retry.frame)
+            since = retry.frame
+    elif hellos and c.hello_retry:
         number = 1
-        text = "the ClientHello, and the server's request for another one, which is not in the capture"
-        yield "trip_retry", text, (hello.frame,)
-    if hello and answer:
-        again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
-        which = _hello(number + 1)
+        # One alone may be the second one.
+        what = (
+            "the ClientHello, and the server's request for another one"
+            if hellos[1:]
+            else "the server's request for another ClientHello"
+        )
+        yield "trip_retry", f"{what}, which is not in the capture", tuple(hellos[:-1][:1])
+    if answer:
+        which, asked = _hello(number + 1, [frame for frame in hellos if since < frame <= answer.frame])
         # Of QUIC's flight, only the ServerHello is known to be in these packets.
         known = c.resumption is not None and c.quic is None
         size = "" if not known else "short " if c.resumption in ("ticket", "session_id") else "whole "
-        yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
+        yield "trip_hello", f"{which}, and the server's {size}flight", (*asked, answer.frame)
     keys = c.first_message("client_key_exchange")
     if keys is not None and c.resumption == "none":
         done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
         yield "trip_keys", "the client's keys and Finished, and the server's Finished", (keys.frame, *done[:1])
 
 
-def _hello(number: int) -> str:
-    return "the ClientHello" if number == 1 else f"the {'second' if number == 2 else ordinal(number)} ClientHello"
+def _hello(number: int, seen: list[int]) -> tuple[str, tuple[int, ...]]:
+    """Return a ClientHello by its number, and the last of the frames in which it was seen."""
+    name = "the ClientHello" if number == 1 else f"the {'second' if number == 2 else ordinal(number)} ClientHello"
+    return name if seen else f"{name}, which is not in the capture", tuple(seen[-1:])
 
 
 def _server(c: Connection) -> Iterator[Sentence]:
