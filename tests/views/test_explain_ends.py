@@ -21,6 +21,7 @@ SAID = said("tls12-full")
 HELLO, FLIGHT, KEYS = SAID[0], SAID[1], SAID[2]
 WARNING, FATAL = 1, 2
 CLOSE_NOTIFY, HANDSHAKE_FAILURE, PROTOCOL_VERSION, USER_CANCELED, UNRECOGNIZED_NAME = 0, 40, 70, 90, 112
+DECODE_ERROR = 50
 
 
 def alert(*pairs: tuple[int, int]) -> bytes:
@@ -181,3 +182,30 @@ def test_without_a_transcript_the_order_is_not_told(tmp_path: Path) -> None:
     assert verdict(connection).text == text
     ended = {one.code: one.text for one in tlsdissect.explain(connection).sentences}["ended_early"]
     assert ended == f"The client ended the connection with a RST, without an alert; the last message seen is {last}."
+
+
+def test_a_warning_after_which_the_handshake_went_on_is_told(tmp_path: Path) -> None:
+    warned = (SERVER, alert((WARNING, UNRECOGNIZED_NAME)) + FLIGHT[1])
+    connection = read(tmp_path, Talk([HELLO, warned, *SAID[2:]], 0, 1, 40_000))
+    assert connection.outcome == "established"
+    assert told(connection)["warning"].startswith(
+        "The server warned with unrecognized_name, and the handshake went on: "
+    )
+    assert "warning" not in told(read(tmp_path, Talk(SAID, 0, 1, 40_000)))
+
+
+def test_what_could_not_be_decoded_here_either_fits_a_decode_error(tmp_path: Path) -> None:
+    hello = bytearray(HELLO[1])
+    at = 5 + 4 + 2 + 32
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at : at + 2], "big")
+    at += 1 + hello[at]
+    hello[at : at + 2] = (int.from_bytes(hello[at : at + 2], "big") + 5).to_bytes(2, "big")
+    refused = (SERVER, alert((FATAL, DECODE_ERROR)))
+    connection = read(tmp_path, steps_of((CLIENT, bytes(hello)), refused, reset=b""))
+    [problem] = [one for one in connection.problems if one.code == "malformed_message"]
+    assert (
+        told(connection)["malformed"]
+        == f"That fits a message of the client that could not be read here either: {problem.detail}."
+    )
+    assert "malformed" not in told(read(tmp_path, steps_of(HELLO, refused, reset=b"")))

@@ -91,3 +91,13 @@ def test_a_second_hello_that_is_missing_is_not_the_first(tmp_path: Path) -> None
     assert found["trip_retry"][1] == (4, 5)
     text = "Round trip 2: the second ClientHello, which is not in the capture, and the server's whole flight."
     assert found["trip_hello"] == (text, (6,))
+
+
+def test_certificates_that_are_missing_were_not_encrypted(tmp_path: Path) -> None:
+    found = told(without(tmp_path, "tls12-full", SERVER, 1))
+    text = (
+        "The server's certificates, if they are among the bytes that the capture lacks: this version does not encrypt "
+    )
+    assert found["certificates_missing"][0] == f"{text}them."
+    assert "certificates_missing" not in told(without(tmp_path, "tls12-full", CLIENT, 0))
+    assert "certificates_missing" not in told(without(tmp_path, "tls13-full", SERVER, 1))

@@ -113,10 +113,22 @@ def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
     text = f"The {who} ended the handshake with {fatal.description}{answered}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
+    yield from _malformed(c, fatal)
     if fatal.sender == "server":
         yield from _unmet(c)
     yield from _found(c, fatal)
     yield from _answered_otherwise(c)
+
+
+def _malformed(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    """Name what the other side sent that could not be decoded here either."""
+    for problem in c.problems if alert.description == "decode_error" else ():
+        sent_before = problem.frame is not None and problem.frame <= alert.frame
+        if problem.code == "malformed_message" and problem.sender not in (None, alert.sender) and sent_before:
+            text = f"That fits a message of the {problem.sender} that could not be read here either: {problem.detail}."
+            frames = (alert.frame,) if problem.frame is None else (problem.frame, alert.frame)
+            yield Sentence("end", "malformed", text, frames, guess=True)
+            return
 
 
 def keys_deny_refusal(opened: Connection) -> bool:
