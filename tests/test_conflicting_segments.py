@@ -88,6 +88,30 @@ def test_a_decoy_with_a_wrong_checksum_is_left_out(wrap: Any, after: bool, tmp_p
     assert connection["outcome"] == "established"
 
 
+def explained(path: Path) -> str:
+    [connection] = kept(path)
+    [text] = [one.text for one in tlsdissect.explain(connection).sentences if one.code == "conflicting_data"]
+    return text
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_which_copy_was_dropped_is_told(after: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    read(path, with_decoys(HELLO, decoy(HELLO), after=after))
+    frame = HELLO + 1 + after
+    why = f"The segment in frame {frame} has a wrong TCP checksum: its receiver dropped it (RFC 9293 section 3.1)."
+    assert explained(path).endswith(f". {why}")
+    read(path, with_decoys(HELLO, replace(decoy(HELLO), flags=0), fake=RIGHT, after=after))
+    why = f"The segment in frame {frame} has no ACK flag: its receiver dropped it (RFC 9293 section 3.10.7.4)."
+    assert explained(path).endswith(f". {why}")
+
+
+def test_which_of_two_right_copies_was_read_is_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    read(path, with_decoys(HELLO, decoy(HELLO), fake=RIGHT))
+    assert explained(path).endswith(". Which of them the receiver read is not visible.")
+
+
 @pytest.mark.parametrize("payload", [b"\x16\x03\x01\x00\x00" * 60, bytes(range(256)) * 3, b"GET / HTTP/1.1\r\n\r\n"])
 @pytest.mark.parametrize("after", [False, True])
 def test_whatever_the_decoy_says(payload: bytes, after: bool, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from conversing import ACK, CLIENT, OPENED, RST, SERVER, Steps, Talk, said, steps, write
+from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, Steps, Talk, said, steps, write
 from recorded import ROOT, kept
 
 import tlsdissect
@@ -21,6 +21,7 @@ SAID = said("tls12-full")
 HELLO, FLIGHT, KEYS = SAID[0], SAID[1], SAID[2]
 WARNING, FATAL = 1, 2
 CLOSE_NOTIFY, HANDSHAKE_FAILURE, PROTOCOL_VERSION, USER_CANCELED, UNRECOGNIZED_NAME = 0, 40, 70, 90, 112
+DECODE_ERROR = 50
 
 
 def alert(*pairs: tuple[int, int]) -> bytes:
@@ -120,3 +121,91 @@ def test_an_external_pre_shared_key_is_no_session(tmp_path: Path) -> None:
     assert sentences["external_psk_offered"].startswith("It offered 1 pre-shared key, which may be external: ")
     assert sentences["external_psk"].startswith("The server accepted a pre-shared key that may be external: ")
     assert "resumed" not in verdict(found).text
+
+
+@pytest.mark.parametrize(
+    ("end", "how", "place", "frames"),
+    [
+        ((CLIENT, RST | ACK), "reset", "after the ClientHello", (4, 5)),
+        ((SERVER, RST | ACK), "reset", "after the ClientHello", (4, 5)),
+        ((CLIENT, FIN | ACK), "closed", "after the ClientHello", (4, 5)),
+    ],
+)
+def test_what_comes_behind_a_fin_or_rst_is_not_before_it(
+    end: tuple[int, int], how: str, place: str, frames: tuple[int, ...], tmp_path: Path
+) -> None:
+    hello, flight = ((side, ACK, data) for side, data in (HELLO, FLIGHT))
+    connection = read(tmp_path, steps(*OPENED, hello, (*end, b""), flight))
+    by = ("client", "server")[end[0]]
+    assert (connection.outcome, connection.failed_by, len(connection.messages)) == (how, by, 5)
+    found = tlsdissect.explain(connection)
+    assert (found.verdict.text, found.verdict.frames) == (
+        f"the {by} {how} the connection {place}, without an alert",
+        frames,
+    )
+    [ended] = [one for one in found.sentences if one.code == "ended_early"]
+    assert ended.text.endswith(f", without an alert, {place} of the client.")
+    assert ended.frames == frames
+
+
+def test_a_fin_before_any_message(tmp_path: Path) -> None:
+    hello = (CLIENT, ACK, HELLO[1])
+    connection = read(tmp_path, steps(*OPENED, (SERVER, FIN | ACK, b""), hello, (SERVER, RST, b"")))
+    found = tlsdissect.explain(connection)
+    text = "the server closed the connection before any message of TLS, without an alert"
+    assert (found.verdict.text, found.verdict.frames) == (text, (4,))
+    assert told(connection)["ended_early"].endswith(" with a FIN, without an alert, before any message of TLS.")
+
+
+def test_a_fin_that_overtook_the_bytes_before_it(tmp_path: Path) -> None:
+    """What its sender sent before its FIN came before it, though it was captured behind it."""
+    sent = steps(*OPENED, (CLIENT, ACK, HELLO[1]), (SERVER, ACK, FLIGHT[1]), (SERVER, FIN | ACK, b"")).packets()
+    times = [time for time, _ in sent]
+    packets = [packet for _, packet in (*sent[:-2], sent[-1], sent[-2])]
+    path = tmp_path / "a.pcap"
+
+    class Overtaken(Steps):
+        def packets(self) -> list[tuple[float, bytes]]:
+            return list(zip(times, packets, strict=True))
+
+    [connection] = kept(write(path, Overtaken([], 0, 0, 40_000)))
+    assert tlsdissect.explain(connection).verdict.text.startswith(
+        "the server closed the connection after the ServerHelloDone"
+    )
+
+
+def test_without_a_transcript_the_order_is_not_told(tmp_path: Path) -> None:
+    hello, flight = ((side, ACK, data) for side, data in (HELLO, FLIGHT))
+    [connection] = tlsdissect.read(write(tmp_path / "a.pcap", steps(*OPENED, hello, (CLIENT, RST | ACK, b""), flight)))
+    last = "the ServerHelloDone of the server"
+    text = f"the client reset the connection during the handshake, without an alert; last seen: {last}"
+    assert verdict(connection).text == text
+    ended = {one.code: one.text for one in tlsdissect.explain(connection).sentences}["ended_early"]
+    assert ended == f"The client ended the connection with a RST, without an alert; the last message seen is {last}."
+
+
+def test_a_warning_after_which_the_handshake_went_on_is_told(tmp_path: Path) -> None:
+    warned = (SERVER, alert((WARNING, UNRECOGNIZED_NAME)) + FLIGHT[1])
+    connection = read(tmp_path, Talk([HELLO, warned, *SAID[2:]], 0, 1, 40_000))
+    assert connection.outcome == "established"
+    assert told(connection)["warning"].startswith(
+        "The server warned with unrecognized_name, and the handshake went on: "
+    )
+    assert "warning" not in told(read(tmp_path, Talk(SAID, 0, 1, 40_000)))
+
+
+def test_what_could_not_be_decoded_here_either_fits_a_decode_error(tmp_path: Path) -> None:
+    hello = bytearray(HELLO[1])
+    at = 5 + 4 + 2 + 32
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at : at + 2], "big")
+    at += 1 + hello[at]
+    hello[at : at + 2] = (int.from_bytes(hello[at : at + 2], "big") + 5).to_bytes(2, "big")
+    refused = (SERVER, alert((FATAL, DECODE_ERROR)))
+    connection = read(tmp_path, steps_of((CLIENT, bytes(hello)), refused, reset=b""))
+    [problem] = [one for one in connection.problems if one.code == "malformed_message"]
+    assert (
+        told(connection)["malformed"]
+        == f"That fits a message of the client that could not be read here either: {problem.detail}."
+    )
+    assert "malformed" not in told(read(tmp_path, steps_of(HELLO, refused, reset=b"")))

@@ -74,3 +74,39 @@ def test_a_client_certificate_of_another_authority() -> None:
     text = codes(refused(other, "server", "unknown_ca"))["request_not_met"]
     assert text.endswith("not by one of the authorities that the server had asked for, CN=Other.")
     assert "request_not_met" not in codes(other)
+
+
+@pytest.mark.parametrize(
+    ("unread", "text", "shown"),
+    [
+        ({"subject": None, "issuer": None, "not_before": None, "not_after": None},
+         "The certificate has a subject and a validity that could not be read; ",
+         ": one whose subject and issuer could not be read."),
+        ({"subject": None}, "The certificate has a subject that could not be read, valid from ",
+         ": a subject that could not be read, issued by "),
+        ({"subject": "", "not_before": None},
+         "The certificate has no subject, valid from a time that could not be read to 20", ": no subject, issued by "),
+        ({"subject": "CN=a", "issuer": None, "not_before": None, "not_after": None},
+         "The certificate is that of CN=a; its validity could not be read; ",
+         ": CN=a, issued by an issuer that could not be read."),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_read_of_a_certificate_is_told_as_that(
+    unread: dict[str, str | None], text: str, shown: str
+) -> None:
+    [one] = kept(ROOT / "samples/tls12-full.pcap")
+    chain = tuple(replace(certificate, self_signed=None, **unread) for certificate in one.chain("server") or ())
+    connection = refused(replace(one, certificates=chain), "client", "bad_certificate")
+    assert codes(connection)["certificate_refused"].startswith(text)
+    said = {one.code: one.text for one in tlsdissect.explain(connection).sentences}
+    assert shown in said["server_certificate_visible"]
+
+
+def test_an_issuer_that_could_not_be_read_may_be_one_that_was_asked_for() -> None:
+    [one] = kept(ROOT / "samples/tls12-client-cert.pcap")
+    assert one.certificate_request is not None
+    asked = replace(one, certificate_request=replace(one.certificate_request, authorities=("CN=other",)))
+    chain = tuple(replace(certificate, issuer=None) for certificate in one.chain("client") or ())
+    assert "request_not_met" in codes(refused(asked, "server", "bad_certificate"))
+    unread = replace(asked, client_certificates=chain)
+    assert "request_not_met" not in codes(refused(unread, "server", "bad_certificate"))

@@ -203,3 +203,32 @@ def test_of_long_copies_that_differ_the_first_bytes_are_shown(tmp_path: Path) ->
     assert f" differ: {bytes(16).hex()}… in frame " in found
     assert f"{hello.payload[62:78].hex()}… in frame " in found
     assert "sent_again" not in found
+
+
+@pytest.mark.parametrize(
+    ("cuts", "what"), [(0, "the ClientHello"), (1, "the ClientHello"), (2, "a part of the ClientHello")]
+)
+def test_a_hello_that_was_sent_again_is_why_the_answer_was_late(cuts: int, what: str, tmp_path: Path) -> None:
+    """The wait for a lost ClientHello shows neither a proxy nor a slow server."""
+    sent, place = recorded()
+    hello = sent[place]
+    first = replace(hello, time=hello.time + SECOND, payload=hello.payload[:50])
+    rest = replace(first, sequence=hello.sequence + 50, payload=hello.payload[50:])
+    again = [[replace(hello, time=hello.time + SECOND)], [first, rest], [rest]][cuts]
+    connection = written(tmp_path / "a.pcap", [*sent[: place + 1], *again, *later(sent[place + 1 :], SECOND)])
+    found = told(connection)
+    assert found["hello_again"].startswith("The ServerHello took 1,00")
+    assert f": {what} was sent again, and the ServerHello came " in found["hello_again"]
+    assert not {"split_path", "slow_server"} & found.keys()
+    alone = told(written(tmp_path / "b.pcap", [*sent[: place + 1], *later(sent[place + 1 :], SECOND)]))
+    assert {"split_path", "slow_server"} & alone.keys()
+    assert "hello_again" not in alone
+
+
+def test_packets_after_the_handshake_may_have_been_captured_twice_too(tmp_path: Path) -> None:
+    sent, _ = recorded("tls13-full")
+    twice = [copy for one in sent for copy in (one, replace(one, time=one.time + 20))]
+    connection = written(tmp_path / "a.pcap", twice)
+    copies = connection.transcript.copies
+    assert 1 < copies < len(sent)
+    assert told(connection)["captured_twice"].startswith(f"At least {copies} packets were captured twice, ")

@@ -12,6 +12,8 @@ from tlsdissect.views.explain.verdict import verdict
 from tlsdissect.views.printable import encoded
 
 HELLO = Message("client", "client_hello", 300, 4, 0.0)
+UNPLACED = "during the handshake, without an alert; last seen: the ClientHello of the client"
+"""Where a connection without a transcript ended: nothing shows which messages came behind the FIN or RST."""
 
 
 def line(sample: str, number: int = 0) -> str:
@@ -50,11 +52,11 @@ def test_keys_show_the_alert() -> None:
     [
         ({"outcome": "no_answer"}, "✗ the server never answered the ClientHello (frame 4)"),
         ({"outcome": "reset", "failed_by": "server"},
-         "✗ the server reset the connection after the ClientHello, without an alert (frame 4)"),
+         f"✗ the server reset the connection {UNPLACED} (frame 4)"),
         ({"outcome": "closed", "failed_by": "client", "messages": ()},
          "✗ the client closed the connection during the handshake, without an alert"),
         ({"outcome": "closed", "failed_by": None},
-         "✗ the connection ended after the ClientHello, without an alert (frame 4)"),
+         f"✗ the connection ended {UNPLACED} (frame 4)"),
         ({"outcome": "one_sided"}, "? not known: the capture has packets of one direction only (frame 4)"),
         ({"outcome": "incomplete", "messages": ()}, "? not known: the capture does not show the end of the handshake"),
         ({"outcome": "alert", "failed_by": "server", "alerts": (Alert("server", "fatal", "\x1b[2J", 6),)},

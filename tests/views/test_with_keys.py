@@ -190,8 +190,8 @@ def test_what_anyone_sees_of_the_end_does_not_contradict_what_keys_show() -> Non
     [tcp] = read("tls13-client-cert-rejected", keys=True)
     assert tcp.hidden is not None
     for hidden, without in (
-        (None, "without an alert,"),
-        (tcp.hidden, "without an alert that is readable without keys,"),
+        (None, "without an alert;"),
+        (tcp.hidden, "without an alert that is readable without keys;"),
     ):
         assert without in ended(replace(tcp, outcome="reset", hidden=hidden))["ended_early"]
     assert ended(tcp)["refused"].startswith("The server refused: ")

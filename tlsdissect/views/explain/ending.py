@@ -14,13 +14,14 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views.explain import quic
+from tlsdissect.views.explain.early_end import early_end
 from tlsdissect.views.explain.model import Sentence, described, is_by_one_of, message_frame, named
 from tlsdissect.views.phrases import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tlsdissect.model.connection import Alert, Connection, Message, Side
+    from tlsdissect.model.connection import Alert, Certificate, Connection, Message, Side
     from tlsdissect.model.transcript import Packet
 
 _CLOSED = {
@@ -112,10 +113,22 @@ def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
     text = f"The {who} ended the handshake with {fatal.description}{answered}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
+    yield from _malformed(c, fatal)
     if fatal.sender == "server":
         yield from _unmet(c)
     yield from _found(c, fatal)
     yield from _answered_otherwise(c)
+
+
+def _malformed(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    """Name what the other side sent that could not be decoded here either."""
+    for problem in c.problems if alert.description == "decode_error" else ():
+        sent_before = problem.frame is not None and problem.frame <= alert.frame
+        if problem.code == "malformed_message" and problem.sender not in (None, alert.sender) and sent_before:
+            text = f"That fits a message of the {problem.sender} that could not be read here either: {problem.detail}."
+            frames = (alert.frame,) if problem.frame is None else (problem.frame, alert.frame)
+            yield Sentence("end", "malformed", text, frames, guess=True)
+            return
 
 
 def keys_deny_refusal(opened: Connection) -> bool:
@@ -197,7 +210,8 @@ def _unmet(c: Connection) -> Iterator[Sentence]:
     request, chain = c.certificate_request, c.chain("client")
     if request is None or not request.authorities or not chain:
         return
-    if not is_by_one_of(chain, request.authorities):
+    # A name that could not be read may be one of them.
+    if not is_by_one_of(chain, request.authorities) and all(one.issuer is not None for one in chain):
         text = f"The client's certificate is {described(chain[0])}: not by one of the authorities that the server had "
         text += f"asked for, {listed(request.authorities, most=4)}."
         frames = (*message_frame(c, "certificate_request"), *message_frame(c, "certificate", "client"))
@@ -290,15 +304,26 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
         yield from _mismatch(c, (alert.frame,))
     leaf = c.leaf("server" if alert.sender == "client" else "client")
     if leaf is not None:
-        begin, end = (_moment(one) for one in (leaf.not_before, leaf.not_after))
-        text = f"The certificate is that of {leaf.subject}, valid from {begin} to {end}"
+        text = f"The certificate {_whose_and_when(leaf)}"
         start = dated(c.start)
         when = "" if start is None else f"; the capture is from {_moment(start)}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
 
 
+def _whose_and_when(leaf: Certificate) -> str:
+    """Say whom a certificate is for and when it is valid, as far as these could be read."""
+    known = leaf.not_before is not None or leaf.not_after is not None
+    if leaf.subject is None and not known:
+        return "has a subject and a validity that could not be read"
+    subject = "has a subject that could not be read" if leaf.subject is None else "has no subject"
+    whose = f"is that of {leaf.subject}" if leaf.subject else subject
+    if not known:
+        return f"{whose}; its validity could not be read"
+    return f"{whose}, valid from {_moment(leaf.not_before)} to {_moment(leaf.not_after)}"
+
+
 def _moment(time: str | None) -> str:
-    return "an unknown time" if time is None else f"{time[:19].replace('T', ' ')} UTC"
+    return "a time that could not be read" if time is None else f"{time[:19].replace('T', ' ')} UTC"
 
 
 def _name(c: Connection, _: Alert) -> Iterator[Sentence]:
@@ -316,19 +341,29 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
 def _ended_early(c: Connection, opened: Connection) -> Iterator[Sentence]:
     how = "a RST" if c.outcome == "reset" else "a FIN"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
-    said = [message for message in c.messages if message.type != "alert"]
-    after, frames = (f", after {named(said[-1], c.transport)}", (said[-1].frame,)) if said else ("", ())
+    end = early_end(c)
+    last = None if end.after is None else named(end.after, c.transport)
+    if end.frame is None:
+        where = "" if last is None else f"; the last message seen is {last}"
+    else:
+        where = ", before any message of TLS" if end.is_first else "" if last is None else f", after {last}"
     without = without_alert(c)
     if keyed_end(opened) is not None:
         without += " that is readable without keys"
-    frames = (*frames, *(alert.frame for alert in c.alerts if alert.sender == c.failed_by))
-    yield Sentence("end", "ended_early", f"{who} ended the connection with {how}, {without}{after}.", frames)
+    frames = (*end.frames, *(alert.frame for alert in c.alerts if alert.sender == c.failed_by))
+    yield Sentence("end", "ended_early", f"{who} ended the connection with {how}, {without}{where}.", frames)
     yield from _reported(c)
-    if c.failed_by == "client" and said and said[-1].sender == "server":
+    if c.failed_by == "client" and end.after is not None and end.after.sender == "server":
         yield from _mismatch(c, frames)
-    elif c.failed_by == "server":
+    elif c.failed_by == "server" and (end.frame is None or _is_shown_by(c, end.frame)):
         yield from _unmet(c)
     yield from _answered_otherwise(c)
+
+
+def _is_shown_by(c: Connection, frame: int) -> bool:
+    """Return whether the client's certificate came before a frame."""
+    shown = message_frame(c, "certificate", "client")
+    return bool(shown) and shown[0] <= frame
 
 
 def without_alert(c: Connection) -> str:

@@ -183,8 +183,12 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 def described(certificate: Certificate) -> str:
     """Whom a certificate is for, and who issued it."""
-    issuer = "itself" if certificate.self_signed else certificate.issuer or "an empty name"
-    return f"{certificate.subject or 'no subject'}, issued by {issuer}"
+    subject, issuer = certificate.subject, certificate.issuer
+    if subject is None and issuer is None:
+        return "one whose subject and issuer could not be read"
+    whom = "a subject that could not be read" if subject is None else subject or "no subject"
+    by = "an issuer that could not be read" if issuer is None else issuer or "an empty name"
+    return f"{whom}, issued by {'itself' if certificate.self_signed else by}"
 
 
 def named(message: Message, transport: str = "tcp") -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tlsdissect.model.connection import is_offer, stream_name
-from tlsdissect.model.transcript import KeptConnection
+from tlsdissect.model.transcript import BYTES_MISSING, KeptConnection, lost_certificates
 from tlsdissect.tls.dtls import is_early
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.quic import PacketType
+from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, described, message_frame
 from tlsdissect.views.phrases import counted, listed, ordinal
@@ -151,6 +152,17 @@ def choice(c: Connection) -> Iterator[Sentence]:
         text, guess = f"The server {c.early_data} the client's early data.", "early_data" in c.inferred
         yield Sentence("choice", "early_data_answer", text, at, guess)
     yield from _renegotiated(c)
+    yield from _warned(c)
+
+
+def _warned(c: Connection) -> Iterator[Sentence]:
+    """Name the warnings after which a handshake went on: those that came before its last message."""
+    last = max((m.frame for m in c.messages if m.type not in ("alert", "encrypted")), default=0)
+    for alert in c.alerts if c.outcome == "established" else ():
+        if alert.level == "warning" and alert.description not in (None, "close_notify") and alert.frame < last:
+            meaning = alert_meanings().get(alert.description or "")
+            text = f"The {alert.sender} warned with {alert.description}, and the handshake went on"
+            yield Sentence("choice", "warning", f"{text}{f': {meaning}' if meaning else ''}.", (alert.frame,))
 
 
 def _renegotiated(c: Connection) -> Iterator[Sentence]:
@@ -308,6 +320,11 @@ def observer(c: Connection) -> Iterator[Sentence]:
         yield Sentence("observer", "hidden", text, frames)
     elif c.server_hello and c.certificates == ():
         yield Sentence("observer", "no_certificate", "No certificate: none was sent.", (c.server_hello.frame,))
+    elif c.server_hello and c.resumption in (None, "none") and lost_certificates(c):
+        lost = [one.frame for one in c.problems if one.code in BYTES_MISSING and one.sender == "server"]
+        shown = tuple(frame for frame in lost if frame is not None)
+        text = "The server's certificates, if they are among the bytes that the capture lacks: this version does not "
+        yield Sentence("observer", "certificates_missing", f"{text}encrypt them.", shown[:1])
     yield from _content(c)
 
 

@@ -13,6 +13,7 @@ from tlsdissect.handshake.record_cursor import PADDING
 from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.model.transcript import KeptConnection, probes
 from tlsdissect.tls.quic import PacketType
+from tlsdissect.tls.record import HANDSHAKE
 from tlsdissect.trust.conflicts import conflicts
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
@@ -71,7 +72,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         asked = probes(seen) if c.transport == "tcp" else []
         found = list(repeats(packets, {one.frame for one in asked}))
         yield from _hello_segments(c)
-        yield from _flight_segments(c, packets, found, asked)
+        yield from _flight_segments(c, seen, asked)
         yield from _waits(c, packets)
         yield from _closed_windows(seen)
         yield from _keep_alives(asked)
@@ -165,7 +166,10 @@ def _spent(c: Connection) -> Iterator[Sentence]:
 
 
 def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    hello, answer, number = c.client_hello, c.server_hello, 0
+    answer, number, since = c.server_hello, 0, 0
+    # A part of a ClientHello is no message.
+    first = [] if c.client_hello is None else [c.client_hello.frame]
+    hellos = [m.frame for m in c.messages if m.type == "client_hello"] or first
     if c.quic is not None and c.quic.version_negotiation:
         yield (
             "trip_version",
@@ -174,32 +178,36 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         )
     if c.quic is not None and c.quic.retry:
         yield "trip_address", "the server's check of the client's address", quic.frames(c, PacketType.RETRY)
-    if hello and c.hello_retry_request:
-        hellos = [m.frame for m in c.messages if m.type == "client_hello"]
+    if c.hello_retry_request:
         for number, retry in enumerate([m for m in c.messages if m.type in _RETRIES], 1):
-            text = f"{_hello(number)}, and the server's {_RETRIES[retry.type]}"
-            # The first ClientHello may be missing.
-            asked = [frame for frame in hellos if frame < retry.frame][number - 1 : number]
-            yield "trip_retry", text, (*asked, retry.frame)
-    elif hello and c.hello_retry:
+            which, asked = _hello(number, [frame for frame in hellos if since < frame <= retry.frame])
+            yield "trip_retry", f"{which}, and the server's {_RETRIES[retry.type]}", (*asked, retry.frame)
+            since = retry.frame
+    elif hellos and c.hello_retry:
         number = 1
-        text = "the ClientHello, and the server's request for another one, which is not in the capture"
-        yield "trip_retry", text, (hello.frame,)
-    if hello and answer:
-        again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
-        which = _hello(number + 1)
+        # One alone may be the second one.
+        what = (
+            "the ClientHello, and the server's request for another one"
+            if hellos[1:]
+            else "the server's request for another ClientHello"
+        )
+        yield "trip_retry", f"{what}, which is not in the capture", tuple(hellos[:-1][:1])
+    if answer:
+        which, asked = _hello(number + 1, [frame for frame in hellos if since < frame <= answer.frame])
         # Of QUIC's flight, only the ServerHello is known to be in these packets.
         known = c.resumption is not None and c.quic is None
         size = "" if not known else "short " if c.resumption in ("ticket", "session_id") else "whole "
-        yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
+        yield "trip_hello", f"{which}, and the server's {size}flight", (*asked, answer.frame)
     keys = c.first_message("client_key_exchange")
     if keys is not None and c.resumption == "none":
         done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
         yield "trip_keys", "the client's keys and Finished, and the server's Finished", (keys.frame, *done[:1])
 
 
-def _hello(number: int) -> str:
-    return "the ClientHello" if number == 1 else f"the {'second' if number == 2 else ordinal(number)} ClientHello"
+def _hello(number: int, seen: list[int]) -> tuple[str, tuple[int, ...]]:
+    """Return a ClientHello by its number, and the last of the frames in which it was seen."""
+    name = "the ClientHello" if number == 1 else f"the {'second' if number == 2 else ordinal(number)} ClientHello"
+    return name if seen else f"{name}, which is not in the capture", tuple(seen[-1:])
 
 
 def _server(c: Connection) -> Iterator[Sentence]:
@@ -208,15 +216,51 @@ def _server(c: Connection) -> Iterator[Sentence]:
     if t.tcp_ms is None or t.server_hello_ms is None or not c.server_hello or not c.client_hello:
         return
     frames = (c.client_hello.frame, c.server_hello.frame)
-    if t.split_path:
+    is_slow = not c.hello_retry and t.server_hello_ms - t.tcp_ms > _SLOW
+    again = _hello_again(c, c.client_hello.frame, c.server_hello.frame) if t.split_path or is_slow else None
+    if again is not None:
+        what, last, after = again
+        text = f"The ServerHello took {in_ms(t.server_hello_ms)}: {what} was sent again, and the ServerHello came "
+        yield Sentence(
+            "time", "hello_again", f"{text}{in_ms(after)} after the last copy.", (frames[0], last, frames[1])
+        )
+    elif t.split_path:
         times = f", {t.server_hello_ms / t.tcp_ms:,.0f} round trips of TCP" if t.tcp_ms >= 1 else ""
         text = f"The ServerHello took {in_ms(t.server_hello_ms)}{times}: "
         text += "TCP may end at a proxy near the client, or the server was slow."
         yield Sentence("time", "split_path", text, frames, guess=True)
-    elif not c.hello_retry and t.server_hello_ms - t.tcp_ms > _SLOW:
+    elif is_slow:
         late = in_ms(t.server_hello_ms - t.tcp_ms)
         text = f"The server took about {late} to answer the ClientHello, beyond the round trip."
         yield Sentence("time", "slow_server", text, frames)
+
+
+def _hello_again(c: Connection, hello: int, answer: int) -> tuple[str, int, float] | None:
+    """Return what of the ClientHello was sent again, the last frame with that, and the milliseconds to the ServerHello.
+
+    None if nothing of it was, or if that is not known.
+    """
+    if not isinstance(c, KeptConnection) or c.transport != "tcp" or c.eap is not None:
+        return None
+    mine = [one for one in c.transcript.records if one.sender == "client" and one.frame == hello]
+    places = [(one.start, one.end) for one in mine if one.content_type == HANDSHAKE]
+    packets = [one for one in c.transcript.packets if one.frame <= answer]
+    asked = {one.frame for one in probes(packets)}
+    copied = {one.frames[1] for one in repeats(packets, asked) if one.sender == "client" and not one.late}
+    if not places:
+        return None
+    begin, end = min(places)[0], max(places)[1]
+    copies = [
+        (one.offset, one.offset + one.length, one)
+        for one in packets
+        if one.frame in copied and one.frame > hello and one.offset is not None
+    ]
+    copies = [one for one in copies if one[0] < end and one[1] > begin]
+    after = elapsed(copies[-1][2].time, packets[-1].time) if copies else None
+    if after is None:
+        return None
+    is_whole = min(one[0] for one in copies) <= begin and max(one[1] for one in copies) >= end
+    return f"{'' if is_whole else 'a part of '}the ClientHello", copies[-1][2].frame, after
 
 
 def _handshake(c: Connection, packets: list[Packet]) -> list[Packet]:
@@ -264,9 +308,7 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "large_client_hello", f"{text}it is complete only with the last.", (hello.frame,))
 
 
-def _flight_segments(
-    c: KeptConnection, packets: list[Packet], found: list[Repeat], asked: list[Probe]
-) -> Iterator[Sentence]:
+def _flight_segments(c: KeptConnection, packets: list[Packet], asked: list[Probe]) -> Iterator[Sentence]:
     """Yield a sentence about the server's first flight if it has more than one segment."""
     hello = c.server_hello
     # Where the client's packets are missing, nothing shows where one flight ends and the next begins.
@@ -274,10 +316,21 @@ def _flight_segments(
         return
     said = [m for m in c.messages if m.frame >= hello.frame]
     flight = list(takewhile(lambda m: m.sender == "server", said))
-    frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
-    segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
-    again = {repeat.frames[1] for repeat in found if not repeat.late} | c.transcript.repeated_frames()
-    again |= {probe.frame for probe in asked}
+    first = _first_of_flight(c, hello.frame)
+    last = flight[-1].frame if flight else hello.frame
+    following = said[len(flight)].frame if flight and len(said) > len(flight) else inf
+    segments = [p for p in packets if p.sender == "server" and p.length and first <= p.frame]
+    if c.transport == "tcp" and c.eap is None:
+        # A record whose content is encrypted has the frame in which it begins.
+        end = max((one.end for one in c.transcript.records if one.sender == "server" and one.frame <= last), default=0)
+        segments = [p for p in segments if p.frame <= last or (p.frame < following and (p.offset or 0) < end)]
+    else:
+        segments = [p for p in segments if p.frame <= last]
+    if _misses_client(c, segments, following):
+        return
+    probed = {probe.frame for probe in asked}
+    again = {repeat.frames[1] for repeat in repeats(packets, probed) if not repeat.late}
+    again |= c.transcript.repeated_frames() | probed
     # Over UDP, what comes after a datagram that was sent again was sent again with it.
     over_tcp = c.quic is None and c.dtls is None
     until = inf if over_tcp else min((frame for frame in again if frame > hello.frame), default=inf)
@@ -289,6 +342,55 @@ def _flight_segments(
         least = "at least " if _lacks_bytes(c, "server") else ""
         text = f"The server's flight came in {least}{len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, (sent[0].frame, sent[-1].frame))
+
+
+def _first_of_flight(c: KeptConnection, completed: int) -> int:
+    """Return the frame of the first segment that contains bytes of the ServerHello, which a later one may complete."""
+    if c.transport != "tcp" or c.eap is not None:
+        return completed
+    before = ("client_hello", *_RETRIES)
+    asked = max((m.frame for m in c.messages if m.type in before and m.frame <= completed), default=0)
+    carried = (
+        one
+        for one in c.transcript.records
+        if one.sender == "server" and one.content_type == HANDSHAKE and asked < one.frame <= completed
+    )
+    begin = next(carried, None)
+    if begin is None:
+        return completed
+    frames = (
+        one.frame
+        for one in c.transcript.packets
+        if one.sender == "server" and one.offset is not None and one.offset <= begin.start < one.offset + one.length
+    )
+    return min((frame for frame in frames if frame > asked), default=completed)
+
+
+def _misses_client(c: KeptConnection, flight: list[Packet], following: float) -> bool:
+    """Return whether bytes of the client may be missing within what looks like one flight of the server.
+
+    They may be a flight of its own. `following` is the frame of the client's next message.
+    """
+    if not flight:
+        return False
+    first, known = flight[0].frame, flight[0].acknowledged
+    for problem in c.problems:
+        # What the server had acknowledged before was the client's earlier flight.
+        is_later = known is None or problem.offset is None or problem.offset >= known
+        is_within = problem.frame is not None and first < problem.frame <= following
+        if problem.code == "gap" and problem.sender == "client" and is_later and is_within:
+            return True
+    reached = max((one.acknowledged for one in flight if one.acknowledged is not None), default=None)
+    if known is None or reached is None:
+        return False
+    for one in sorted(
+        (one.offset, one.offset + one.length)
+        for one in c.transcript.packets
+        if one.sender == "client" and one.offset is not None and one.length
+    ):
+        if one[0] <= known:
+            known = max(known, one[1])
+    return known < reached
 
 
 def _lacks_bytes(c: Connection, side: Side) -> bool:
@@ -404,8 +506,11 @@ def _copied(c: KeptConnection) -> Iterator[Sentence]:
     """Yield a sentence about packets that were captured twice, which were not lost."""
     seen = c.transcript
     if seen.copied is not None:
+        # Later ones than those of the handshake are not kept, nor counted.
         many = counted(seen.copies, "packet was", "packets were")
-        text = f"{many} captured twice, as on two interfaces of a router or in two VLANs: here each counts once."
+        text = (
+            f"At least {many} captured twice, as on two interfaces of a router or in two VLANs: here each counts once."
+        )
         yield Sentence("time", "captured_twice", text, seen.copied)
 
 

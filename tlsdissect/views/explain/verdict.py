@@ -10,6 +10,7 @@ from tlsdissect.model.transcript import final_alert, keyed_end
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
+from tlsdissect.views.explain.early_end import early_end
 from tlsdissect.views.explain.ending import keys_deny_refusal, losses, message_before, refused_in, without_alert
 from tlsdissect.views.explain.model import Verdict, message_frame, named, rfc_name
 from tlsdissect.views.explain.negotiation import accepts_external_psk
@@ -77,10 +78,15 @@ def _ended(c: Connection) -> Verdict:
         guess = "outcome" in c.inferred
         text = "the server refused the supplicant before the handshake was over: EAP-Failure"
         return Verdict("failed", text, (c.eap.result_frame,), guess)
-    last = next((one for one in reversed(c.messages) if one.type != "alert"), None)
+    end = early_end(c)
     text = f"the {c.failed_by} {_VERBS[c.outcome]} the connection" if c.failed_by else "the connection ended"
-    text += f"{_after(last, c.transport) or ' during the handshake'}, {without_alert(c)}"
-    return Verdict("failed", text, () if last is None else (last.frame,))
+    if end.frame is None:
+        text += f" during the handshake, {without_alert(c)}"
+        text += "" if end.after is None else f"; last seen: {named(end.after, c.transport)}"
+    else:
+        place = " before any message of TLS" if end.is_first else _after(end.after, c.transport)
+        text += f"{place or ' during the handshake'}, {without_alert(c)}"
+    return Verdict("failed", text, end.frames)
 
 
 def _open(c: Connection) -> Verdict:
