@@ -85,6 +85,11 @@ def test_an_answer_is_told_in_the_terms_of_tls(tmp_path: Path, data: bytes, code
     assert [(it.code, it.detail, it.frame) for it in connection.problems] == [
         (code, f"the ClientHello was answered with {what}", 5)
     ]
+    sentences = [it.text for it in tlsdissect.explain(connection).sentences if it.code == "answered_otherwise"]
+    assert sentences == [
+        f"The ClientHello was answered with {what}."
+        + " Perhaps this port serves another protocol." * (code == "malformed_record")
+    ]
 
 
 @pytest.mark.parametrize(("data", "code", "what"), NO_TLS[:2], ids=["message", "record"])

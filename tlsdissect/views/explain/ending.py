@@ -388,8 +388,10 @@ def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
     if any(message.sender == "server" for message in c.messages):
         return
     for problem in c.problems:
-        if problem.code == "malformed_record" and problem.sender == "server":
-            text = f"{problem.detail[:1].upper()}{problem.detail[1:]}. Perhaps this port serves another protocol."
+        if problem.code in ("malformed_record", "malformed_message") and problem.sender == "server":
+            text = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
+            # A message in a record of TLS is of no other protocol.
+            text += " Perhaps this port serves another protocol." if problem.code == "malformed_record" else ""
             yield Sentence("end", "answered_otherwise", text, (problem.frame,) if problem.frame else ())
 
 
