@@ -365,6 +365,30 @@ def test_a_table_is_as_wide_as_the_terminal() -> None:
     ]
 
 
+def test_a_table_too_wide_for_the_terminal_has_a_line_per_column() -> None:
+    for width in (80, 200):
+        status, shown = on_terminal(width, "query", "SELECT * FROM connections ORDER BY stream", RESUMED)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+        assert status == 0
+        assert max(map(len, lines)) <= width
+        begin, second = lines.index("row 1"), lines.index("row 2")
+        names = [line.split()[0] for line in lines[begin + 1 : second]]
+        assert len(names) == len(set(names)) > 100
+        values = {name: line[len(name) :].strip() for name, line in zip(names, lines[begin + 1 :], strict=False)}
+        assert re.fullmatch(r"TLS_\w+_SHA(256|384)", values["cipher_suite"])
+        assert values["dh_bits"] == "-"
+    done = run("query", "SELECT * FROM connections WHERE stream = 99", RESUMED, COLUMNS="80")
+    assert re.fullmatch(rb"no rows of \d{3} columns\n", done.stdout)
+
+
+def test_long_names_of_columns_are_not_wrapped() -> None:
+    sql = f"SELECT 1 AS {'a' * 30}, 2 AS {'b' * 30}, 'text' AS {'c' * 30}"
+    status, shown = on_terminal(80, "query", sql, RESUMED)
+    assert status == 0
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert lines[:2] == ["row 1", f"{'a' * 30}  1"]
+
+
 def test_the_tables_are_listed() -> None:
     done = run("query", "--tables", COLUMNS="100")
     assert (done.returncode, done.stderr) == (0, b"")

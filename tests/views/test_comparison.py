@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from made import made
 from msgspec.structs import replace
 from recorded import ROOT
 
@@ -611,6 +612,16 @@ def test_only_tcp_has_a_round_trip_of_its_own() -> None:
     [side] = [side for side in group.sides if side.connections]
     assert (side.mean_round_trips, side.mean_with_tcp) == (3, 3)
     assert side.against_expected == {"HelloVerifyRequest": 1}
+
+
+def test_a_row_for_each_group_comes_first() -> None:
+    """With `--all` every group has all sections instead, and there is no such table."""
+    groups = compared([made(stream=one, sni=f"{one}.example") for one in range(3)], "sni")
+    lines = b"".join(Text(100).written(groups)).decode().splitlines()
+    assert lines[0].split()[:3] == ["1.2", "1.3", "failed"]
+    assert [line.split()[0] for line in lines[1:4]] == ["0.example", "1.example", "2.example"]
+    assert (lines[4], lines[5].partition(":")[0]) == ("", "nothing to compare")
+    assert not any("RT 1.2" in line for line in b"".join(Text(100, whole=True).written(groups)).decode().splitlines())
 
 
 def test_quic_stands_beside_tcp() -> None:

@@ -115,30 +115,58 @@ def test_lines_fit_the_terminal(sample: Path, width: int) -> None:
         assert max(columns(line) for line in beside) <= width
 
 
+def test_times_of_a_ladder_have_the_same_decimals() -> None:
+    """Those of a path of 160 ms none, those on a loopback two; those of messages in a picture likewise."""
+    found = paths()
+    lines = Text(120).beside(*found).decode().splitlines()
+    times = [line[:4].strip() for line in lines if re.match(r" *-?[\d.]+  ", line)]
+    assert {"-161", "-1", "0", "162", "327"} <= set(times)
+    assert not any("." in time or time == "-0" for time in times)
+    words = picture([drawn(one) for one in found], "svg").decode()
+    assert "ACK · 0 ms" in words
+    assert not re.search(r"\d\.\d+ ms", words)
+    loopback = shown(one("tls12-unknown-ca"), 80)
+    assert {len(line[:5].strip().partition(".")[2]) for line in loopback[3:] if line[:5].strip() not in ("", "0")} == {
+        2
+    }
+
+
+def test_a_terminal_says_near_which_end_times_were_captured() -> None:
+    one, other = paths()
+    assert shown(one)[-1] == "times as captured near the client; the server is about 80 ms away"
+    assert Text(120).beside(one, other).decode().splitlines()[-1] == shown(one)[-1]
+    far = tlsdissect.read(ROOT / "samples/paths-server.pcap.gz", keep=True, stream=[0])
+    [server] = far
+    assert Text(120).beside(server, other).decode().splitlines()[-1] == (
+        "times as captured, near the server at the left and near the client at the right"
+    )
+    assert not any("as captured" in line for line in shown(kept(ROOT / "samples/tls12-full.pcap")[0]))
+
+
 def test_a_ladder_in_full() -> None:
     assert shown(one("tls12-unknown-ca"), 80)[1:] == [
         "alert unknown_ca by client; TCP's round trip: 0.035 ms",
-        "    ms  [::1]:39982                                    [::1]:8443  bytes  frames",
-        "-0.196  │ SYN ─────────────────────────────────────────────────▶│         1",
-        "-0.177  │◀──────────────────────────────────────────── SYN, ACK │         2",
-        "-0.161  │ ACK ─────────────────────────────────────────────────▶│         3",
-        "        │                                                       │",
-        "     0  │ client_hello 145 ────────────────────────────────────▶│    154  4",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                    server_hello 61, certificate 2088, │",
-        "  1.31  │◀──────── server_key_exchange 296, server_hello_done 0 │   2481  6",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                                                       │",
-        "        │                                                       │",
-        "  2.52  │ alert unknown_ca ────────────────────────────────────▶│      7  8",
-        "  2.60  │ FIN ─────────────────────────────────────────────────▶│         9",
-        "  2.68  │◀───────────────────────────────────────────────── FIN │         10",
+        "   ms  [::1]:39982                                     [::1]:8443  bytes  frames",
+        "-0.20  │ SYN ──────────────────────────────────────────────────▶│         1",
+        "-0.18  │◀───────────────────────────────────────────── SYN, ACK │         2",
+        "-0.16  │ ACK ──────────────────────────────────────────────────▶│         3",
+        "       │                                                        │",
+        "    0  │ client_hello 145 ─────────────────────────────────────▶│    154  4",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                     server_hello 61, certificate 2088, │",
+        " 1.31  │◀───────── server_key_exchange 296, server_hello_done 0 │   2481  6",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                                                        │",
+        "       │                                                        │",
+        " 2.52  │ alert unknown_ca ─────────────────────────────────────▶│      7  8",
+        " 2.60  │ FIN ──────────────────────────────────────────────────▶│         9",
+        " 2.68  │◀────────────────────────────────────────────────── FIN │         10",
     ]
 
 
@@ -199,7 +227,7 @@ def test_two_connections_share_an_axis_of_time() -> None:
     assert len(times) > 10
     assert times == sorted(times)
     assert sum("client_hello" in line for line in lines) == 2
-    assert [line[:6] for line in lines if "client_hello" in line] == ["     0", "     0"]
+    assert [line[:5] for line in lines if "client_hello" in line] == ["    0", "    0"]
 
 
 def test_two_connections_tell_their_own_round_trips() -> None:

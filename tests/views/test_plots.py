@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from itertools import combinations
+from math import log
 from typing import TYPE_CHECKING
 
 import matplotlib.image
@@ -425,11 +426,45 @@ def test_an_expired_certificate_is_drawn_with_the_time_at_which_it_was_seen() ->
     assert {text.get_text() for text in ax.get_xticklabels()} >= {"Mar 2026", "Nov 2026"}
 
 
+@pytest.mark.parametrize("far", [3.364, 3_600_000.0])
+def test_no_dot_is_cut_by_the_axis(far: float) -> None:
+    """Neither among times that hardly differ, nor below one of an hour; and the axis ends soon after the last."""
+    timing = made().timing
+    took = (3.345, 3.35, far)
+    connections = [made(stream=n, timing=replace(timing, handshake_ms=ms, tcp_ms=20.0)) for n, ms in enumerate(took)]
+    tables = Tables(lambda: connections)
+    times, sizes = drawn(tables, "handshake-times"), drawn(tables, "server-bytes")
+    values = times.lines[0].get_xdata()
+    spots = sizes.collections[0].get_offsets()[:, 1]
+    for ax, edges, found in ((times, times.get_xlim(), values), (sizes, sizes.get_ylim(), spots)):
+        low, high = (log(edge) for edge in edges)
+        room = 0.01 * (high - low)
+        assert low + room < log(min(found)) <= log(max(found)) < high - room / 2
+        if far < 4:
+            assert ax is times or high - low < 0.1
+            assert edges[1] < 1.01 * max(found)
+
+
+def test_the_rarer_version_does_not_hide_the_other() -> None:
+    """Where all handshakes have one size, it is drawn last, and in smaller cells."""
+    versions = ["TLS 1.2", *["TLS 1.3"] * 2] * 700
+    timing = replace(made().timing, tcp_ms=20.0)
+    connections = [made(stream=n, version=version, timing=timing) for n, version in enumerate(versions)]
+    for many in (2100, 300):
+        below, above = drawn(Tables(lambda many=many: connections[:many]), "server-bytes").collections[:2]
+        drawn_in = [one.get_facecolor()[0] if one.get_array() is None else one.cmap(1.0) for one in (below, above)]
+        colours = [to_rgb(one[:3]) for one in drawn_in]
+        assert colours == [to_rgb(VERSIONS["TLS 1.3"]), to_rgb(VERSIONS["TLS 1.2"])]
+    large = drawn(Tables(lambda: connections), "server-bytes").collections
+    widths = [max(one.get_paths()[0].vertices[:, 0]) - min(one.get_paths()[0].vertices[:, 0]) for one in large[:2]]
+    assert widths[1] < 0.7 * widths[0]
+
+
 def test_versions_have_names_of_their_own() -> None:
     told = ["SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "TLS 1.3 (draft 23)", "DTLS 1.2", "0x0100", None]
     tables = Tables(lambda: [made(stream=n, version=version) for n, version in enumerate(told)])
     assert list(version_names(tables.connections)) == [
-        "SSL", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "TLS 1.3 draft", "DTLS 1.2", "other", "no version",
+        "SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "TLS 1.3 draft", "DTLS 1.2", "other", "no version",
     ]  # fmt: skip
     assert len(set(VERSIONS.values())) == len(VERSIONS)
 

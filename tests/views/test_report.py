@@ -23,7 +23,6 @@ from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.comparison.formats import sections
-from tlsdissect.views.durations import in_ms
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import OTHER
 from tlsdissect.views.summary import weaknesses
@@ -308,10 +307,11 @@ def test_the_ladder_is_that_of_the_program(visit: Visit) -> None:
     _, connection = tlsdissect.read(sample("tls13-early-data"), keep=True)
     course = Course(tlsdissect.ladder(connection).ladders[0])
     axis = Axis([course])
+    written = axis.scale.in_ms
     visit.search("tls13-early-data.pcap")
     detail = visit.open(1)
     assert detail.locator("h4:text-is('Ladder') + div li").all_inner_texts() == [
-        f"{in_ms(arrow.ms)}, {arrow.sender} to {OTHER[arrow.sender]}, {said(arrow)}, frame {arrow.frame_range}"
+        f"{written(arrow.ms)}, {arrow.sender} to {OTHER[arrow.sender]}, {said(arrow)}, frame {arrow.frame_range}"
         for arrow, *_ in course.slants
     ]
     assert detail.locator(".ladder .pause").all_text_contents() == ["969 ms later"]

@@ -17,7 +17,7 @@ from tlsdissect.views.explain.advice import advice
 from tlsdissect.views.explain.stories import digest
 from tlsdissect.views.report.failures import Failure, Failures
 from tlsdissect.views.report.page import Report
-from tlsdissect.views.summary import Ending, SummaryBuilder
+from tlsdissect.views.summary import Ending, Group, SummaryBuilder
 
 
 def failed(name: str, outcome: str = "alert") -> Connection:
@@ -137,7 +137,7 @@ def test_a_story_is_told_once_and_its_share_where_there_are_others() -> None:
     assert " of 1: " not in page
     page = tlsdissect.report(ROOT / "samples/network/network-failures.pcap").decode()
     assert page.count("1 of 2: The server ended the handshake with handshake_failure") == 2
-    assert page.count("1 other way") == 2
+    assert page.count("1 other kind of this failure") == 2
     assert page.count("Where a sentence is marked as a guess, something else may look the same.") == 1
 
 
@@ -148,6 +148,28 @@ def test_a_small_share_is_not_called_none() -> None:
         failures.add(one)
         summary.add(one)
     assert failures.tiles(summary.summary(300, Counter(), []))[1].detail == "under 1 % of 300"
+
+
+def test_a_server_that_never_answered_is_named_in_words_and_found_by_its_key() -> None:
+    [failure] = by_reason([replace(failed("tls12-unknown-ca"), outcome="no_answer", failed_by="client", alerts=())])
+    assert (failure.reason, failure.heading) == ("no_answer", "the server never answered")
+    report = Report(("silent",), Judge(), Evidence(), 0)
+    report.add(replace(failed("tls12-unknown-ca"), outcome="no_answer", failed_by="client", alerts=()))
+    head = b"".join(report.pieces()).decode().split("<h3>")[1].split("</h3>")[0]
+    assert ">the server never answered</button>" in head.replace("<wbr>", "")
+    assert "no_answer" in head.partition(">")[0]
+
+
+def test_the_most_severe_weaknesses_are_named_first_and_an_offer_last() -> None:
+    kinds = {"TLS 1.0 offered at most": 4, "no_secure_renegotiation": 3, "TLS 1.0 negotiated": 3, "rc4_cipher": 1}
+    weak = tuple(Group(what, many, (), ()) for what, many in kinds.items())
+    empty = SummaryBuilder().summary(0, Counter(), [])
+    for first, words in (
+        (4, "1 with RC4, 3 without secure renegotiation and 2 more kinds"),
+        (3, "3 without secure renegotiation, 3 with TLS 1.0 and 4 offering at most TLS 1.0"),
+        (1, "offering at most TLS 1.0"),
+    ):
+        assert Failures().tiles(replace(empty, weak=weak[:first]))[2].detail == words
 
 
 def test_what_the_captures_do_not_show_is_not_called_a_success() -> None:

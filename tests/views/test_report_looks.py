@@ -512,3 +512,43 @@ def test_details_of_a_failure_say_first_in_red_how_it_ended(browser: Browser, wr
         established = visit.open_first("tls12-full")
         assert established.locator("h5").first.inner_text() == "What the client offered"
         assert established.locator("strong.good").inner_text().startswith("✓ established")
+
+
+def test_grave_findings_stand_above_many_failures(browser: Browser, tmp_path: Path) -> None:
+    """Below the figures on top, before failures that fill the screen."""
+    many = Report(("planted",), Judge(), Evidence(), 0)
+    for number, code in enumerate(("weak_key", "name_mismatch", "name_mismatch", "static_rsa")):
+        many.add(made(stream=number, findings=(finding(code, "why", 6),)))
+    for number, name in enumerate(("handshake_failure", "protocol_version", "unrecognized_name", "decode_error")):
+        for one in range(9):
+            alerts = (Alert("server", "fatal", name, 6),)
+            many.add(made(stream=100 + 10 * number + one, outcome="alert", failed_by="server", alerts=alerts))
+    path = tmp_path / "many.html"
+    path.write_bytes(b"".join(many.pieces()))
+    with Visit(browser, path, viewport={"width": 1280, "height": 500}) as visit:
+        line = visit.page.locator(".foremost")
+        named = ["certificate for another name (2)", "weak key (1)", "5 more findings"]
+        assert line.inner_text().split("\n") == ["high", *named]
+        box = line.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 300
+        line.get_by_role("button", name="Show the connections with weak key: 1").click()
+        assert visit.count() == "1 of 40 connections"
+
+
+def test_nothing_stands_above_findings_that_no_failure_pushes_down(browser: Browser, tmp_path: Path) -> None:
+    good = Report(("planted",), Judge(), Evidence(), 0)
+    good.add(made(findings=(finding("weak_key", "why", 6),)))
+    path = tmp_path / "good.html"
+    path.write_bytes(b"".join(good.pieces()))
+    with Visit(browser, path) as visit:
+        assert visit.page.locator(".foremost").count() == 0
+
+
+def test_a_report_on_the_folder_at_hand_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "night"
+    (folder / "inner").mkdir(parents=True)
+    monkeypatch.chdir(folder / "inner")
+    for name, title in ((".", "inner"), ("..", "night"), ("./a.pcap", "./a.pcap")):
+        page = b"".join(Report((name,), Judge(), Evidence(), 0).pieces()).decode()
+        assert f"<title>TLS in {title}</title>" in page

@@ -4,7 +4,7 @@ from tlsdissect.model.dates import FIRST_DATE
 
 _THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT = 99.95, 9.995, 0.9995
 """Milliseconds from which so many digits come before the decimal point, once rounded."""
-_NOTHING_MS, _LONG_MS = 0.0005, 10_000
+_NOTHING_MS, LONG_MS = 0.0005, 10_000
 
 
 def short_ms(ms: float) -> str:
@@ -23,13 +23,32 @@ def short_ms(ms: float) -> str:
     return "0" if length < _NOTHING_MS else f"{ms:.3f}"
 
 
+def decimals(span_ms: float) -> int:
+    """Return how many decimals the times of a span are written with, so that its length has three digits.
+
+    >>> decimals(811), decimals(84.2), decimals(3.35), decimals(0.2)
+    (0, 1, 2, 3)
+    """
+    return sum(span_ms < one for one in (_THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT))
+
+
+def fixed_ms(ms: float, digits: int) -> str:
+    """Format milliseconds with so many decimals; zero has none, and no sign.
+
+    >>> fixed_ms(163.727, 0), fixed_ms(-0.393, 0), fixed_ms(-0.574, 0), fixed_ms(0.5, 2)
+    ('164', '0', '-1', '0.50')
+    """
+    text = f"{ms:,.{digits}f}"
+    return text if text.strip("-0.,") else "0"
+
+
 def in_ms(ms: float) -> str:
     """Format a time with its unit: milliseconds, or seconds from ten on.
 
     >>> in_ms(0.2504), in_ms(1250.4), in_ms(12_345)
     ('0.250 ms', '1,250 ms', '12.3 s')
     """
-    return f"{short_ms(ms)} ms" if abs(ms) < _LONG_MS else f"{short_ms(ms / 1000)} s"
+    return f"{short_ms(ms)} ms" if abs(ms) < LONG_MS else f"{short_ms(ms / 1000)} s"
 
 
 def period(start: str | None, end: str | None) -> str:

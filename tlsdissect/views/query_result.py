@@ -15,8 +15,10 @@ from pyarrow import compute
 
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
-from tlsdissect.views.printable import printable
-from tlsdissect.views.table import Column, Table, written
+from tlsdissect.views.phrases import counted
+from tlsdissect.views.printable import columns as measured
+from tlsdissect.views.printable import encoded, printable, shortened, styled
+from tlsdissect.views.table import FAINT, HEADING, Column, Table, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 _FIRST = 10_000
 """Rows that decide how wide the columns of a table are."""
+_READABLE = 6
+"""Characters of a column below which nobody could read its values; its name is never cut."""
+_GAP = "  "
+"""Between the name of a column and its value, where each has a line."""
 _SLICE = 256
 """Rows that are objects of Python at a time."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -132,11 +138,18 @@ def json_lines(answer: Answer) -> Iterator[bytes]:
 
 
 def table_lines(answer: Answer, width: int, *, coloured: bool = False, encoding: str = "utf-8") -> Iterator[bytes]:
-    """Format as a table of this width, whose columns are as wide as the first rows need."""
+    """Format as a table of this width, whose columns are as wide as the first rows need.
+
+    Where not even the names of the columns fit beside each other, each row is a block with a line per column.
+    """
     columns = tuple(
         Column(printable(field.name), partial(_texts, number, width), right=_is_number(field.type))
         for number, field in enumerate(answer.schema)
     )
+    least = sum(max(measured(column.title), _READABLE) + 1 for column in columns) - 1
+    if least > width and len(columns) > 1:
+        yield from _blocks(answer, width, coloured=coloured, encoding=encoding)
+        return
     table = Table(width, coloured=coloured, encoding=encoding, asked=columns)
     found: Iterator[Any] = rows(answer.batches)
     lines = map(table.row, found)
@@ -145,6 +158,31 @@ def table_lines(answer: Answer, width: int, *, coloured: bool = False, encoding:
     yield table.lay_out([("", one) for one in first or [table.row(nothing)]])
     for one in chain(first, lines):
         yield table.line("", one)
+
+
+def _blocks(answer: Answer, width: int, *, coloured: bool, encoding: str) -> Iterator[bytes]:
+    """Format each row as a heading with its number, and a line for each column."""
+    names = [printable(name) for name in answer.schema.names]
+    label = min(max(map(measured, names)), width * 3 // 5)
+    shown = [shortened(name, label) for name in names]
+    padded = [f"{name}{' ' * (label - measured(name))}" for name in shown]
+    room = max(width - label - len(_GAP), 1)
+
+    def look(text: str, style: str) -> str:
+        return styled(text, style) if coloured else text
+
+    number = 0
+    for number, row in enumerate(rows(answer.batches), 1):
+        yield encoded(f"{look(f'row {number:,}', HEADING)}\n", encoding)
+        for name, value in zip(padded, row, strict=True):
+            if value is None:
+                yield encoded(f"{look(f'{name}{_GAP}-', FAINT)}\n", encoding)
+            else:
+                # What is longer than a line is cut anyway.
+                text = shortened(printable(written(value)[: width + 1]), room)
+                yield encoded(f"{look(name, FAINT)}{_GAP}{text}".rstrip() + "\n", encoding)
+    if not number:
+        yield encoded(f"no rows of {counted(len(names), 'column')}\n", encoding)
 
 
 def _texts(number: int, width: int, row: Any) -> Texts:

@@ -287,13 +287,13 @@ class Text:
         self._encoding = encoding
 
     def written(self, groups: Sequence[Group]) -> Iterator[bytes]:
-        """Format groups, one below the other."""
+        """Format groups: a row for each, then all connections; with `whole`, one below the other."""
         listed = groups if self._whole else groups[:1]
+        if len(groups) > len(listed):
+            yield encoded("".join(f"{line}\n" for line in [*self._by_group(groups[1:]), ""]), self._encoding)
         for number, group in enumerate(listed):
             gap = "\n" if number else ""
             yield encoded(gap + "".join(f"{line}\n" for line in self.lines(group)), self._encoding)
-        if len(groups) > len(listed):
-            yield encoded("\n" + "".join(f"{line}\n" for line in self._by_group(groups[1:])), self._encoding)
 
     def lines(self, group: Group) -> Iterator[str]:
         """Format a group, line by line."""

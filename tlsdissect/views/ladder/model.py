@@ -600,9 +600,13 @@ def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
     return [(arrow, number) for _, arrow, number in sorted(placed, key=itemgetter(0))]
 
 
-def waits(ladders: Sequence[Ladder], arrows: Sequence[Arrow]) -> Iterator[tuple[float, list[str]]]:
+def scaled(ladders: Sequence[Ladder]) -> Scale:
+    """Return the axis of the times at which arrows passed the capture point."""
+    return Scale([arrow.ms for one in ladders for arrow in one.arrows if arrow.ms is not None], path(ladders))
+
+
+def waits(scale: Scale, arrows: Sequence[Arrow]) -> Iterator[tuple[float, list[str]]]:
     """Yield, for each arrow, the share of the axis of time that it waited, and the length of pauses that were cut."""
-    scale = Scale([arrow.ms for arrow in arrows if arrow.ms is not None], path(ladders))
     reached: float | None = None
     for arrow in arrows:
         if arrow.ms is None or reached is None or arrow.ms <= reached:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
     from tlsdissect.views.ladder.axis import Band, Slant
     from tlsdissect.views.ladder.model import Ladder
+    from tlsdissect.views.ladder.scale import Scale
 
 WIDTH = 9.0
 """Inches of a picture."""
@@ -136,8 +137,8 @@ def height(ladders: Sequence[Ladder]) -> float:
 class _Lane:
     """One ladder: its arrows with their moments, and the words on both sides of its lifelines."""
 
-    def __init__(self, course: Course, left: float, width: float, ink: _Ink) -> None:
-        self.course, self.ladder = course, course.ladder
+    def __init__(self, course: Course, scale: Scale, left: float, width: float, ink: _Ink) -> None:
+        self.course, self.ladder, self._scale = course, course.ladder, scale
         between = 0.9 if width < WIDTH / 2 else width / 3
         beside = (width - between) / 2
         self.x: dict[Side, float] = {"client": left + beside, "server": left + beside + between}
@@ -149,7 +150,7 @@ class _Lane:
         """Yield the labels of a side: the messages that it sent, and the times if they were measured at that side."""
         last = self.course.completing
         for arrow, begin, end in self.course.slants:
-            time = "" if arrow.ms is None or side != self.course.near else in_ms(arrow.ms)
+            time = "" if arrow.ms is None or side != self.course.near else self._scale.in_ms(arrow.ms)
             lines = []
             if arrow.sender == side:
                 lines = [
@@ -178,7 +179,8 @@ class _Drawing:
         courses = [Course(one) for one in ladders]
         self.axis = Axis(courses)
         self.scale = self.axis.scale
-        self.lanes = [_Lane(one, _AXIS + number * width, width, ink) for number, one in enumerate(courses)]
+        lefts = [_AXIS + number * width for number in range(len(courses))]
+        self.lanes = [_Lane(one, self.scale, left, width, ink) for one, left in zip(courses, lefts, strict=True)]
         sides = [words for lane in self.lanes for words in lane.words.values()]
         tall = max([_TALL, *(sum(len(one.lines) + 0.4 for one in words) * _LINE for words in sides)])
         self._inches = tall / (self.scale.length or 1.0)

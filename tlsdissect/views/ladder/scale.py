@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.views.durations import in_ms
+from tlsdissect.views.durations import LONG_MS, decimals, fixed_ms, in_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +52,7 @@ class Scale:
         self._known = dict(zip(ordered, self._places, strict=True))
         """The places of the moments."""
         self.length = self._places[-1]
+        self._decimals = decimals(self.length)
 
     def at(self, ms: float) -> float:
         """Return the place of a moment."""
@@ -60,6 +61,14 @@ class Scale:
         step = max(bisect_right(self._begins, ms) - 1, 0)
         begin, end = self._steps[step]
         return self._places[step] + (ms - begin) / (end - begin) * self._lengths[step]
+
+    def clock(self, ms: float) -> str:
+        """Write a moment in milliseconds, all with the same decimals."""
+        return fixed_ms(ms, self._decimals)
+
+    def in_ms(self, ms: float) -> str:
+        """Write a moment with its unit."""
+        return f"{self.clock(ms)} ms" if abs(ms) < LONG_MS else in_ms(ms)
 
     def thousandths(self, moments: Iterable[float]) -> list[int]:
         """Return the places of moments in thousandths of the axis."""

@@ -9,15 +9,16 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.durations import in_ms, short_ms
-from tlsdissect.views.ladder.model import drawn, in_turn, legend, tenths, views, waits, wrapped
+from tlsdissect.views.durations import in_ms
+from tlsdissect.views.ladder.model import OTHER, drawn, in_turn, legend, scaled, tenths, views, waits, wrapped
 from tlsdissect.views.printable import USUAL, TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Side
     from tlsdissect.views.ladder.model import Arrow, Ladder
+    from tlsdissect.views.ladder.scale import Scale
 
 WIDEST = 120
 """Maximum columns of one ladder."""
@@ -61,12 +62,15 @@ class Text(TextBlocks):
     def lines(self, one: Ladder, other: Ladder | None = None) -> Iterator[str]:
         """Draw a ladder, or two on one axis of time."""
         yield from (line.rstrip() for line in (self._single(one) if other is None else self._pair(one, other)))
-        if signs := legend((one,) if other is None else (one, other)):
-            yield self._styled(signs, _FAINT)
+        both = (one,) if other is None else (one, other)
+        for told in filter(None, (_origin(both), legend(both))):
+            for line in wrap(told, self._width, break_on_hyphens=False):
+                yield self._styled(line, _FAINT)
 
     def _single(self, one: Ladder) -> Iterator[str]:
         width = min(self._width, WIDEST)
-        rows = [(_clock(arrow), _trips(arrow), _size(arrow), arrow.frame_range) for arrow in one.arrows]
+        scale = scaled([one])
+        rows = [(_clock(arrow, scale), _trips(arrow), _size(arrow), arrow.frame_range) for arrow in one.arrows]
         headings = _headings([one])
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
         inner = max(width - sum(widths) - 10 + 2 * (not widths[1]), _LEAST)
@@ -74,7 +78,7 @@ class Text(TextBlocks):
         *above, head = self._heads(one, inner)
         yield from (_row(_NOTHING, line, widths) for line in above)
         yield _row(headings, head, widths)
-        for arrow, row, wait in zip(one.arrows, rows, _waits([one], one.arrows), strict=True):
+        for arrow, row, wait in zip(one.arrows, rows, _waits(scale, one.arrows), strict=True):
             yield from (_row(_NOTHING, self._between(line.center(inner), inner), widths) for line in wait)
             *before, last = self._cells(arrow, inner)
             yield from (_row(_NOTHING, cell, widths) for cell in before)
@@ -85,8 +89,8 @@ class Text(TextBlocks):
 
         Each has its own round trips beside its lifelines, and the bytes of flights if there is room.
         """
-        arrows = in_turn((left, right))
-        time = max(map(len, [_HEADINGS[0], *(_clock(arrow) for arrow, _ in arrows)]))
+        arrows, scale = in_turn((left, right)), scaled((left, right))
+        time = max(map(len, [_HEADINGS[0], *(_clock(arrow, scale) for arrow, _ in arrows)]))
         details = [_trips, _size] if self._width >= _ROOMY else [_trips]
         headings = _headings([left, right])[1:]
         beside = [[headings[number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(details)]
@@ -100,7 +104,7 @@ class Text(TextBlocks):
             left_half, right_half = (_beside(headings if named else _NOTHING, half, widths) for half in halves)
             yield f"{named:>{time}}  {left_half}  {right_half}"
         empty = _beside(_NOTHING, self._between("", inner), widths)
-        lines = _waits([left, right], [arrow for arrow, _ in arrows])
+        lines = _waits(scale, [arrow for arrow, _ in arrows])
         for (arrow, side), wait in zip(arrows, lines, strict=True):
             for line in wait:
                 half = _beside(_NOTHING, self._between(line.center(inner), inner), widths)
@@ -108,7 +112,7 @@ class Text(TextBlocks):
             cells = self._cells(arrow, inner)
             for number, cell in enumerate(cells, 1):
                 last = number == len(cells)
-                clock = f"{_clock(arrow) if last else '':>{time}}"
+                clock = f"{_clock(arrow, scale) if last else '':>{time}}"
                 half = _beside([one(arrow) for one in details] if last else _NOTHING, cell, widths)
                 yield f"{clock}  {empty}  {half}" if side else f"{clock}  {half}  {empty}"
 
@@ -160,6 +164,24 @@ class Text(TextBlocks):
         return styled(text, style) if self._coloured else text
 
 
+def _origin(ladders: Sequence[Ladder]) -> str:
+    """Say which end the times belong to, and how far away the other is; nothing where that is not known."""
+    told: dict[Side, list[float]] = {}
+    for one in ladders:
+        near = one.timing.captured_near
+        if near is None or not any(one.ways.values()):
+            return ""
+        told.setdefault(near, []).append(one.ways[OTHER[near]])
+    if len(told) > 1:
+        left, right = told
+        return f"times as captured, near the {left} at the left and near the {right} at the right"
+    [(near, ways)] = told.items()
+    written = scaled(ladders).clock
+    low, high = written(min(ways)), written(max(ways))
+    away = low if low == high else f"{low} to {high}"
+    return f"times as captured near the {near}; the {OTHER[near]} is about {away} ms away"
+
+
 def _beside(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
     """One of two ladders: round trips before the lifelines, and bytes after them if they are shown."""
     before = f"{cells[0]:>{widths[0]}}  " if widths[0] else ""
@@ -179,14 +201,14 @@ def _headings(ladders: Sequence[Ladder]) -> Sequence[str]:
     return [name if told or name != "RT" else "" for name in _HEADINGS]
 
 
-def _waits(ladders: Sequence[Ladder], arrows: Sequence[Arrow]) -> Iterator[list[str]]:
+def _waits(scale: Scale, arrows: Sequence[Arrow]) -> Iterator[list[str]]:
     """Yield the lines before each arrow: empty ones for a wait, or one that says how long a cut pause was."""
-    for share, cut in waits(ladders, arrows):
+    for share, cut in waits(scale, arrows):
         yield [f"~ {words} ~" for words in cut] or [""] * round(share * _EMPTY)
 
 
-def _clock(arrow: Arrow) -> str:
-    return "" if arrow.ms is None else short_ms(arrow.ms)
+def _clock(arrow: Arrow, scale: Scale) -> str:
+    return "" if arrow.ms is None else scale.clock(arrow.ms)
 
 
 def _size(arrow: Arrow) -> str:

@@ -29,7 +29,7 @@ GOOD, ODD, BAD, PALE = "#0072b2", "#d55e00", "#d02f3f", "#b7c9d6"
 VERSIONS = {
     "TLS 1.3": GOOD, "TLS 1.3 in QUIC": "#009e73", "DTLS 1.3": "#56b4e9", "TLS 1.3 draft": "#88ccee",
     "TLS 1.2": ODD, "DTLS 1.2": "#e69f00", "TLS 1.1": "#cc79a7", "TLS 1.0": "#aa4499", "DTLS 1.0": "#999933",
-    "SSL": "#9c6152", "other": "#44aa99", "no version": GREY,
+    "SSL 3.0": "#9c6152", "SSL 2.0": "#c49c94", "other": "#44aa99", "no version": GREY,
 }  # fmt: skip
 """Colours that colour-blind people can distinguish (Okabe and Ito; Tol), from the newest version to none."""
 _PLAIN: dict[Any, Any] = {"text.parse_math": False, "legend.frameon": False}
@@ -108,8 +108,6 @@ def version_names(connections: pd.DataFrame) -> pd.Series[str]:
 
 
 def _version_name(version: str) -> str:
-    if version.startswith("SSL"):
-        return "SSL"
     name = "TLS 1.3 draft" if version.startswith("TLS 1.3 (") else version
     return name if name in VERSIONS else "other"
 

@@ -62,7 +62,11 @@ _WHOLE = frozenset((*(10**power for power in range(-3, 7)), 60_000, 600_000, 3_6
 _MANY = 2000
 """Points beyond which a scatter plot would be a blob, so that the density of points is drawn."""
 _AROUND = 1.1
-"""An axis begins at the smallest value divided by this."""
+"""An axis of bytes begins at the smallest value divided by this; one of times ends at most so far above the largest."""
+_INSIDE = 0.6
+"""Width of a cell of density inside that of the version below it."""
+_MARGIN, _NARROW = 0.03, 1.004
+"""Part of a logarithmic axis that is left free beside its smallest value, and the least factor of it."""
 _GRID, _FAINTEST = 60, 0.25
 """Of a drawing of density: cells from left to right, and how opaque a cell with a single point is."""
 
@@ -154,6 +158,8 @@ def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str], marks
     else:
         ax.set_xscale("symlog", linthresh=0.1)
     high = _without_far(data["value"], ax, written)
+    if data["value"].min() > 0:
+        ax.set_xlim(left=_below(data["value"], high))
     ax.set_xlim(right=high)
     _mark(ax.xaxis, ax.get_xlim()[0], high, marks, written)
     ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
@@ -184,10 +190,21 @@ def _without_far(values: pd.Series[float], ax: Axes, written: Callable[[float], 
     """Return where the axis of these values ends, and say above the Axes what lies beyond: a few very long ones."""
     high, most = float(values.quantile(_USUAL)), float(values.max())
     if most <= _FAR * high:
-        return most * 1.1
+        return most * min(max(_room(values, most), _NARROW), _AROUND)
     beyond = int((values > _BEYOND * high).sum())
     ax.set_title(f"{beyond:,} longer than shown, up to {written(most)}", loc="right", fontsize=10)
     return _BEYOND * high
+
+
+def _below(values: pd.Series[float], high: float) -> float:
+    """Return where a logarithmic axis up to `high` begins, so that the dot of the smallest value is not cut."""
+    return float(values.min()) / max(_room(values, high), _NARROW)
+
+
+def _room(values: pd.Series[float], high: float) -> float:
+    """Return the factor that is a small part of a logarithmic axis up to `high`."""
+    low = float(values.min())
+    return float((high / low) ** _MARGIN) if low > 0 else _AROUND
 
 
 def _mark(axis: Axis, low: float, high: float, marks: Sequence[float], written: Callable[[float], str]) -> None:
@@ -217,8 +234,9 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     many, unit = len(data) > _MANY, "bytes of the server's handshake records"
     found = {str(version): rows for version, rows in data.groupby("version")}
     groups = {version: found[version] for version in VERSIONS if version in found}
+    rarest_last = sorted(groups.items(), key=lambda one: -len(one[1]))  # on top, where dots hide each other
     if not many:
-        for version, rows in groups.items():
+        for version, rows in rarest_last:
             ax.scatter(rows["bytes"], rows["value"], s=14, linewidths=0, alpha=0.7, color=VERSIONS[version])
     ax.axvline(INITIAL_WINDOW, color=GREY, linewidth=1)
     ax.annotate(
@@ -233,12 +251,12 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     logarithmic = data["value"].min() > 0
     if logarithmic:
         ax.set_yscale("log")
-    low = data["value"].min() / _AROUND if logarithmic else 0
     high = _without_far(data["value"], ax, _number)
+    low = _below(data["value"], high) if logarithmic else 0
     if many:
         unit += "; the stronger the colour, the more handshakes"
-        for version, rows in groups.items():
-            _density(rows, ax, VERSIONS[version], (start, most, low, high))
+        for number, (version, rows) in enumerate(rarest_last):
+            _density(rows, ax, VERSIONS[version], (start, most, low, high), _INSIDE**number)
     ax.set_ylim(low, high)
     if logarithmic:
         _mark(ax.yaxis, low, high, _COUNTS, _number)
@@ -251,14 +269,15 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
     mark_keys(ax, {f"{version}, n = {len(rows):,}": VERSIONS[version] for version, rows in groups.items()})
 
 
-def _density(rows: pd.DataFrame, ax: Axes, colour: str, limits: tuple[float, float, float, float]) -> None:
+def _density(rows: pd.DataFrame, ax: Axes, colour: str, limits: tuple[float, float, float, float], size: float) -> None:
     """Draw how many points lie where between the limits, on a scale in which one handshake is seen beside thousands.
 
-    Cells are a part of the Axes: of the data, they would vanish where all points lie close together.
+    Cells are a part of the Axes: of the data, they would vanish where all points lie close together. `size` is the part
+    of a cell that is filled, so that a version below is seen around one above.
     """
     across, scale = ax.get_xscale(), ax.get_yscale()
     left, right, low, high = limits
-    ax.hexbin(
+    cells = ax.hexbin(
         rows["bytes"], rows["value"], gridsize=_GRID, mincnt=1,
         xscale="log" if across == "log" else "linear", yscale="log" if scale == "log" else "linear",
         extent=(
@@ -268,3 +287,7 @@ def _density(rows: pd.DataFrame, ax: Axes, colour: str, limits: tuple[float, flo
         norm=LogNorm(vmin=1), linewidths=0, rasterized=True,
         cmap=LinearSegmentedColormap.from_list(colour, [to_rgba(colour, _FAINTEST), to_rgba(colour)]),
     )  # fmt: skip
+    for path in cells.get_paths():
+        corners: Any = path.vertices
+        middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
+        path.vertices = middle + (corners - middle) * size

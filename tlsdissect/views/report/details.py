@@ -141,7 +141,7 @@ class _Block:
         for sent, _, _ in course.slants:
             flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is completing)
             number = known.setdefault((sent.sender, sent.kind, sent.labels, sent.sealed, flags), len(known))
-            time = None if sent.ms is None else in_ms(sent.ms)
+            time = None if sent.ms is None else scale.in_ms(sent.ms)
             arrows.append([number, sent.frame_range, time, next(moments), next(moments)])
         ticks = list(axis.ticks())
         middles = scale.thousandths([(pause.begin + pause.end) / 2 for pause in scale.pauses])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.model.connection import SEVERITIES
 from tlsdissect.model.transcript import has_failed, keyed_end
+from tlsdissect.trust.rules import RULES
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.stories import digest
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _WEAKNESSES = 3
 """Kinds of old or weak connections that the tiles name."""
+_IN_WORDS = {"no_answer": "the server never answered"}
+"""Reasons that are keys in the column of outcomes."""
 _STORIES = 3
 """Maximum number of stories shown for each reason."""
 
@@ -66,6 +70,11 @@ class Failure(Struct, frozen=True):
     """How many of them were explained: the first ones."""
     advice: str
     """What to do about it; empty unless the connections of this reason show the cause."""
+
+    @property
+    def heading(self) -> str:
+        """The reason in words; `reason` is what the column of outcomes has."""
+        return _IN_WORDS.get(self.reason, self.reason)
 
     @property
     def guess(self) -> bool:
@@ -151,11 +160,24 @@ def _story(c: Connection, said: Explanation, row: int) -> Story:
 
 
 def _weak(summary: CaptureSummary) -> str:
-    """Say what most of the old or weak connections are."""
-    kinds = [(group.connections, printable(weakness_in_words(group.what))) for group in summary.weak]
+    """Say what the old or weak connections are, the most severe first; a connection may be of several kinds."""
+    groups = sorted(summary.weak, key=lambda group: (-_severity(group.what), -group.connections))
+    kinds = [(group.connections, printable(weakness_in_words(group.what))) for group in groups]
     if len(kinds) == 1:
         return kinds[0][1]
-    return listed([f"{many:,} {what}" for many, what in kinds], most=_WEAKNESSES) or "none"
+    named, more = [f"{many:,} {what}" for many, what in kinds], len(kinds) - _WEAKNESSES + 1
+    if len(kinds) > _WEAKNESSES:
+        named = [*named[: _WEAKNESSES - 1], f"{more:,} more kinds"]
+    return listed(named) or "none"
+
+
+def _severity(what: str) -> int:
+    """Return how severe a weakness is: as its rule says, and an old version that was only offered least."""
+    if what.endswith(" offered at most"):
+        return -1
+    version = what.removesuffix(" negotiated")
+    code = what if version == what else "ssl_version" if version.startswith("SSL") else "old_tls_version"
+    return next((SEVERITIES.index(rule.severity) for rule in RULES if rule.code == code), 0)
 
 
 def _share(part: int, whole: int) -> str:

@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections import Counter
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from posixpath import commonprefix
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import TOGETHER, Blocks, certificate_details, packed
 from tlsdissect.views.report.failures import Failures, printable_group
 from tlsdissect.views.report.figure_rows import FigureData
-from tlsdissect.views.report.summary import Findings, Overview, verdict_sentences
+from tlsdissect.views.report.summary import Findings, Overview, foremost, verdict_sentences
 from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
 from tlsdissect.views.table import Column as TableColumn
@@ -164,7 +165,10 @@ def _title(names: Sequence[str], captures: int) -> str:
     """Return what the page is about: the capture or folder that was named, and the number of captures if several."""
     if len(names) > 1:
         return counted(captures, "capture")
-    return printable(names[0]) + (f" ({captures:,} captures)" if captures > 1 else "")
+    name = names[0]
+    if name and not name.strip("./"):
+        name = Path(name).resolve().name or name  # a folder such as "." has a name only in its parent
+    return printable(name) + (f" ({captures:,} captures)" if captures > 1 else "")
 
 
 def _data(name: str, text: str) -> str:
@@ -336,6 +340,8 @@ class Report:
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
+            foremost=foremost(found),
+            more_findings=max(len(found) - len(foremost(found)), 0),
             grave=[one for one in found if one.rule.severity in ("high", "medium")],
             slight=[one for one in found if one.rule.severity in ("low", "info")],
             verdicts=list(verdict_sentences(found, self._judge)) if self._rows else [],

@@ -40,6 +40,38 @@ _NAME = 40
 _DETAIL = 160
 """Maximum length of what a finding says in detail, in characters."""
 
+_FOREMOST = 8
+"""Findings that are named above all else."""
+_WORDS = {
+    "ssl_version": "SSL 2.0 or 3.0",
+    "old_tls_version": "TLS 1.0 or 1.1",
+    "null_cipher": "no encryption",
+    "anonymous_cipher": "no authentication of the server",
+    "export_cipher": "export cipher suite",
+    "rc4_cipher": "RC4",
+    "des_cipher": "DES or RC2",
+    "triple_des_cipher": "3DES",
+    "static_rsa": "RSA key transport",
+    "small_dh": "Diffie-Hellman under 2048 bits",
+    "compression": "TLS compression",
+    "heartbleed": "Heartbleed",
+    "expired": "expired certificate",
+    "not_yet_valid": "certificate not valid yet",
+    "self_signed": "self-signed certificate",
+    "untrusted": "untrusted certificate",
+    "name_mismatch": "certificate for another name",
+    "bad_signature": "certificate not signed by its issuer",
+    "issuer_not_ca": "issuer that is not a CA",
+    "path_too_long": "too many CAs below an issuer",
+    "name_not_permitted": "name that the issuer may not certify",
+    "roca_key": "key vulnerable to ROCA",
+    "shared_prime": "keys that share a prime",
+    "weak_signature": "MD5 or SHA-1 signature",
+    "revoked": "revoked certificate",
+    "bad_crl": "unusable CRL",
+}
+"""Names of findings where their codes alone would not be understood."""
+
 
 class Overview:
     """Collects the figures of the summary that a comparison does not have."""
@@ -232,11 +264,22 @@ class Found(Struct, frozen=True):
         return f"Only keys show it in {' and '.join(many)}." if many else ""
 
     @property
+    def words(self) -> str:
+        """A name that a reader knows who has never seen the codes."""
+        return _WORDS.get(self.rule.code) or self.rule.code.replace("_", " ")
+
+    @property
     def many(self) -> str:
         """How many connections have it, or if none has, how many certificates."""
         return (
             counted(self.connections, "connection") if self.connections else counted(self.certificates, "certificate")
         )
+
+
+def foremost(found: Sequence[Found]) -> list[Found]:
+    """Return the findings that are named above all else: the first of high severity, or without one of medium."""
+    high, medium = ([one for one in found if one.rule.severity == severity] for severity in ("high", "medium"))
+    return (high or medium)[:_FOREMOST]
 
 
 class Servers:
