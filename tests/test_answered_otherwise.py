@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
-from recorded import kept
+from recorded import kept, packets
 
 import tlsdissect
 
@@ -115,3 +115,42 @@ def test_a_server_hello_in_small_segments_is_no_problem(tmp_path: Path) -> None:
     problems = one(tmp_path / "a.pcap", [hello, *parts, *rest]).problems
     # It was sent slowly, as a server behind a proxy near the client.
     assert [it.code for it in problems] == ["inferred"]
+
+
+def rearranged(path: Path, order: list[int]) -> Connection:
+    """The connection of a capture with only these packets, in this order, too far apart to have changed places."""
+    found = packets(path)
+    first = found[0][0][:4]
+    rows = [
+        first + (20_000 * at).to_bytes(4, "little") + found[one][0][8:] + found[one][1] for at, one in enumerate(order)
+    ]
+    path.write_bytes(path.read_bytes()[:24] + b"".join(rows))
+    (connection,) = kept(path)
+    return connection
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_the_beginning_of_a_record_whose_rest_is_missing_is_no_problem(tmp_path: Path, size: int) -> None:
+    hello, (_, answer), *rest = said("tls12-full")
+    parts: Said = [(SERVER, answer[:size]), (SERVER, answer[size:40]), (SERVER, answer[40:])]
+    path = write(tmp_path / "a.pcap", Talk([hello, *parts, *rest], 0, 5, 50_000))
+    order = [at for at in range(len(packets(path))) if at != 5]
+    sizes = [len(one) for _, one in packets(path)]
+    assert sizes[5] - sizes[4] == 40 - 2 * size
+    connection = rearranged(path, order)
+    assert (told(connection), "gap" in {it.code for it in connection.problems}) == ([], True)
+    end = write(tmp_path / "b.pcap", Talk([hello, parts[0]], 0, 5, 50_000))
+    (cut,) = kept(end)
+    assert told(cut) == []
+
+
+def test_a_greeting_that_was_captured_behind_the_hello_is_no_answer(tmp_path: Path) -> None:
+    hello, *rest = said("tls12-full")
+    path = write(tmp_path / "a.pcap", Talk([(SERVER, GREETINGS["smtp"]), hello, *rest], 0, 5, 50_000))
+    order = list(range(len(packets(path))))
+    order[3], order[4] = order[4], order[3]
+    assert told(rearranged(path, order)) == []
+
+
+def test_zeros_of_a_frames_padding_are_no_answer(tmp_path: Path) -> None:
+    assert told(one(tmp_path / "a.pcap", [said("tls12-full")[0], (SERVER, bytes(6))])) == []

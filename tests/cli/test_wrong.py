@@ -116,6 +116,7 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
         (f"certs --top 3 {TLS12}", "No such option '--top': it is an option of tlsdissect read"),
         ("raed", "No such command or file 'raed': did you mean 'read'?"),
         (f"--debug read {TLS12}", "Options follow the command: tlsdissect read --debug"),
+        (f"--format json read {TLS12}", "Options follow the command: tlsdissect read --format"),
         (f"plot groups -o x.html {TLS12}", "-o x.html: unknown suffix (known: .png, .svg, .pdf)"),
         (f"report -o x.pdf {TLS12}", "-o x.pdf: unknown suffix (known: .html, .htm)"),
         (f"show -o x.pdf {TLS12}", "-o x.pdf: unknown suffix (known: .json, .ndjson, .html, .htm, .txt); give --format"),
@@ -130,7 +131,7 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
 def test_a_wrong_command_line_is_told_in_a_line(arguments: str, said: str) -> None:
     done = run(*arguments.split())
     first, *others = arguments.split()
-    command = "" if first == "--debug" else first if others else "summary" if first.startswith("-") else ""
+    command = "" if "Options follow" in said else first if others else "summary" if first.startswith("-") else ""
     program = f"tlsdissect {command}".strip()
     told = f"tlsdissect: {said} (see {program} --help)\n"
     assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", told)

@@ -204,8 +204,5 @@ def test_what_could_not_be_decoded_here_either_fits_a_decode_error(tmp_path: Pat
     refused = (SERVER, alert((FATAL, DECODE_ERROR)))
     connection = read(tmp_path, steps_of((CLIENT, bytes(hello)), refused, reset=b""))
     [problem] = [one for one in connection.problems if one.code == "malformed_message"]
-    assert (
-        told(connection)["malformed"]
-        == f"That fits a message of the client that could not be read here either: {problem.detail}."
-    )
+    assert told(connection)["malformed"] == f"That fits what the client sent: {problem.detail}."
     assert "malformed" not in told(read(tmp_path, steps_of(HELLO, refused, reset=b"")))

@@ -40,6 +40,12 @@ def test_a_flight_begins_with_the_first_byte_of_the_server_hello(cut: int, tmp_p
     )
 
 
+def test_a_hello_request_before_the_server_hello_is_no_part_of_the_flight(tmp_path: Path) -> None:
+    hello, *rest = segments("tls12-full")
+    found = flight(tmp_path, hello, (SERVER, ACK, bytes.fromhex("160303000400000000")), *rest)
+    assert found == ("The server's flight came in 2 segments with 2,481 bytes, over 1.00 ms.", (6, 7))
+
+
 def test_a_flight_ends_with_the_last_byte_of_its_last_record(tmp_path: Path) -> None:
     """What a record encrypts has the frame in which the record begins."""
     hello, first, last, *rest = segments("tls13-full")

@@ -225,6 +225,28 @@ def test_a_hello_that_was_sent_again_is_why_the_answer_was_late(cuts: int, what:
     assert "hello_again" not in alone
 
 
+def test_a_hello_that_the_server_had_was_not_late(tmp_path: Path) -> None:
+    sent, place = recorded()
+    hello, answer = sent[place], next(one for one in sent[place:] if one.ports != sent[place].ports)
+    taken = replace(answer, time=hello.time + 100, payload=b"", acknowledged=hello.sequence + len(hello.payload))
+    again = replace(hello, time=hello.time + SECOND // 5)
+    following = later(sent[place + 1 :], SECOND)
+    found = told(written(tmp_path / "a.pcap", [*sent[: place + 1], taken, again, *following]))
+    assert "hello_again" not in found
+    assert {"split_path", "slow_server"} & found.keys()
+
+
+def test_bytes_of_a_flight_that_are_sent_again_count_once(tmp_path: Path) -> None:
+    sent, place = recorded()
+    at = next(at for at, one in enumerate(sent) if at > place and one.payload)
+    flight = sent[at]
+    assert flight.ports != sent[place].ports
+    parts = [replace(flight, payload=flight.payload[:60])]
+    parts += [replace(flight, sequence=flight.sequence + 2, payload=flight.payload[2:])]
+    found = told(written(tmp_path / "a.pcap", [*sent[:at], *parts, *sent[at + 1 :]]))
+    assert f" 2 segments with {len(flight.payload):,} bytes" in found["flight_segments"]
+
+
 def test_packets_after_the_handshake_may_have_been_captured_twice_too(tmp_path: Path) -> None:
     sent, _ = recorded("tls13-full")
     twice = [copy for one in sent for copy in (one, replace(one, time=one.time + 20))]

@@ -53,9 +53,9 @@ class Commands(click.Group):
         if name in _COMMANDS:
             return super().resolve_command(ctx, args)
         if name.startswith("-"):
-            first = next((one for one in args if not one.startswith("-")), "")
-            if first in _COMMANDS and not os.path.exists(first):  # noqa: PTH110 (paths are text here)
-                raise click.UsageError(f"Options follow the command: tlsdissect {first} {name}", ctx)
+            command = next((one for one in args if one in _COMMANDS and not os.path.exists(one)), None)  # noqa: PTH110 (paths are text here)
+            if command is not None:
+                raise click.UsageError(f"Options follow the command: tlsdissect {command} {name}", ctx)
         if name.startswith("-") or os.path.exists(name):  # noqa: PTH110
             return super().resolve_command(ctx, ["summary", *args])
         raise click.UsageError(f"No such command or file {name!r}{suggestion(name, _COMMANDS)}", ctx)

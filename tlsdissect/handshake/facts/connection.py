@@ -51,6 +51,7 @@ from tlsdissect.handshake.log import HEARTBEAT_HEAD
 from tlsdissect.handshake.plaintext import PLAIN, TLS
 from tlsdissect.handshake.problems import MAX_PROBLEMS
 from tlsdissect.handshake.proxies import proxy_header
+from tlsdissect.handshake.record_cursor import PADDING
 from tlsdissect.handshake.starttls import recognise
 from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem, Station
 from tlsdissect.model.renumbering import renumbered
@@ -530,18 +531,29 @@ def _before_tls(handshake: Handshake) -> Iterator[Problem]:
 
     In some protocols, the server sends a greeting before the ClientHello.
     """
-    hello, server, client = handshake.log.client_hello, handshake.direction(_SERVER), handshake.direction(_CLIENT)
+    log, server, client = handshake.log, handshake.direction(_SERVER), handshake.direction(_CLIENT)
+    hello = log.client_hello
     reply = server.reply
-    if hello is None or reply is None or reply.frame < hello.event.frame:
+    if hello is None or reply is None or reply.frame < hello.event.frame or _may_be_cut(reply.data):
         return
     code, what = _answer(reply.data)
     if server.mode == PLAIN:
         yield Problem(code, f"the ClientHello was answered with {what}", reply.frame, reply.offset, "server")
-    elif not client.before:
-        # Otherwise it may be the answer to STARTTLS.
-        yield Problem(
-            code, f"before its first TLS message, the server sent {what}", reply.frame, reply.offset, "server"
-        )
+        return
+    acknowledged = hello.event.acknowledgement
+    captured_late = acknowledged != UNKNOWN and server.offset(acknowledged) > reply.offset
+    # It may also be the answer to STARTTLS, or the beginning of a record whose rest is missing.
+    if not (captured_late or client.before or log.unordered or server.first_hole != UNKNOWN):
+        detail = f"before its first TLS message, the server sent {what}"
+        yield Problem(code, detail, reply.frame, reply.offset, "server")
+
+
+def _may_be_cut(data: bytes) -> bool:
+    """Return whether bytes are too few for a message of TLS but may begin one, or are a frame's padding."""
+    if len(data) <= PADDING and not data.strip(b"\0"):
+        return True
+    is_header = CHANGE_CIPHER_SPEC <= data[0] <= HEARTBEAT and data[1:2] in (b"", b"\x03")
+    return is_header and len(data) <= HEADER_SIZE
 
 
 def _answer(data: bytes) -> tuple[str, str]:

@@ -121,11 +121,12 @@ def _alert(c: Connection, opened: Connection) -> Iterator[Sentence]:
 
 
 def _malformed(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    """Name what the other side sent that could not be decoded here either."""
+    """Name what the other side sent that is malformed, but for what `_answered_otherwise` says."""
+    sent = {message.sender for message in c.messages}
     for problem in c.problems if alert.description == "decode_error" else ():
         sent_before = problem.frame is not None and problem.frame <= alert.frame
-        if problem.code == "malformed_message" and problem.sender not in (None, alert.sender) and sent_before:
-            text = f"That fits a message of the {problem.sender} that could not be read here either: {problem.detail}."
+        if problem.code == "malformed_message" and problem.sender in sent - {alert.sender} and sent_before:
+            text = f"That fits what the {problem.sender} sent: {problem.detail}."
             frames = (alert.frame,) if problem.frame is None else (problem.frame, alert.frame)
             yield Sentence("end", "malformed", text, frames, guess=True)
             return

@@ -48,6 +48,8 @@ _LISTED = 8
 """Maximum number of frames that a sentence lists."""
 _MANY = 4
 """Maximum number of retransmitted segments that are listed one by one."""
+_SERVER_HELLO = b"\x02"
+"""The type of the message, with which its first record begins (RFC 8446 section 4)."""
 WINDOW = 10
 """Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
 
@@ -255,7 +257,11 @@ def _hello_again(c: Connection, hello: int, answer: int) -> tuple[str, int, floa
         for one in packets
         if one.frame in copied and one.frame > hello and one.offset is not None
     ]
-    copies = [one for one in copies if one[0] < end and one[1] > begin]
+    # One byte may be a keep-alive's, and what was sent after the server had all of the hello made nothing late.
+    copies = [one for one in copies if one[0] < end and one[1] > begin and one[1] - one[0] > 1]
+    had = next((one.frame for one in packets if one.sender == "server" and (one.acknowledged or 0) >= end), answer)
+    if copies and had < copies[0][2].frame:
+        return None
     after = elapsed(copies[-1][2].time, packets[-1].time) if copies else None
     if after is None:
         return None
@@ -336,12 +342,21 @@ def _flight_segments(c: KeptConnection, packets: list[Packet], asked: list[Probe
     until = inf if over_tcp else min((frame for frame in again if frame > hello.frame), default=inf)
     sent = [packet for packet in segments if packet.frame not in again and packet.frame < until]
     if len(sent) > 1:
-        size = sum(packet.length for packet in sent)
+        size = _covered(sent) if c.transport == "tcp" and c.eap is None else sum(packet.length for packet in sent)
         took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {in_ms(took)}"
         least = "at least " if _lacks_bytes(c, "server") else ""
         text = f"The server's flight came in {least}{len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, (sent[0].frame, sent[-1].frame))
+
+
+def _covered(packets: list[Packet]) -> int:
+    """Return how many bytes of the stream packets carry, of which some may carry the same."""
+    covered, reached = 0, 0
+    for start, end in sorted((one.offset, one.offset + one.length) for one in packets if one.offset is not None):
+        covered += max(end - max(start, reached), 0)
+        reached = max(reached, end)
+    return covered
 
 
 def _first_of_flight(c: KeptConnection, completed: int) -> int:
@@ -353,7 +368,10 @@ def _first_of_flight(c: KeptConnection, completed: int) -> int:
     carried = (
         one
         for one in c.transcript.records
-        if one.sender == "server" and one.content_type == HANDSHAKE and asked < one.frame <= completed
+        if one.sender == "server"
+        and one.content_type == HANDSHAKE
+        and asked < one.frame <= completed
+        and (one.fragment or b"")[:1] == _SERVER_HELLO
     )
     begin = next(carried, None)
     if begin is None:
