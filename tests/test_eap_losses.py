@@ -383,7 +383,7 @@ def test_a_result_answers_a_response(name: str, lost: int) -> None:
 
 
 def test_a_supplicant_that_says_nothing_more_is_failed_by_the_server() -> None:
-    """A server sends a Request again after some seconds without a Response: a later Failure answers none."""
+    """After some seconds without a Response, a server sends its Request again; a Failure behind that is no answer."""
     flight = fragments(REQUEST, 2, FLIGHT)
     sent = talk(fragments(RESPONSE, 1, HELLO), flight[-1:])
     sent.append(lan(eap(FAILURE, 1 + len(flight))))

@@ -197,7 +197,7 @@ def test_what_looks_like_data_before_a_missing_server_hello_is_none(tmp_path: Pa
 
 
 def test_a_request_of_an_unknown_version_is_not_read(tmp_path: Path) -> None:
-    """TLS 1.2 put signature schemes before the names of authorities (RFC 5246 section 7.4.4)."""
+    """In TLS 1.2, signature schemes come before the names of authorities (RFC 5246 section 7.4.4)."""
     [whole] = facts(path_of("dtls/dtls12-client-cert"))
     [found] = facts(without(path_of("dtls/dtls12-client-cert"), {4}, tmp_path / "a.pcap"))
     assert whole["certificate_request"]["authorities"]

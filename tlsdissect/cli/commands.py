@@ -52,10 +52,10 @@ class Commands(click.Group):
             return super().resolve_command(ctx, ["summary", *args] if os.path.exists(name) else args)  # noqa: PTH110
         if name in _COMMANDS:
             return super().resolve_command(ctx, args)
-        if name.startswith("-"):
-            command = next((one for one in args if one in _COMMANDS and not os.path.exists(one)), None)  # noqa: PTH110 (paths are text here)
-            if command is not None:
-                raise click.UsageError(f"Options follow the command: tlsdissect {command} {name}", ctx)
+        # Paths are text here, which functions of os.path take.
+        command = next((one for one in args if one in _COMMANDS and not os.path.exists(one)), None)  # noqa: PTH110
+        if name.startswith("-") and command is not None:
+            raise click.UsageError(f"Options follow the command: tlsdissect {command} {name}", ctx)
         if name.startswith("-") or os.path.exists(name):  # noqa: PTH110
             return super().resolve_command(ctx, ["summary", *args])
         raise click.UsageError(f"No such command or file {name!r}{suggestion(name, _COMMANDS)}", ctx)

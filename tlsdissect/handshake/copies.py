@@ -24,8 +24,8 @@ IDENTIFIED_NS = 100_000_000
 """Nanoseconds within which a packet with the same identification is a copy: the shortest timeouts of TCP are twice
 as long."""
 MAX_RECENT = 64
-"""Latest records or datagrams among which one that was captured twice is recognized: as many as a receiver's
-replay window has (RFC 6347 section 4.1.2.6)."""
+"""How many of the latest records or datagrams a new one is compared with, to see whether it was captured twice: as many
+as a receiver's replay window has (RFC 6347 section 4.1.2.6)."""
 _CHECKSUM = 16
 """Offset of the checksum in the TCP header. It is not compared: one copy may be from before it was computed."""
 # C integers, by the .pxd.

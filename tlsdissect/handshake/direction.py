@@ -264,7 +264,7 @@ class Direction:
             return []
         self.payload += segment.length
         completed: list[PacketRecords] | None = None if self.possible_padding is None else self._compare(segment)
-        if self.possible_padding is not None and self._follows_padded_fin(segment):
+        if self._follows_padded_fin(segment):
             self.payload -= segment.length
             self._hold_late(segment)
             return completed or []

@@ -567,7 +567,7 @@ class QuicFollower:
     _unclaimed: Counts | None
     """What comes before the first connection, which counts it as its own."""
     _copies: NumberedCopies
-    """The datagrams of the handshakes that were captured twice."""
+    """Those datagrams of handshakes that were captured twice."""
     _held: list[Datagram]
     _explains: cython.bint
     """Whether a packet was read that may explain those."""

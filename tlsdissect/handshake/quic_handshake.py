@@ -323,7 +323,7 @@ class QuicHandshake:
         if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
             size: cython.longlong = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
             body: bytes = begun[_MESSAGE_HEADER:]
-            # The time at which it became whole is unknown: the last packet of it is missing.
+            # It is not known when it became complete, since its last packet is missing.
             self._add_message(sender, begun[0], body, size, side.latest_frame, UNTIMED)
         return True
 

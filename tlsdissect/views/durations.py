@@ -4,7 +4,8 @@ from tlsdissect.model.dates import FIRST_DATE
 
 _THREE_DIGITS, _TWO_DIGITS, _ONE_DIGIT = 99.95, 9.995, 0.9995
 """Milliseconds from which so many digits come before the decimal point, once rounded."""
-_NOTHING_MS, LONG_MS = 0.0005, 10_000
+LONG_MS = 10_000
+"""Milliseconds from which a time is written in seconds."""
 
 
 def short_ms(ms: float) -> str:
@@ -13,14 +14,7 @@ def short_ms(ms: float) -> str:
     >>> short_ms(163.727), short_ms(83.98), short_ms(2.598), short_ms(0.0352), short_ms(-0.0001)
     ('164', '84.0', '2.60', '0.035', '0')
     """
-    length = abs(ms)
-    if length >= _THREE_DIGITS:
-        return f"{ms:,.0f}"
-    if length >= _TWO_DIGITS:
-        return f"{ms:.1f}"
-    if length >= _ONE_DIGIT:
-        return f"{ms:.2f}"
-    return "0" if length < _NOTHING_MS else f"{ms:.3f}"
+    return fixed_ms(ms, decimals(abs(ms)))
 
 
 def decimals(span_ms: float) -> int:

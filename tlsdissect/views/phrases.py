@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def counted(number: int, what: str, more: str | None = None) -> str:
-    """A number and what it counts.
+    """Format a number with the noun that it counts.
 
     >>> counted(1, "round trip"), counted(2, "round trip")
     ('1 round trip', '2 round trips')
@@ -19,7 +19,7 @@ def counted(number: int, what: str, more: str | None = None) -> str:
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
-    """Words as a list in a sentence: of many, the first, and how many more.
+    """Format words as a list in a sentence: of many, the first, and how many more.
 
     >>> listed(["a", "b", "c"])
     'a, b and c'
@@ -30,13 +30,13 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 
 def ordinal(number: int) -> str:
-    """A place in a list: 1st, 2nd, 3rd, 4th."""
+    """Format an ordinal number: 1st, 2nd, 3rd, 4th."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 
 
 def listed_counts(counts: Counter[str]) -> str:
-    """Counts and what they count, the highest first.
+    """Format counts with what they count, the highest first.
 
     >>> from collections import Counter
     >>> listed_counts(Counter(IPv4=3, ARP=1200))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FIRST = 10_000
 """Rows that decide how wide the columns of a table are."""
 _READABLE = 6
-"""Characters of a column below which nobody could read its values; its name is never cut."""
+"""Least characters of a readable column, unless its name is longer: names are never cut."""
 _GAP = "  "
 """Between the name of a column and its value, where each has a line."""
 _SLICE = 256
@@ -138,7 +138,7 @@ def json_lines(answer: Answer) -> Iterator[bytes]:
 
 
 def table_lines(answer: Answer, width: int, *, coloured: bool = False, encoding: str = "utf-8") -> Iterator[bytes]:
-    """Format as a table of this width, whose columns are as wide as the first rows need.
+    """Format as a table of this width; the first rows decide how wide its columns are.
 
     Where not even the names of the columns fit beside each other, each row is a block with a line per column.
     """

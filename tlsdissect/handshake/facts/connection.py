@@ -527,14 +527,14 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
 
 
 def _before_tls(handshake: Handshake) -> Iterator[Problem]:
-    """Report what a server sent between the ClientHello and its first TLS message: usually plain HTTP, and never TLS.
+    """Report what a server sent after the ClientHello and before any TLS message, such as plain HTTP.
 
     In some protocols, the server sends a greeting before the ClientHello.
     """
     log, server, client = handshake.log, handshake.direction(_SERVER), handshake.direction(_CLIENT)
     hello = log.client_hello
     reply = server.reply
-    if hello is None or reply is None or reply.frame < hello.event.frame or _may_be_cut(reply.data):
+    if hello is None or reply is None or reply.frame < hello.event.frame or _says_nothing(reply.data):
         return
     code, what = _answer(reply.data)
     if server.mode == PLAIN:
@@ -548,8 +548,8 @@ def _before_tls(handshake: Handshake) -> Iterator[Problem]:
         yield Problem(code, detail, reply.frame, reply.offset, "server")
 
 
-def _may_be_cut(data: bytes) -> bool:
-    """Return whether bytes are too few for a message of TLS but may begin one, or are a frame's padding."""
+def _says_nothing(data: bytes) -> bool:
+    """Return whether bytes may be the first few of a TLS record, or the padding of a frame."""
     if len(data) <= PADDING and not data.strip(b"\0"):
         return True
     is_header = CHANGE_CIPHER_SPEC <= data[0] <= HEARTBEAT and data[1:2] in (b"", b"\x03")

@@ -287,7 +287,7 @@ class Text:
         self._encoding = encoding
 
     def written(self, groups: Sequence[Group]) -> Iterator[bytes]:
-        """Format groups: a row for each, then all connections; with `whole`, one below the other."""
+        """Format a table with a row for each group, then all connections; with `whole`, each group in full instead."""
         listed = groups if self._whole else groups[:1]
         if len(groups) > len(listed):
             yield encoded("".join(f"{line}\n" for line in [*self._by_group(groups[1:]), ""]), self._encoding)

@@ -1,16 +1,15 @@
-"""Where a FIN or RST that ended a handshake stands among its messages."""
+"""Finds the FIN or RST that ended a handshake early, and the last message before it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.flows.flow import FIN, RST
 from tlsdissect.model.transcript import KeptConnection
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Message
     from tlsdissect.model.transcript import Packet
-
-_FIN, _RST = 1, 4
 
 
 class EarlyEnd(NamedTuple):
@@ -52,7 +51,7 @@ def _packet(c: Connection) -> Packet | None:
     """Return the packet by which a side ended a handshake that failed; None if it is not known."""
     if not isinstance(c, KeptConnection) or c.transport != "tcp" or c.failed_by is None:
         return None
-    flag = _RST if c.outcome == "reset" else _FIN
+    flag = RST if c.outcome == "reset" else FIN
     dropped = {problem.frame for problem in c.problems if problem.code == "dropped_segment"}
     mine = (one for one in c.transcript.packets if one.sender == c.failed_by and one.flags & flag)
     return next((one for one in mine if one.frame not in dropped), None)

@@ -12,6 +12,7 @@ from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.handshake.record_cursor import PADDING
 from tlsdissect.handshake.segments import UNCOMPARED
 from tlsdissect.model.transcript import KeptConnection, probes
+from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.record import HANDSHAKE
 from tlsdissect.trust.conflicts import conflicts
@@ -48,8 +49,6 @@ _LISTED = 8
 """Maximum number of frames that a sentence lists."""
 _MANY = 4
 """Maximum number of retransmitted segments that are listed one by one."""
-_SERVER_HELLO = b"\x02"
-"""The type of the message, with which its first record begins (RFC 8446 section 4)."""
 WINDOW = 10
 """Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
 
@@ -69,7 +68,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
-        # Without an end, the handshake includes the packets after its last message.
+        # If a handshake has no end, the packets after its last message belong to it, too.
         seen = packets if c.outcome == "established" else kept
         asked = probes(seen) if c.transport == "tcp" else []
         found = list(repeats(packets, {one.frame for one in asked}))
@@ -257,7 +256,7 @@ def _hello_again(c: Connection, hello: int, answer: int) -> tuple[str, int, floa
         for one in packets
         if one.frame in copied and one.frame > hello and one.offset is not None
     ]
-    # One byte may be a keep-alive's, and what was sent after the server had all of the hello made nothing late.
+    # A copy of one byte may be a keep-alive. Once the server had the whole hello, no copy explains a late answer.
     copies = [one for one in copies if one[0] < end and one[1] > begin and one[1] - one[0] > 1]
     had = next((one.frame for one in packets if one.sender == "server" and (one.acknowledged or 0) >= end), answer)
     if copies and had < copies[0][2].frame:
@@ -327,7 +326,7 @@ def _flight_segments(c: KeptConnection, packets: list[Packet], asked: list[Probe
     following = said[len(flight)].frame if flight and len(said) > len(flight) else inf
     segments = [p for p in packets if p.sender == "server" and p.length and first <= p.frame]
     if c.transport == "tcp" and c.eap is None:
-        # A record whose content is encrypted has the frame in which it begins.
+        # An encrypted record counts as of the frame in which it begins.
         end = max((one.end for one in c.transcript.records if one.sender == "server" and one.frame <= last), default=0)
         segments = [p for p in segments if p.frame <= last or (p.frame < following and (p.offset or 0) < end)]
     else:
@@ -351,7 +350,7 @@ def _flight_segments(c: KeptConnection, packets: list[Packet], asked: list[Probe
 
 
 def _covered(packets: list[Packet]) -> int:
-    """Return how many bytes of the stream packets carry, of which some may carry the same."""
+    """Count the bytes of the stream in these packets; bytes in several of them count once."""
     covered, reached = 0, 0
     for start, end in sorted((one.offset, one.offset + one.length) for one in packets if one.offset is not None):
         covered += max(end - max(start, reached), 0)
@@ -371,7 +370,7 @@ def _first_of_flight(c: KeptConnection, completed: int) -> int:
         if one.sender == "server"
         and one.content_type == HANDSHAKE
         and asked < one.frame <= completed
-        and (one.fragment or b"")[:1] == _SERVER_HELLO
+        and (one.fragment or b"\0")[0] == HandshakeType.SERVER_HELLO
     )
     begin = next(carried, None)
     if begin is None:

@@ -66,7 +66,7 @@ _AROUND = 1.1
 _INSIDE = 0.6
 """Width of a cell of density inside that of the version below it."""
 _MARGIN, _NARROW = 0.03, 1.004
-"""Part of a logarithmic axis that is left free beside its smallest value, and the least factor of it."""
+"""Free space beside the smallest value on a logarithmic axis: its share of the axis, and its least factor."""
 _GRID, _FAINTEST = 60, 0.25
 """Of a drawing of density: cells from left to right, and how opaque a cell with a single point is."""
 
@@ -202,7 +202,7 @@ def _below(values: pd.Series[float], high: float) -> float:
 
 
 def _room(values: pd.Series[float], high: float) -> float:
-    """Return the factor that is a small part of a logarithmic axis up to `high`."""
+    """Return the factor by which a logarithmic axis up to `high` grows by the share _MARGIN."""
     low = float(values.min())
     return float((high / low) ** _MARGIN) if low > 0 else _AROUND
 

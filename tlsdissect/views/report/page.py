@@ -323,6 +323,7 @@ class Report:
         """Return the part of the page that needs no script."""
         (whole,) = self._comparison.groups()
         self.found = found = self._findings.by_rule(summaries)
+        first = foremost(found)
         captures = self._overview.captures
         titles = [(column.title, column.right) for column in _COLUMNS]
         names, seen = self._captures, self._summarized.summary(len(self._rows), Counter(), ())
@@ -340,8 +341,8 @@ class Report:
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
-            foremost=foremost(found),
-            more_findings=max(len(found) - len(foremost(found)), 0),
+            foremost=first,
+            more_findings=len(found) - len(first),
             grave=[one for one in found if one.rule.severity in ("high", "medium")],
             slight=[one for one in found if one.rule.severity in ("low", "info")],
             verdicts=list(verdict_sentences(found, self._judge)) if self._rows else [],
